@@ -1,0 +1,99 @@
+"""Every error a user can meet, each with the sentence that says what to do.
+
+One root, `DfsError`; each leaf is also the builtin a caller would expect, so `except FileNotFoundError` works
+without knowing this module. Bytes that a peer sent raise `ProtocolError` and nothing else.
+"""
+
+from __future__ import annotations
+
+
+class DfsError(Exception):
+    """Something in dfs_sdk failed; the message says what happened and what to do."""
+
+
+class ProtocolError(DfsError):
+    """A peer sent bytes that break the protocol: its connection is closed, the node goes on."""
+
+
+class ConfigError(DfsError, ValueError):
+    """A setting or argument is not usable; the message names it and the values that are."""
+
+
+class NodeClosedError(DfsError, RuntimeError):
+    """The node is not running: start it with `async with Node() as node` or `await node.start()`."""
+
+
+class SyncCallError(DfsError, RuntimeError):
+    """A blocking call was made where it would hang: write `await node.…` there instead of `node.sync.…`."""
+
+
+class ForkedNodeError(DfsError, RuntimeError):
+    """A node was used in a forked child process: start a new node there, keys and sockets are not shared."""
+
+
+class PeerUnreachableError(DfsError, ConnectionError):
+    """No answer from a peer: check its address, that it is running, and that UDP passes between you."""
+
+
+class JoinError(DfsError, ConnectionError):
+    """The network could not be joined; the message lists what was tried and what to check."""
+
+
+class JoinTimeoutError(JoinError, TimeoutError):
+    """Nobody let us in within the time-out; the message lists what was tried and what to check."""
+
+
+class DeadlineError(DfsError, TimeoutError):
+    """An operation did not finish in its time-out: try again, or give it a larger `timeout`."""
+
+
+class RemoteError(DfsError):
+    """A peer refused a call or failed in it; the message carries the peer's own words, made safe to print."""
+
+
+class MessageTooLargeError(DfsError, ValueError):
+    """The text or data is larger than one message may be; the message names the limit: send it as a file."""
+
+
+class LinkError(DfsError, ValueError):
+    """A link is malformed, mistyped or belongs to another network: copy it again in full."""
+
+
+class ContentNotFoundError(DfsError, FileNotFoundError):
+    """No node of this network knows that content: check the link, or ask its owner whether it was removed."""
+
+
+class ContentUnavailableError(DfsError, OSError):
+    """The content exists but too few of its holders answer: try again when they are back."""
+
+
+class CorruptContentError(DfsError, OSError):
+    """Bytes failed verification and no intact copy was found; nothing wrong was returned."""
+
+
+class StoreError(DfsError, OSError):
+    """The local store cannot do its work; the message names the path and the cause."""
+
+
+class StoreLockedError(StoreError):
+    """Another kernel or process uses this store: close that node, or give this one a `store` of its own."""
+
+
+class StoreReadOnlyError(StoreError):
+    """A write to the local store failed earlier, so it only reads: free space or repair the disk, then restart."""
+
+
+class QuotaExceededError(StoreError):
+    """The store is full: raise its quota, remove files, or unpin some."""
+
+
+class TooFewReplicasError(DfsError, OSError):
+    """Too few peers confirmed the copies: wait for peers, or `put(..., quorum=0)` to keep it here for now."""
+
+
+class IdentityError(DfsError, ValueError):
+    """The identity file cannot be used: wrong passphrase, damaged, or not private to its owner."""
+
+
+class NetworkMismatchError(JoinError, ValueError):
+    """That peer belongs to another network than this node: use a fresh `store`, or an invite of this network."""

@@ -1,0 +1,194 @@
+"""The outside world as ports: what a node may ask of clock, chance, network, disk and threads.
+
+Everything above this floor reaches the world through a `Runtime` and nothing else, so that the simulator can pass
+in a virtual one and replay a failure from its seed. `runtime.system` is the real world.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ParamSpec, Protocol, Self, TypeVar
+
+from dfs_sdk.ids import Address
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Buffer = bytes | bytearray | memoryview
+
+
+class Clock(Protocol):
+    """Two clocks: one that never jumps, for timers; one that people and other nodes share."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; its zero means nothing."""
+        ...
+
+    def wall(self) -> float:
+        """Seconds since the epoch; may jump."""
+        ...
+
+
+class Rng(Protocol):
+    """Chance for scheduling and placement: seeded, never for secrets."""
+
+    def random(self) -> float:
+        """Draw from [0, 1)."""
+        ...
+
+    def uniform(self, a: float, b: float) -> float:
+        """Draw from [a, b]."""
+        ...
+
+    def randrange(self, start: int, stop: int) -> int:
+        """Draw an integer from [start, stop)."""
+        ...
+
+    def choice(self, items: Sequence[T]) -> T:
+        """Draw one of `items`."""
+        ...
+
+    def sample(self, items: Sequence[T], count: int) -> list[T]:
+        """Draw `count` different positions of `items`."""
+        ...
+
+    def shuffle(self, items: MutableSequence[T]) -> None:
+        """Shuffle in place."""
+        ...
+
+    def child(self, name: str) -> Self:
+        """Derive an independent stream, the same one for the same seed and name."""
+        ...
+
+
+class Entropy(Protocol):
+    """Secret randomness: keys, tokens, network ids."""
+
+    def token(self, size: int) -> bytes:
+        """Draw `size` unpredictable bytes."""
+        ...
+
+
+# A burst that arrived: a buffer of whole datagrams of `segment_bytes` each (the last may be shorter), and its source.
+# The buffer is lent for the duration of the call.
+DatagramHandler = Callable[[memoryview, int, Address], None]
+
+
+class UdpSocket(Protocol):
+    """A bound UDP socket that moves bursts of equal-sized datagrams."""
+
+    @property
+    def local_address(self) -> Address:
+        """The address it is bound to."""
+        ...
+
+    @property
+    def burst_segments_max(self) -> int:
+        """The most datagrams one `send` may carry; 1 on the portable backend."""
+        ...
+
+    def send(self, burst: Buffer, segment_bytes: int, destination: Address) -> bool:
+        """Send whole datagrams of `segment_bytes` (the last may be shorter) from one buffer.
+
+        Returns:
+            False when the kernel's queue is full: nothing was sent, `on_writable` will be called.
+            Errors of a destination (unreachable, refused, too large) are counted, not raised.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the socket; no callback comes afterwards."""
+        ...
+
+
+class Udp(Protocol):
+    """Makes UDP sockets on the running loop."""
+
+    async def bind(
+        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+    ) -> UdpSocket:
+        """Bind to `address` (port 0 picks one).
+
+        Raises:
+            OSError: The address is taken or not ours.
+        """
+        ...
+
+
+class Disk(Protocol):
+    """Blocking file operations, called from offload threads; each either happens or raises `OSError`."""
+
+    def make_folders(self, path: Path) -> None:
+        """Create `path` and its parents, private to the owner, where they are missing."""
+        ...
+
+    def write_new(self, path: Path, data: Buffer) -> None:
+        """Create `path` exclusively, write `data` and fsync the file."""
+        ...
+
+    def read(self, path: Path) -> bytes:
+        """Read a whole file."""
+        ...
+
+    def replace(self, source: Path, target: Path) -> None:
+        """Rename over `target` atomically; not durable before `sync_folder`."""
+        ...
+
+    def sync_folder(self, path: Path) -> None:
+        """Make the entries of a folder durable (does nothing where the system has no such call)."""
+        ...
+
+    def remove(self, path: Path) -> None:
+        """Delete a file; a missing one is fine."""
+        ...
+
+    def exists(self, path: Path) -> bool:
+        """Say whether a file or folder is there."""
+        ...
+
+    def list_files(self, path: Path) -> list[Path]:
+        """List the regular files directly inside a folder, sorted; none when it is missing."""
+        ...
+
+    def list_folders(self, path: Path) -> list[Path]:
+        """List the folders directly inside a folder, sorted; none when it is missing."""
+        ...
+
+    def size(self, path: Path) -> int:
+        """The length of a file in bytes."""
+        ...
+
+    def free_bytes(self, path: Path) -> int:
+        """Bytes that may still be written where `path` lies."""
+        ...
+
+    def open_index(self, path: Path) -> sqlite3.Connection:
+        """Open (or create) an SQLite database that any one thread at a time may use."""
+        ...
+
+
+class Offload(Protocol):
+    """Runs blocking or heavy work off the loop."""
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a worker thread and wait for it without holding the loop."""
+        ...
+
+    async def close(self) -> None:
+        """Wait for running work and end the threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """All ports a node needs, passed in at its construction."""
+
+    clock: Clock
+    rng: Rng
+    entropy: Entropy
+    udp: Udp
+    disk: Disk
+    offload: Offload
