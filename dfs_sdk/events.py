@@ -80,7 +80,7 @@ class EventBus:
             if isinstance(event, kind):
                 try:
                     handler(event)
-                except Exception:  # noqa: BLE001 - a broken listener must not stop the node
+                except Exception:
                     logger.exception("a handler of %s failed", type(event).__name__)
 
     def log(self) -> Iterator[Event]:
