@@ -118,6 +118,14 @@ class Udp(Protocol):
         ...
 
 
+class DiskLock(Protocol):
+    """An exclusive lock held through the operating system, which frees it when the process dies."""
+
+    def release(self) -> None:
+        """Free the lock; calling it again is harmless."""
+        ...
+
+
 class Disk(Protocol):
     """Blocking file operations, called from offload threads; each either happens or raises `OSError`."""
 
@@ -125,12 +133,12 @@ class Disk(Protocol):
         """Create `path` and its parents, private to the owner, where they are missing."""
         ...
 
-    def write_new(self, path: Path, data: Buffer) -> None:
-        """Create `path` exclusively, write `data` and fsync the file."""
+    def write_new(self, path: Path, *parts: Buffer) -> None:
+        """Create `path` exclusively, write `parts` one after the other and fsync the file."""
         ...
 
-    def read(self, path: Path) -> bytes:
-        """Read a whole file."""
+    def read(self, path: Path, size_max: int | None = None) -> bytes:
+        """Read a whole file, or at most its first `size_max` bytes."""
         ...
 
     def replace(self, source: Path, target: Path) -> None:
@@ -163,6 +171,18 @@ class Disk(Protocol):
 
     def free_bytes(self, path: Path) -> int:
         """Bytes that may still be written where `path` lies."""
+        ...
+
+    def on_network(self, path: Path) -> bool:
+        """Say whether `path` lies, or may lie, on a network file system."""
+        ...
+
+    def lock(self, path: Path) -> DiskLock:
+        """Take the exclusive lock kept in the file `path`, at once or not at all.
+
+        Raises:
+            BlockingIOError: Another holder has it; `strerror` names its process where that is known.
+        """
         ...
 
     def open_index(self, path: Path) -> sqlite3.Connection:
