@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
 from dfs_sdk.crypto.identity import PublicIdentity
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.wire.codec import Bytes32, Size
 
 ADDRESSES_MAX = 8
 
@@ -28,9 +30,9 @@ class Contact:
         ProtocolError: A key is unusable, or there are too many addresses.
     """
 
-    ed: bytes
-    x: bytes
-    addresses: tuple[Address, ...] = ()
+    ed: Bytes32
+    x: Bytes32
+    addresses: Annotated[tuple[Address, ...], Size(0, ADDRESSES_MAX)] = ()
 
     def __post_init__(self) -> None:
         if len(self.addresses) > ADDRESSES_MAX:

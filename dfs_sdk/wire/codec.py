@@ -5,7 +5,8 @@ below, tuples, nested messages, enums, ids and addresses. A message travels as a
 field goes at the end and has a default, so that either side may be the older one. Bulk bytes never travel in here.
 
 Decoding bytes of a peer either gives a valid message or raises `ProtocolError`; nothing else. The limits keep a
-hostile body from costing more than a few megabytes and a millisecond (msgpack preallocates declared arrays).
+hostile body from costing more than about a megabyte and a millisecond: msgpack preallocates declared arrays, at every
+level of nesting, so no array may be longer than the schema of the message allows.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import ipaddress
 import math
 from collections.abc import Callable
 from enum import Enum
-from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -27,6 +27,8 @@ from dfs_sdk.runtime.ports import Buffer
 
 BODY_BYTES_MAX = 64 * 1024
 ARRAY_LENGTH_MAX = 256
+# Room for the fields of later versions in messages whose own tuples are short.
+ARRAY_LENGTH_SPARE = 64
 STRING_BYTES_MAX = 16 * 1024
 
 
@@ -86,6 +88,11 @@ _Convert = Callable[[Any], Any]
 class _Field:
     pack: _Convert
     unpack: _Convert
+    array_length_max: int = 0
+
+
+# One entry for each message class of the program, made on its first use.
+_codecs: dict[type[Any], _Field] = {}
 
 
 def encode(message: object) -> bytes:
@@ -111,12 +118,13 @@ def decode(kind: type[MessageT], body: Buffer) -> MessageT:
     """
     if len(body) > BODY_BYTES_MAX:
         raise ProtocolError(f"a body of {len(body)} bytes is over the limit of {BODY_BYTES_MAX}")
+    codec = _message_codec(kind)
     try:
         value = msgpack.unpackb(
             body,
             raw=False,
             strict_map_key=True,
-            max_array_len=ARRAY_LENGTH_MAX,
+            max_array_len=codec.array_length_max,
             max_map_len=0,
             max_str_len=STRING_BYTES_MAX,
             max_bin_len=BODY_BYTES_MAX,
@@ -124,12 +132,18 @@ def decode(kind: type[MessageT], body: Buffer) -> MessageT:
         )
     except (ValueError, OverflowError, TypeError, msgpack.exceptions.UnpackException) as error:
         raise ProtocolError(f"not a {kind.__name__}: malformed msgpack") from error
-    message: MessageT = _message_codec(kind).unpack(value)
+    message: MessageT = codec.unpack(value)
     return message
 
 
-@cache
-def _message_codec(kind: type) -> _Field:
+def _message_codec(kind: type[Any]) -> _Field:
+    codec = _codecs.get(kind)
+    if codec is None:
+        codec = _codecs[kind] = _build_message_codec(kind)
+    return codec
+
+
+def _build_message_codec(kind: type[Any]) -> _Field:
     if not dataclasses.is_dataclass(kind):
         raise TypeError(f"{kind.__name__} is not a message dataclass")
     hints = get_type_hints(kind, include_extras=True)
@@ -153,7 +167,8 @@ def _message_codec(kind: type) -> _Field:
         except ValueError as error:  # a check in __post_init__
             raise ProtocolError(f"{kind.__name__}: {error}") from error
 
-    return _Field(pack, unpack)
+    longest = max((codec.array_length_max for codec in codecs), default=0)
+    return _Field(pack, unpack, max(longest, len(codecs), ARRAY_LENGTH_SPARE))
 
 
 def _codec(annotation: Any) -> _Field:
@@ -178,7 +193,7 @@ def _codec(annotation: Any) -> _Field:
     raise TypeError(f"the codec does not know {annotation!r}")
 
 
-def _scalar(kind: type, constraint: object) -> _Field:
+def _scalar(kind: type[Any], constraint: object) -> _Field:
     if kind is bool:
         return _same(_expect(bool))
     if kind in (int, float):
@@ -197,7 +212,7 @@ def _same(check: _Convert) -> _Field:
     return _Field(check, check)
 
 
-def _expect(kind: type) -> _Convert:
+def _expect(kind: type[Any]) -> _Convert:
     def check(value: Any) -> Any:
         if type(value) is not kind:
             raise ProtocolError(f"expected {kind.__name__}, got {type(value).__name__}")
@@ -206,7 +221,7 @@ def _expect(kind: type) -> _Convert:
     return check
 
 
-def _number(kind: type, bounds: Range) -> _Convert:
+def _number(kind: type[Any], bounds: Range) -> _Convert:
     def check(value: Any) -> Any:
         # A whole float may arrive as an integer, never the other way; bool is not a number here.
         if type(value) is not kind and not (kind is float and type(value) is int):
@@ -218,7 +233,7 @@ def _number(kind: type, bounds: Range) -> _Convert:
     return check
 
 
-def _sized(kind: type, size: Size) -> _Convert:
+def _sized(kind: type[Any], size: Size) -> _Convert:
     def check(value: Any) -> Any:
         if type(value) is not kind:
             raise ProtocolError(f"expected {kind.__name__}, got {type(value).__name__}")
@@ -260,6 +275,7 @@ def _optional(annotation: Any, constraint: object) -> _Field:
     return _Field(
         lambda value: None if value is None else inner.pack(value),
         lambda value: None if value is None else inner.unpack(value),
+        inner.array_length_max,
     )
 
 
@@ -272,6 +288,8 @@ def _tuple(annotation: Any, constraint: object) -> _Field:
     if not isinstance(constraint, Size):
         raise TypeError("a tuple in a message needs a Size or Packed")
     size, item = constraint, _codec(item_kind)
+    if size.high > ARRAY_LENGTH_MAX:
+        raise TypeError(f"a tuple in a message has at most {ARRAY_LENGTH_MAX} items, not {size.high}")
 
     def pack(values: Any) -> list[Any]:
         if not size.low <= len(values) <= size.high:
@@ -283,7 +301,7 @@ def _tuple(annotation: Any, constraint: object) -> _Field:
             raise ProtocolError(f"expected an array of {size.low}…{size.high} items")
         return tuple(item.unpack(entry) for entry in value)
 
-    return _Field(pack, unpack)
+    return _Field(pack, unpack, max(size.high, item.array_length_max))
 
 
 def _packed_ids(kind: type[Id], high: int) -> _Field:
