@@ -1,0 +1,159 @@
+"""UDP anywhere asyncio runs: one datagram a call, on selector and Proactor loops alike.
+
+The address family is always given by an explicit local address, which Proactor needs. A `ConnectionResetError`, by
+which Windows reports that an earlier datagram was refused, is counted and reading goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, cast
+
+from dfs_sdk.ids import Address
+from dfs_sdk.runtime.ports import Buffer, DatagramHandler
+from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, SocketAddress, error_name, open_socket
+
+logger = logging.getLogger(__name__)
+
+WRITE_BUFFER_BYTES_HIGH = 256 * 1024
+WRITE_BUFFER_BYTES_LOW = 64 * 1024
+
+
+class PortableUdp:
+    """Makes sockets on any asyncio loop."""
+
+    __slots__ = ()
+
+    async def bind(
+        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+    ) -> PortableUdpSocket:
+        """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
+
+        Raises:
+            OSError: The address is taken or not ours.
+        """
+        sock = open_socket(address)
+        try:
+            _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: PortableUdpSocket(sock, on_datagrams=on_datagrams, on_writable=on_writable), sock=sock
+            )
+        except BaseException:
+            sock.close()
+            raise
+        return protocol
+
+
+class PortableUdpSocket(asyncio.DatagramProtocol):
+    """One bound socket behind asyncio's datagram transport.
+
+    Attributes:
+        errors: How often what went wrong: symbols of errno, `HANDLER`, `BAD_ADDRESS`, `CLOSED`.
+    """
+
+    def __init__(self, sock: socket.socket, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]) -> None:
+        self.errors: Counter[str] = Counter()
+        self._on_datagrams = on_datagrams
+        self._on_writable = on_writable
+        self._book = AddressBook(sock.family)
+        self._local = self._book.incoming(sock.getsockname())
+        self._transport: asyncio.DatagramTransport | None = None
+        self._paused = False
+        self._closed = False
+
+    @property
+    def local_address(self) -> Address:
+        """The address it is bound to."""
+        return self._local
+
+    @property
+    def burst_segments_max(self) -> int:
+        """One datagram a call; longer bursts are cut here."""
+        return 1
+
+    def send(self, burst: Buffer, segment_bytes: int, destination: Address) -> bool:
+        """Send whole datagrams of `segment_bytes` (the last may be shorter); errors are counted.
+
+        Returns:
+            False when asyncio's buffer is full: nothing was sent, `on_writable` will be called.
+
+        Raises:
+            ValueError: An empty burst or a segment size below 1.
+        """
+        if segment_bytes < 1 or not burst:
+            raise ValueError(f"a burst of {len(burst)} bytes in segments of {segment_bytes} holds no datagram")
+        if self._closed or self._transport is None:
+            self.errors["CLOSED"] += 1
+            return True
+        if self._paused:
+            return False
+        sockaddr = self._book.outgoing(destination)
+        if sockaddr is None:
+            self.errors["BAD_ADDRESS"] += 1
+            return True
+        view = memoryview(burst).cast("B")
+        for start in range(0, len(view), segment_bytes):
+            datagram = view[start : start + segment_bytes]
+            if len(datagram) > DATAGRAM_BYTES_MAX:
+                self.errors["EMSGSIZE"] += 1
+            else:
+                # asyncio may keep what it cannot send at once, so it gets bytes of its own
+                self._transport.sendto(bytes(datagram), sockaddr)
+        return True
+
+    def close(self) -> None:
+        """Release the socket; no callback comes afterwards."""
+        if not self._closed:
+            self._closed = True
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport (asyncio calls this)."""
+        self._transport = cast("asyncio.DatagramTransport", transport)
+        # every datagram transport of CPython can do this, its documented type does not say so
+        cast("asyncio.WriteTransport", transport).set_write_buffer_limits(
+            high=WRITE_BUFFER_BYTES_HIGH, low=WRITE_BUFFER_BYTES_LOW
+        )
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        """Hand one datagram on (asyncio calls this)."""
+        if self._closed or not data:
+            return
+        try:
+            self._on_datagrams(memoryview(data), len(data), self._book.incoming(cast("SocketAddress", addr)))
+        except Exception:
+            self.errors["HANDLER"] += 1
+            logger.exception("the handler of datagrams failed")
+
+    def error_received(self, exc: Exception) -> None:
+        """Count an error of some earlier datagram and see that reading goes on (asyncio calls this)."""
+        self.errors[error_name(exc) if isinstance(exc, OSError) else type(exc).__name__] += 1
+        if not self._closed:
+            asyncio.get_running_loop().call_soon(self._resume_reading)
+
+    def pause_writing(self) -> None:
+        """Refuse bursts until the buffer has drained (asyncio calls this)."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Tell the owner that there is room again (asyncio calls this)."""
+        self._paused = False
+        if not self._closed:
+            self._on_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that the transport is gone (asyncio calls this)."""
+        if exc is not None:
+            self.errors[error_name(exc) if isinstance(exc, OSError) else type(exc).__name__] += 1
+        self._transport = None
+
+    def _resume_reading(self) -> None:
+        # CPython's Proactor datagram transport reports a read error and then never reads again (seen in 3.11's
+        # proactor_events.py, _loop_reading): it is started anew. Selector transports have no such method.
+        restart = getattr(self._transport, "_loop_reading", None)
+        if restart is not None and not self._closed and getattr(self._transport, "_read_fut", None) is None:
+            restart()
