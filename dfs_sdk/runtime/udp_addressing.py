@@ -18,6 +18,7 @@ SOCKET_BUFFER_BYTES = (4 * 1024 * 1024, 2 * 1024 * 1024, 1024 * 1024, 512 * 1024
 DATAGRAM_BYTES_MAX = 65_507  # 65,535 less the IPv4 and UDP headers
 CACHED_ADDRESSES_MAX = 4_096
 SEGMENTS_MAX = 64
+HOST_LENGTH_MAX = 64  # the longest IPv6 text is 45 characters, and a zone may follow
 
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
@@ -96,8 +97,8 @@ def resolve(address: Address, family: int) -> SocketAddress:
     host, port = address
     if family == socket.AF_INET6 and ":" not in host:
         host = _MAPPED_PREFIX + host
-    if not 0 <= port <= 65_535:
-        raise OSError(errno.EINVAL, f"no such port: {port}")
+    if not 0 <= port <= 65_535 or not 0 < len(host) <= HOST_LENGTH_MAX or "\0" in host:
+        raise OSError(errno.EINVAL, f"not an address: {host[:HOST_LENGTH_MAX]!r}, {port}")
     try:
         found = socket.getaddrinfo(
             host, port, family=family, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
