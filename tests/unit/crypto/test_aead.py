@@ -1,0 +1,262 @@
+"""Sealed packets: numbers are never reused, nothing altered opens."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfs_sdk.crypto import aead
+from dfs_sdk.crypto.aead import (
+    PACKETS_PER_KEY_MAX,
+    TAG_BYTES,
+    ReceiveCipher,
+    SendCipher,
+    open_once,
+    seal_once,
+    sealed_burst_bytes,
+)
+from dfs_sdk.errors import ForkedNodeError, ProtocolError
+
+KEY = bytes(range(32))
+PREFIX = b"\x40\x00\x01\x02\x03\x04"
+
+
+def seal(cipher: SendCipher, header: bytes, plaintext: bytes) -> bytes:
+    out = bytearray(len(plaintext) + TAG_BYTES)
+    cipher.seal_into(header, plaintext, memoryview(out))
+    return bytes(out)
+
+
+def open_(cipher: ReceiveCipher, counter: int, header: bytes, sealed: bytes) -> bytes:
+    out = bytearray(max(0, len(sealed) - TAG_BYTES))
+    size = cipher.open_into(counter, header, sealed, memoryview(out))
+    return bytes(out[:size])
+
+
+def advance(cipher: SendCipher, counter: int) -> None:
+    cipher._counter = counter
+
+
+def test_first_packets_are_the_golden_ones() -> None:
+    cipher = SendCipher(KEY)
+    assert seal(cipher, b"head", b"body").hex() == "6cd3d1a79f287fd992937378da133bb44c101368"
+    assert seal(cipher, b"head", b"body").hex() == "77b9db859685ac3cada810f7c2fc1ef754255ae3"
+
+
+def test_nonce_is_four_zero_bytes_and_the_big_endian_counter() -> None:
+    cipher = SendCipher(KEY)
+    advance(cipher, 0x01020304)
+    expected = AESGCM(KEY).encrypt(bytes(8) + b"\x01\x02\x03\x04", b"body", b"head")
+    assert seal(cipher, b"head", b"body") == expected
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=2000)), max_size=8))
+def test_what_is_sealed_opens_in_any_order(packets: list[tuple[bytes, bytes]]) -> None:
+    sender, receiver = SendCipher(KEY), ReceiveCipher(KEY)
+    sealed = [(sender.counter, header, seal(sender, header, body), body) for header, body in packets]
+    assert sender.counter == len(packets)
+    for counter, header, data, body in reversed(sealed):
+        assert open_(receiver, counter, header, data) == body
+
+
+def test_every_single_bit_flip_is_refused() -> None:
+    header, body = b"head", b"body"
+    sealed = seal(SendCipher(KEY), header, body)
+    receiver = ReceiveCipher(KEY)
+    for bit in range(len(sealed) * 8):
+        altered = bytearray(sealed)
+        altered[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ProtocolError, match="authentic"):
+            open_(receiver, 0, header, bytes(altered))
+    for bit in range(len(header) * 8):
+        other = bytearray(header)
+        other[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ProtocolError, match="authentic"):
+            open_(receiver, 0, bytes(other), sealed)
+    with pytest.raises(ProtocolError, match="authentic"):
+        open_(receiver, 1, header, sealed)
+    assert open_(receiver, 0, header, sealed) == body
+
+
+@given(st.integers(-(2**65), 2**65), st.binary(max_size=40), st.binary(max_size=60), st.integers(0, 60))
+def test_any_packet_raises_protocol_error_only(counter: int, header: bytes, data: bytes, room: int) -> None:
+    with pytest.raises(ProtocolError):
+        ReceiveCipher(KEY).open_into(counter, header, data, memoryview(bytearray(room)))
+
+
+@pytest.mark.parametrize("counter", [PACKETS_PER_KEY_MAX, 2**40, 2**64 - 1, 2**64, -1])
+def test_number_beyond_the_life_of_a_key_is_refused(counter: int) -> None:
+    with pytest.raises(ProtocolError, match="number"):
+        open_(ReceiveCipher(KEY), counter, b"", bytes(20))
+
+
+def test_a_packet_larger_than_the_room_is_refused() -> None:
+    sealed = seal(SendCipher(KEY), b"", b"12345")
+    with pytest.raises(ProtocolError, match="fit"):
+        ReceiveCipher(KEY).open_into(0, b"", sealed, memoryview(bytearray(4)))
+
+
+def test_roomy_output_is_filled_from_its_start() -> None:
+    sealed = seal(SendCipher(KEY), b"", b"12345")
+    out = bytearray(b"\xff" * 9)
+    assert ReceiveCipher(KEY).open_into(0, b"", sealed, memoryview(out)) == 5
+    assert out == b"12345" + b"\xff" * 4
+
+
+@given(st.lists(st.binary(max_size=300), max_size=10), st.binary(max_size=20), st.integers(0, 1000))
+def test_burst_equals_packets_sealed_one_by_one(bodies: list[bytes], prefix: bytes, first: int) -> None:
+    burst, single = SendCipher(KEY), SendCipher(KEY)
+    advance(burst, first)
+    advance(single, first)
+    out = bytearray(sealed_burst_bytes(prefix, bodies) + 3)
+    filled = burst.seal_burst(prefix, bodies, memoryview(out))
+    expected = b""
+    for body in bodies:
+        header = prefix + single.counter.to_bytes(8, "big")
+        expected += header + seal(single, header, body)
+    assert bytes(out[:filled]) == expected
+    assert filled == sealed_burst_bytes(prefix, bodies)
+    assert bytes(out[filled:]) == bytes(3)
+    assert burst.counter == single.counter == first + len(bodies)
+
+
+def test_no_call_for_sending_takes_a_nonce_or_a_counter() -> None:
+    for name, method in inspect.getmembers(SendCipher, inspect.isfunction):
+        if not name.startswith("__"):
+            parameters = set(inspect.signature(method).parameters)
+            assert not parameters & {"nonce", "counter", "number", "iv"}, name
+    with pytest.raises(AttributeError):
+        SendCipher(KEY).counter = 0  # type: ignore[misc]
+
+
+def test_failed_sealing_burns_its_number() -> None:
+    cipher = SendCipher(KEY)
+    with pytest.raises(ValueError, match="buffer"):
+        cipher.seal_into(b"", b"body", memoryview(bytearray(3)))
+    assert cipher.counter == 1
+    with pytest.raises(ValueError):
+        cipher.seal_burst(PREFIX, [b"a", b"b", b"c"], memoryview(bytearray(40)))
+    assert cipher.counter == 4
+
+
+def test_skipped_number_is_never_used() -> None:
+    cipher = SendCipher(KEY)
+    assert cipher.skip() == 0
+    assert cipher.counter == 1
+    sealed = seal(cipher, b"", b"x")
+    with pytest.raises(ProtocolError):
+        open_(ReceiveCipher(KEY), 0, b"", sealed)
+    assert open_(ReceiveCipher(KEY), 1, b"", sealed) == b"x"
+
+
+def test_key_seals_its_last_packet_and_no_more() -> None:
+    cipher = SendCipher(KEY)
+    advance(cipher, PACKETS_PER_KEY_MAX - 1)
+    sealed = seal(cipher, b"", b"last")
+    assert open_(ReceiveCipher(KEY), PACKETS_PER_KEY_MAX - 1, b"", sealed) == b"last"
+    for attempt in (lambda: seal(cipher, b"", b"x"), cipher.skip):
+        with pytest.raises(ProtocolError, match="change keys"):
+            attempt()
+    assert cipher.counter == PACKETS_PER_KEY_MAX
+
+
+def test_burst_that_would_pass_the_limit_seals_nothing() -> None:
+    cipher = SendCipher(KEY)
+    advance(cipher, PACKETS_PER_KEY_MAX - 1)
+    out = bytearray(200)
+    with pytest.raises(ProtocolError, match="change keys"):
+        cipher.seal_burst(PREFIX, [b"a", b"b"], memoryview(out))
+    assert not any(out)
+    assert cipher.counter == PACKETS_PER_KEY_MAX - 1
+
+
+def test_wiped_ciphers_refuse_every_use() -> None:
+    sender, receiver = SendCipher(KEY), ReceiveCipher(KEY)
+    sealed = seal(sender, b"", b"x")
+    sender.wipe()
+    receiver.wipe()
+    out = bytearray(100)
+    for attempt in (
+        lambda: seal(sender, b"", b"x"),
+        lambda: sender.seal_burst(PREFIX, [b"x"], memoryview(out)),
+        lambda: sender.seal_burst(PREFIX, [], memoryview(out)),
+        sender.skip,
+    ):
+        with pytest.raises(ForkedNodeError, match="wiped"):
+            attempt()
+    assert not any(out)
+    with pytest.raises(ProtocolError, match="wiped"):
+        open_(receiver, 0, b"", sealed)
+
+
+@pytest.mark.parametrize("cipher", [SendCipher(KEY), ReceiveCipher(KEY)])
+def test_ciphers_neither_print_nor_copy_nor_pickle(cipher: SendCipher | ReceiveCipher) -> None:
+    assert KEY[:4].hex() not in repr(cipher)
+    for leak in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="secret"):
+            leak(cipher)
+
+
+@pytest.mark.parametrize("size", [0, 16, 24, 31, 33])
+def test_only_256_bit_keys_are_taken(size: int) -> None:
+    for use in (SendCipher, ReceiveCipher, lambda key: seal_once(key, b""), lambda key: open_once(key, bytes(16))):
+        with pytest.raises(ValueError, match="32 bytes"):
+            use(bytes(size))
+
+
+@given(st.binary(max_size=500), st.binary(max_size=50))
+def test_one_time_sealing_round_trips(plaintext: bytes, associated: bytes) -> None:
+    sealed = seal_once(KEY, plaintext, associated)
+    assert len(sealed) == len(plaintext) + TAG_BYTES
+    assert sealed == seal_once(KEY, memoryview(plaintext), associated)
+    assert open_once(KEY, sealed, associated) == plaintext
+    with pytest.raises(ProtocolError):
+        open_once(KEY, sealed, associated + b"\0")
+    with pytest.raises(ProtocolError):
+        open_once(bytes(32), sealed, associated)
+
+
+@given(st.binary(max_size=60), st.binary(max_size=20))
+def test_any_bytes_open_once_or_raise_protocol_error(sealed: bytes, associated: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        open_once(KEY, sealed, associated)
+
+
+def test_aes_gcm_wycheproof_vectors_of_our_sizes(read_vectors: Any) -> None:
+    """Those with 256-bit keys and 96-bit nonces run through `open_once` with the vector's own nonce in its place."""
+    seen = 0
+    for group in read_vectors("wycheproof-aes_gcm_test.json")["testGroups"]:
+        if (group["keySize"], group["ivSize"], group["tagSize"]) != (256, 96, 128):
+            continue
+        for test in group["tests"]:
+            seen += 1
+            check_wycheproof_gcm(test)
+    assert seen > 50
+
+
+def check_wycheproof_gcm(test: dict[str, Any]) -> None:
+    key, nonce, associated, plaintext, ciphertext, tag = (
+        bytes.fromhex(test[name]) for name in ("key", "iv", "aad", "msg", "ct", "tag")
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aead, "_ZERO_NONCE", nonce)
+        patch.setattr(aead, "_pack_nonce", lambda _: nonce)
+        receiver, out = ReceiveCipher(key), memoryview(bytearray(len(plaintext)))
+        if test["result"] == "valid":
+            assert open_once(key, ciphertext + tag, associated) == plaintext
+            assert seal_once(key, plaintext, associated) == ciphertext + tag
+            assert seal(SendCipher(key), associated, plaintext) == ciphertext + tag
+            assert receiver.open_into(0, associated, ciphertext + tag, out) == len(plaintext)
+            assert out == plaintext
+        else:
+            with pytest.raises(ProtocolError):
+                open_once(key, ciphertext + tag, associated)
+            with pytest.raises(ProtocolError):
+                receiver.open_into(0, associated, ciphertext + tag, out)
