@@ -238,17 +238,17 @@ async def test_offload_close_waits_for_running_work_and_ends_the_threads() -> No
 
 async def test_cancelled_caller_waits_until_its_work_has_ended() -> None:
     offload = ThreadOffload(threads=1)
-    began, gate, done = threading.Event(), threading.Event(), []
+    loop = asyncio.get_running_loop()
+    began, gate, done = asyncio.Event(), threading.Event(), []
 
     def work() -> None:
-        began.set()
+        loop.call_soon_threadsafe(began.set)
         gate.wait(10)
         done.append(1)
 
     caller = asyncio.create_task(offload.run(work))
     queued = asyncio.create_task(offload.run(done.append, 2))
-    while not began.is_set():
-        await asyncio.sleep(0)
+    await began.wait()
     queued.cancel()
     with pytest.raises(asyncio.CancelledError):
         await queued
