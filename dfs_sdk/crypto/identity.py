@@ -173,7 +173,7 @@ def open_identity(data: bytes, passphrase: str | None) -> Identity:
 
     Raises:
         IdentityError: Wrong, missing or superfluous passphrase; or the file is damaged.
-        ConfigError: The passphrase is empty.
+        ConfigError: The passphrase is empty, or too little memory is free for the file's costs.
     """
     if is_sealed(data):
         if passphrase is None:

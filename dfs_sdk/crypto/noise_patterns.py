@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 
 _NAME = re.compile(
     r"Noise_(?P<base>[NKXI]1?[NKX]?1?)(?P<modifiers>(?:psk[0-9](?:\+psk[0-9])*)?)"
@@ -119,6 +120,7 @@ class NoiseProtocol:
         return any(Token.STATIC in tokens for tokens in self.messages[0 if initiator else 1 :: 2])
 
 
+@lru_cache(maxsize=16)
 def parse_protocol(name: str) -> NoiseProtocol:
     """Read a name such as ``Noise_IKpsk2_25519_AESGCM_SHA256``.
 

@@ -33,7 +33,7 @@ def stretch(
         lanes: Independent lanes, at least 1.
 
     Raises:
-        ConfigError: The passphrase is empty, the salt short, or a cost out of range.
+        ConfigError: The passphrase is empty, the salt short, a cost out of range, or too little memory is free.
     """
     if not passphrase:
         raise ConfigError("the passphrase is empty: give one, or None for none")
@@ -45,6 +45,8 @@ def stretch(
         secret = unicodedata.normalize("NFC", passphrase).encode()
     except UnicodeEncodeError:
         raise ConfigError("the passphrase is not valid Unicode text") from None
-    return Argon2id(salt=salt, length=STRETCHED_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib).derive(
-        secret
-    )
+    function = Argon2id(salt=salt, length=STRETCHED_BYTES, iterations=passes, lanes=lanes, memory_cost=memory_kib)
+    try:
+        return function.derive(secret)
+    except MemoryError:
+        raise ConfigError(f"a passphrase takes {memory_kib / 1024:.0f} MiB of memory, and less is free") from None

@@ -118,9 +118,7 @@ def test_keys_of_wrong_length_are_refused(size: int) -> None:
 
 
 def test_signature_of_rfc_8032_test_2() -> None:
-    key = SigningKey.from_seed(
-        bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
-    )
+    key = SigningKey.from_seed(bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"))
     assert key.public.hex() == "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c"
     signature = key.sign(b"\x72")
     assert signature.hex() == (
