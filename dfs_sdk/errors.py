@@ -48,7 +48,17 @@ class DeadlineError(DfsError, TimeoutError):
 
 
 class RemoteError(DfsError):
-    """A peer refused a call or failed in it; the message carries the peer's own words, made safe to print."""
+    """A peer refused a call or failed in it; the message carries the peer's own words, made safe to print.
+
+    Attributes:
+        code: Why, as the name of an `rpc.RefusalCode`, such as "BUSY".
+        text: The peer's own words; possibly empty.
+    """
+
+    def __init__(self, message: str, *, code: str = "FAILED", text: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
 
 
 class MessageTooLargeError(DfsError, ValueError):
