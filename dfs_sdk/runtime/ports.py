@@ -202,6 +202,26 @@ class Offload(Protocol):
         ...
 
 
+class Machine(Protocol):
+    """The machine a node runs on."""
+
+    async def lookup(self, host: str, port: int) -> list[Address]:
+        """Resolve a name that the user gave (never a peer's); numeric hosts come back as they are.
+
+        Raises:
+            OSError: The name is unknown.
+        """
+        ...
+
+    def addresses(self) -> list[str]:
+        """The IP addresses others on our networks reach this machine at."""
+        ...
+
+    def fingerprint(self) -> bytes:
+        """16 bytes that are the same for all nodes of one machine."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """All ports a node needs, passed in at its construction."""
@@ -212,3 +232,4 @@ class Runtime:
     udp: Udp
     disk: Disk
     offload: Offload
+    machine: Machine

@@ -23,6 +23,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from dfs_sdk.errors import ConfigError, NodeClosedError
 from dfs_sdk.runtime.locks import FileDiskLock, take_lock
+from dfs_sdk.runtime.machine import SystemMachine
 from dfs_sdk.runtime.mounts import on_network
 from dfs_sdk.runtime.ports import Buffer, Runtime, Udp
 from dfs_sdk.runtime.tasks import settle
@@ -338,4 +339,5 @@ def system_runtime(
         udp=backend,
         disk=SystemDisk(),
         offload=ThreadOffload(threads=threads),
+        machine=SystemMachine(),
     )
