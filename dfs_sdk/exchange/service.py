@@ -1,0 +1,378 @@
+"""The exchange of one node: chunks between two peers, each verified by whoever receives it.
+
+`push` returns when the peer has the chunk on its disk; `fetch` returns bytes that hash to the id asked for, or raises.
+Which peers should have a chunk is the business of `replication`; what is in a chunk, that of `files`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dfs_sdk.crypto.hashing import blake3_256
+from dfs_sdk.errors import (
+    ContentNotFoundError,
+    ContentUnavailableError,
+    CorruptContentError,
+    DeadlineError,
+    PeerUnreachableError,
+    ProtocolError,
+    RemoteError,
+    StoreError,
+)
+from dfs_sdk.exchange.budget import ByteBudget
+from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
+from dfs_sdk.exchange.holder import Holder
+from dfs_sdk.exchange.loads import LoadBook
+from dfs_sdk.exchange.messages import (
+    ASK_CHUNKS_MAX,
+    STATE_ABSENT,
+    STATE_REMOVED,
+    Fetch,
+    Fetched,
+    Have,
+    HaveStates,
+    Push,
+    Remove,
+)
+from dfs_sdk.exchange.race import Miss, Pace, Race
+from dfs_sdk.exchange.scheduler import FAILOVER_FACTOR, HedgeBudget, Latencies, PeerLoad, choose_source, clip
+from dfs_sdk.exchange.tombstones import Tombstones
+from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.rpc.base import Answer, RefusalCode, RpcService
+from dfs_sdk.runtime.ports import Buffer, Runtime
+from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role
+from dfs_sdk.transport.priority import Priority
+
+logger = logging.getLogger(__name__)
+
+# BLAKE3 takes about 0.1 ms for this much; a thread hop costs about the same.
+INLINE_HASH_BYTES_MAX = 256 * 1024
+EXPIRY_INTERVAL = 3600.0
+
+
+class NotHeldError(ContentUnavailableError):
+    """Every peer asked answered that it does not hold this chunk: ask others, or wait for its holders."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A holder's word that a chunk is on its disk, fsynced and hash-checked.
+
+    Attributes:
+        peer: The holder.
+        chunk_id: The chunk.
+        role: Why it keeps it.
+        already: Whether it had it before.
+    """
+
+    peer: NodeId
+    chunk_id: ChunkId
+    role: Role
+    already: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveReport:
+    """What a peer says about some chunks.
+
+    Attributes:
+        roles: Why it holds those that it holds.
+        tombstones: Removal keys of those it knows to be removed.
+    """
+
+    roles: Mapping[ChunkId, Role]
+    tombstones: Mapping[ChunkId, bytes]
+
+    @property
+    def held(self) -> set[ChunkId]:
+        """The chunks it holds."""
+        return set(self.roles)
+
+
+class Exchange:
+    """Moves chunks between this node and its peers, within a budget of bytes in flight.
+
+    Args:
+        rpc: Calls.
+        store: The local store, open.
+        scope: The parent of its tasks.
+        runtime: Clock, chance and worker threads.
+        config: What can be tuned.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: RpcService,
+        store: ChunkStore,
+        scope: TaskScope,
+        runtime: Runtime,
+        config: ExchangeConfig | None = None,
+    ) -> None:
+        self._config = config or ExchangeConfig()
+        self._rpc = rpc
+        self._store = store
+        self._scope = scope
+        self._clock = runtime.clock
+        self._offload = runtime.offload
+        self._rng = runtime.rng.child("exchange")
+        self._loads = LoadBook(peers_max=self._config.peers_max, fault_half_life=self._config.fault_half_life)
+        self._budget = ByteBudget(self._config.in_flight_bytes_max)
+        self._latencies = Latencies()
+        self._hedges = HedgeBudget(self._config.hedge_ratio)
+        self._tombstones = Tombstones(
+            store,
+            self._clock,
+            ttl_seconds=self._config.tombstone_seconds,
+            count_max=self._config.tombstones_max,
+        )
+        self._holder = Holder(store, self._tombstones, self._clock, self._config)
+
+    async def start(self) -> None:
+        """Read the tombstones and begin to serve."""
+        await self._tombstones.load()
+        self._holder.serve(self._rpc)
+        self._scope.every("expire tombstones", EXPIRY_INTERVAL, self._tombstones.expire, rng=self._rng)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Chunk bytes being sent or fetched by this node."""
+        return self._budget.used_bytes
+
+    def load(self, peer: NodeId) -> PeerLoad:
+        """Say how busy a peer is, as far as its answers told."""
+        return self._loads.load(peer, rtt=self._rpc.rtt(peer), now=self._clock.monotonic())
+
+    async def push(
+        self,
+        peer: NodeId,
+        chunk: NewChunk,
+        *,
+        priority: Priority = Priority.TRANSFER,
+        timeout: float | None = None,
+    ) -> Receipt:
+        """Hand a chunk to a peer, or to this node's own store, and wait until it is durable there.
+
+        Args:
+            peer: The holder to be.
+            chunk: What to keep, and why.
+            priority: How urgent it is.
+            timeout: Seconds; the config's `push_timeout` if not given.
+
+        Raises:
+            PeerUnreachableError: The peer cannot be reached.
+            DeadlineError: No receipt in time; the chunk may be there all the same.
+            RemoteError: It refused: `code` is STORE_FULL, DENIED, BUSY …
+            QuotaExceededError: This node's own store is full.
+        """
+        if peer == self._rpc.node_id:
+            return await self._keep(chunk)
+        request = Push(chunk_id=chunk.chunk_id, cell=chunk.cell, role=chunk.role, removal_hash=chunk.removal_hash)
+        async with self._budget.hold(len(chunk.data)):
+            with self._loads.calling(peer):
+                answer = await self._rpc.call(
+                    peer, request, body=chunk.data, timeout=timeout or self._config.push_timeout, priority=priority
+                )
+        self._loads.learn(peer, answer.reply.load)
+        return Receipt(peer=peer, chunk_id=chunk.chunk_id, role=answer.reply.role, already=answer.reply.already)
+
+    async def fetch(
+        self,
+        chunk_id: ChunkId,
+        sources: Sequence[NodeId],
+        *,
+        priority: Priority = Priority.TRANSFER,
+        size_max: int | None = None,
+    ) -> bytes:
+        """Get a chunk from the local store or from the best of `sources`; the bytes are verified.
+
+        Args:
+            chunk_id: The chunk.
+            sources: Peers that may hold it, most promising first.
+            priority: How urgent it is.
+            size_max: The length expected, for the budget; a whole chunk if not given.
+
+        Raises:
+            NotHeldError: All of them answered that they do not hold it, or there was nobody to ask.
+            ContentUnavailableError: Some gave no answer, the others do not hold it.
+            CorruptContentError: Those that hold it sent damaged bytes.
+        """
+        info = self._store.info(chunk_id)
+        if info is not None:
+            try:
+                return await self._store.get(chunk_id)
+            except (ContentNotFoundError, CorruptContentError, StoreError) as error:
+                # The store has put a damaged copy aside: an intact one replaces it below.
+                logger.warning("chunk %s cannot be read here: %s", chunk_id.short, type(error).__name__)
+        others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
+        async with self._budget.hold(size_max or SEALED_BYTES_MAX):
+            data = await self._race(chunk_id, others, priority)
+        if info is not None and chunk_id not in self._store:
+            await self._restore(info, data)
+        return data
+
+    async def have(self, peer: NodeId, chunk_ids: Sequence[ChunkId], *, timeout: float | None = None) -> HaveReport:
+        """Ask a peer which of at most 1,000 chunks it holds; copies here that it proves removed are deleted.
+
+        Raises:
+            PeerUnreachableError: The peer cannot be reached.
+            DeadlineError: No answer in time.
+            RemoteError: It refused.
+            ProtocolError: Its answer does not fit the question.
+        """
+        if len(chunk_ids) > ASK_CHUNKS_MAX:
+            raise ValueError(f"ask about at most {ASK_CHUNKS_MAX} chunks, not {len(chunk_ids)}")
+        answer = await self._rpc.call(
+            peer, Have(chunk_ids=tuple(chunk_ids)), timeout=timeout or self._config.ask_timeout
+        )
+        self._loads.learn(peer, answer.reply.load)
+        report = read_states(chunk_ids, answer.reply)
+        await self._apply(report.tombstones)
+        return report
+
+    async def remove(
+        self, peer: NodeId, chunk_ids: Sequence[ChunkId], removal_key: bytes, *, timeout: float | None = None
+    ) -> int:
+        """Ask a peer, or our own store, to let go of at most 1,000 chunks.
+
+        Returns:
+            How many it deleted.
+
+        Raises:
+            PeerUnreachableError: The peer cannot be reached; it learns of the removal from others later.
+            DeadlineError: No answer in time.
+            RemoteError: It refused.
+        """
+        if len(chunk_ids) > ASK_CHUNKS_MAX:
+            raise ValueError(f"remove at most {ASK_CHUNKS_MAX} chunks, not {len(chunk_ids)}")
+        if peer == self._rpc.node_id:
+            removed = await self._tombstones.remove(chunk_ids, removal_key)
+            await self._tombstones.remember(chunk_ids, removal_key)
+            return len(removed)
+        request = Remove(removal_key=removal_key, chunk_ids=tuple(chunk_ids))
+        answer = await self._rpc.call(peer, request, timeout=timeout or self._config.ask_timeout)
+        return answer.reply.count
+
+    async def _keep(self, chunk: NewChunk) -> Receipt:
+        already = chunk.chunk_id in self._store
+        await self._store.put([chunk])
+        info = self._store.info(chunk.chunk_id)
+        role = chunk.role if info is None else info.role
+        return Receipt(peer=self._rpc.node_id, chunk_id=chunk.chunk_id, role=role, already=already)
+
+    async def _race(self, chunk_id: ChunkId, sources: list[NodeId], priority: Priority) -> bytes:
+        self._hedges.note_request()
+        started_at = self._clock.monotonic()
+        race = Race(
+            sources,
+            choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
+            attempt=lambda source: self._ask(source, chunk_id, priority),
+            may_hedge=self._hedges.take,
+            pace=self._pace(),
+            scope=self._scope,
+        )
+        data = await race.run()
+        if data is None:
+            raise missing(chunk_id, race.misses)
+        self._latencies.note(self._clock.monotonic() - started_at)
+        return data
+
+    def _pace(self) -> Pace:
+        config, p95 = self._config, self._latencies.p95()
+        usual = config.hedge_delay_max if p95 is None else p95
+        return Pace(
+            hedge_after=clip(usual, config.hedge_delay_min, config.hedge_delay_max),
+            failover_after=clip(FAILOVER_FACTOR * usual, config.failover_delay_min, config.failover_delay_max),
+            parallel_max=config.sources_parallel_max,
+        )
+
+    async def _ask(self, source: NodeId, chunk_id: ChunkId, priority: Priority) -> bytes | Miss:
+        try:
+            with self._loads.calling(source):
+                answer = await self._rpc.call(
+                    source, Fetch(chunk_id=chunk_id), timeout=self._config.fetch_timeout, priority=priority
+                )
+        except RemoteError as error:
+            return Miss.NOT_HELD if error.code == RefusalCode.NOT_FOUND.name else Miss.REFUSED
+        except (PeerUnreachableError, DeadlineError):
+            return Miss.UNREACHABLE
+        except ProtocolError:
+            return self._blame(source)
+        return await self._verified(source, chunk_id, answer)
+
+    async def _verified(self, source: NodeId, chunk_id: ChunkId, answer: Answer[Fetched]) -> bytes | Miss:
+        if len(answer.body) > INLINE_HASH_BYTES_MAX:
+            data = await self._offload.run(intact, chunk_id, answer.body)
+        else:
+            data = intact(chunk_id, answer.body)
+        if data is None:
+            return self._blame(source)
+        self._loads.learn(source, answer.reply.load)
+        return data
+
+    def _blame(self, source: NodeId) -> Miss:
+        self._loads.blame(source, now=self._clock.monotonic())
+        return Miss.DAMAGED
+
+    async def _restore(self, info: ChunkInfo, data: bytes) -> None:
+        """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""
+        copy = NewChunk(
+            chunk_id=info.chunk_id, data=data, cell=info.cell, role=info.role, removal_hash=info.removal_hash
+        )
+        try:
+            await self._store.put([copy])
+            if info.pinned:
+                await self._store.set_pinned([info.chunk_id], True)
+        except StoreError as error:
+            logger.warning("chunk %s could not be replaced here: %s", info.chunk_id.short, type(error).__name__)
+
+    async def _apply(self, tombstones: Mapping[ChunkId, bytes]) -> None:
+        by_key: dict[bytes, list[ChunkId]] = {}
+        for chunk_id, removal_key in tombstones.items():
+            by_key.setdefault(removal_key, []).append(chunk_id)
+        for removal_key, chunk_ids in by_key.items():
+            await self._tombstones.remove(chunk_ids, removal_key)
+
+
+def intact(chunk_id: ChunkId, body: Buffer) -> bytes | None:
+    """Return the bytes if they hash to the id, else None."""
+    return bytes(body) if blake3_256(body) == chunk_id else None
+
+
+def read_states(chunk_ids: Sequence[ChunkId], reply: HaveStates) -> HaveReport:
+    """Read a holder's state bytes.
+
+    Raises:
+        ProtocolError: They do not fit the question, or name an unknown state.
+    """
+    if len(reply.states) != len(chunk_ids):
+        raise ProtocolError(f"{len(reply.states)} states for {len(chunk_ids)} chunks")
+    known_roles = {role.value: role for role in Role}
+    roles: dict[ChunkId, Role] = {}
+    tombstones: dict[ChunkId, bytes] = {}
+    for chunk_id, state in zip(chunk_ids, reply.states, strict=True):
+        if state in known_roles:
+            roles[chunk_id] = known_roles[state]
+        elif STATE_REMOVED <= state < STATE_REMOVED + len(reply.removal_keys):
+            tombstones[chunk_id] = reply.removal_keys[state - STATE_REMOVED]
+        elif state != STATE_ABSENT:
+            raise ProtocolError(f"{state} is no state of a chunk")
+    return HaveReport(roles=roles, tombstones=tombstones)
+
+
+def missing(chunk_id: ChunkId, misses: Mapping[NodeId, Miss]) -> ContentUnavailableError | CorruptContentError:
+    """Say in words why no source gave a chunk."""
+    kinds = set(misses.values())
+    if kinds <= {Miss.NOT_HELD}:
+        asked = _listed(misses) if misses else "nobody could be asked"
+        return NotHeldError(f"chunk {chunk_id.short}: {asked}")
+    if Miss.DAMAGED in kinds and not kinds & {Miss.UNREACHABLE, Miss.REFUSED}:
+        return CorruptContentError(f"chunk {chunk_id.short}: no intact copy was found ({_listed(misses)})")
+    return ContentUnavailableError(f"chunk {chunk_id.short}: no holder gave it ({_listed(misses)}); try again later")
+
+
+def _listed(misses: Mapping[NodeId, Miss]) -> str:
+    return ", ".join(f"{peer.short} {miss.value}" for peer, miss in misses.items())
