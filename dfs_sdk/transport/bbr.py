@@ -1,0 +1,231 @@
+"""Model-based congestion control: send at the measured bottleneck rate, keep about two round trips under way.
+
+Random loss does not slow it down, which is why it is the default: on a wireless or long path with 1 % loss a
+loss-based window collapses. Loss above `LOSS_RATIO_MAX` in a round, a sign of a shallow or policed queue, caps the
+window. Three quanta are added to the window, because bursts of 64 packets arrive and are acknowledged together.
+
+Source: Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016); draft-cardwell-iccrg-bbr-congestion-control
+for gains, filters and the compensation of aggregated acknowledgements.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum
+
+from dfs_sdk.runtime.ports import Rng
+from dfs_sdk.transport.congestion import INITIAL_WINDOW_PACKETS, MINIMUM_WINDOW_PACKETS, Delivery
+from dfs_sdk.transport.rtt import INITIAL_RTT
+
+STARTUP_GAIN = 2.885  # 2 / ln 2: the lowest that doubles the rate each round
+CYCLE_GAINS = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+CYCLE_WINDOW_GAIN = 2.0
+BANDWIDTH_ROUNDS = 10
+FULL_PIPE_GROWTH = 1.25
+FULL_PIPE_ROUNDS = 3
+RTT_MINIMUM_AGE = 10.0
+PROBE_RTT_DURATION = 0.2
+PROBE_RTT_WINDOW_RATIO = 0.5
+LOSS_RATIO_MAX = 0.3
+LOSS_BACKOFF = 0.7
+BURST_PACKETS = 64
+BURST_BYTES_MAX = 65_000
+WINDOW_BYTES_MAX = 32 * 1024 * 1024
+
+
+class Phase(Enum):
+    """What the model is busy with."""
+
+    STARTUP = "startup"
+    DRAIN = "drain"
+    PROBE_BANDWIDTH = "probe bandwidth"
+    PROBE_RTT = "probe rtt"
+
+
+class WindowedMaximum:
+    """The largest of the samples of the last `rounds` rounds."""
+
+    __slots__ = ("_rounds", "_samples")
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._samples: deque[tuple[int, float]] = deque()
+
+    @property
+    def value(self) -> float:
+        """The maximum, 0 without samples."""
+        return self._samples[0][1] if self._samples else 0.0
+
+    def update(self, round_number: int, sample: float) -> None:
+        """Take a sample of round `round_number`, which never decreases."""
+        samples = self._samples
+        while samples and samples[-1][1] <= sample:
+            samples.pop()
+        samples.append((round_number, sample))
+        while samples[0][0] <= round_number - self._rounds:
+            samples.popleft()
+
+
+class Bbr:
+    """The model of one path."""
+
+    def __init__(self, packet_bytes: int, rng: Rng) -> None:
+        self._packet_bytes = packet_bytes
+        self._rng = rng
+        self._phase = Phase.STARTUP
+        self._window = float(INITIAL_WINDOW_PACKETS * packet_bytes)
+        self._bandwidth = WindowedMaximum(BANDWIDTH_ROUNDS)
+        self._extra_acked = WindowedMaximum(BANDWIDTH_ROUNDS)
+        self._rtt_minimum = INITIAL_RTT
+        self._rtt_minimum_at: float | None = None
+        self._rtt_probe_until = 0.0
+        self._round = 0
+        self._round_end_delivered = 0
+        self._round_acked = 0
+        self._round_lost = 0
+        self._loss_cap = float(WINDOW_BYTES_MAX)
+        self._full_bandwidth = 0.0
+        self._full_rounds = 0
+        self._full = False
+        self._cycle_index = 0
+        self._cycle_started_at = 0.0
+        self._epoch_at: float | None = None
+        self._epoch_acked = 0
+
+    @property
+    def window_bytes(self) -> int:
+        """How many bytes may be under way."""
+        window = min(self._window, self._loss_cap)
+        if self._phase is Phase.PROBE_RTT:
+            window = min(window, PROBE_RTT_WINDOW_RATIO * self._product() + self._quantum())
+        return int(max(window, MINIMUM_WINDOW_PACKETS * self._packet_bytes))
+
+    @property
+    def pacing_rate(self) -> float:
+        """Bytes a second at which bursts leave."""
+        bandwidth = self._bandwidth.value
+        if bandwidth == 0:
+            return STARTUP_GAIN * self._window / max(self._rtt_minimum, 0.001)
+        return self._pacing_gain() * bandwidth
+
+    @property
+    def state(self) -> str:
+        """The phase in words."""
+        return self._phase.value
+
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """Learn the size of full packets."""
+        self._packet_bytes = packet_bytes
+
+    def on_delivery(self, delivery: Delivery) -> None:
+        """Update the model, then the phase, then the window."""
+        self._round_acked += delivery.acked_bytes
+        self._round_lost += delivery.lost_bytes
+        if delivery.acked_bytes:
+            round_ended = delivery.prior_delivered_bytes >= self._round_end_delivered
+            if round_ended:
+                self._end_round(delivery)
+            self._update_bandwidth(delivery)
+            self._update_extra_acked(delivery)
+            if round_ended:
+                self._check_full_pipe(delivery)
+            self._update_rtt(delivery)
+            self._update_phase(delivery)
+            self._update_window(delivery)
+
+    def _end_round(self, delivery: Delivery) -> None:
+        self._round += 1
+        self._round_end_delivered = delivery.delivered_bytes
+        sent = self._round_acked + self._round_lost
+        if self._round_lost > LOSS_RATIO_MAX * sent and self._round_lost > MINIMUM_WINDOW_PACKETS * self._packet_bytes:
+            floor = MINIMUM_WINDOW_PACKETS * self._packet_bytes
+            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap), floor)
+        elif self._loss_cap < WINDOW_BYTES_MAX:
+            self._loss_cap *= FULL_PIPE_GROWTH
+        self._round_acked = self._round_lost = 0
+
+    def _update_bandwidth(self, delivery: Delivery) -> None:
+        rate = delivery.rate
+        if rate is not None and (not delivery.app_limited or rate >= self._bandwidth.value):
+            self._bandwidth.update(self._round, rate)
+
+    def _update_extra_acked(self, delivery: Delivery) -> None:
+        # How far acknowledgements run ahead of the estimated rate: aggregation, not bandwidth.
+        expected = 0.0
+        if self._epoch_at is not None:
+            expected = self._bandwidth.value * (delivery.now - self._epoch_at)
+        if self._epoch_at is None or self._epoch_acked <= expected:
+            self._epoch_at, self._epoch_acked, expected = delivery.now, 0, 0.0
+        self._epoch_acked += delivery.acked_bytes
+        extra = min(self._epoch_acked - expected, self._window)
+        self._extra_acked.update(self._round, extra)
+
+    def _check_full_pipe(self, delivery: Delivery) -> None:
+        if self._full or delivery.app_limited:
+            return
+        if self._bandwidth.value >= FULL_PIPE_GROWTH * self._full_bandwidth:
+            self._full_bandwidth, self._full_rounds = self._bandwidth.value, 0
+            return
+        self._full_rounds += 1
+        self._full = self._full_rounds >= FULL_PIPE_ROUNDS
+
+    def _update_rtt(self, delivery: Delivery) -> None:
+        now, rtt = delivery.now, delivery.rtt
+        expired = self._rtt_minimum_at is not None and now > self._rtt_minimum_at + RTT_MINIMUM_AGE
+        if rtt is not None and (self._rtt_minimum_at is None or rtt <= self._rtt_minimum or expired):
+            self._rtt_minimum, self._rtt_minimum_at = rtt, now
+        if expired and self._phase is not Phase.PROBE_RTT and not delivery.app_limited:
+            self._phase = Phase.PROBE_RTT
+            self._rtt_probe_until = now + max(PROBE_RTT_DURATION, self._rtt_minimum)
+        elif self._phase is Phase.PROBE_RTT and now >= self._rtt_probe_until:
+            self._enter_cycle_or_startup(now)
+
+    def _update_phase(self, delivery: Delivery) -> None:
+        if self._phase is Phase.STARTUP and self._full:
+            self._phase = Phase.DRAIN
+        if self._phase is Phase.DRAIN and delivery.in_flight_bytes <= self._product() + self._quantum():
+            self._enter_cycle_or_startup(delivery.now)
+        if self._phase is Phase.PROBE_BANDWIDTH:
+            self._advance_cycle(delivery)
+
+    def _enter_cycle_or_startup(self, now: float) -> None:
+        self._phase = Phase.PROBE_BANDWIDTH if self._full else Phase.STARTUP
+        # Anywhere but in the draining step: flows that began together spread out.
+        self._cycle_index = self._rng.choice((0, 2, 3, 4, 5, 6, 7))
+        self._cycle_started_at = now
+
+    def _advance_cycle(self, delivery: Delivery) -> None:
+        gain = CYCLE_GAINS[self._cycle_index]
+        elapsed = delivery.now - self._cycle_started_at > max(self._rtt_minimum, 0.001)
+        drained = gain < 1 and delivery.in_flight_bytes <= self._product()
+        if elapsed or drained:
+            self._cycle_index = (self._cycle_index + 1) % len(CYCLE_GAINS)
+            self._cycle_started_at = delivery.now
+
+    def _update_window(self, delivery: Delivery) -> None:
+        target = self._window_gain() * self._product() + self._extra_acked.value + 3 * self._quantum()
+        if self._full:
+            self._window = min(self._window + delivery.acked_bytes, target)
+        elif self._window < target or not self._bandwidth.value:
+            self._window += delivery.acked_bytes
+        self._window = min(max(self._window, MINIMUM_WINDOW_PACKETS * self._packet_bytes), WINDOW_BYTES_MAX)
+
+    def _product(self) -> float:
+        return self._bandwidth.value * self._rtt_minimum
+
+    def _quantum(self) -> int:
+        return min(BURST_PACKETS * self._packet_bytes, BURST_BYTES_MAX)
+
+    def _pacing_gain(self) -> float:
+        match self._phase:
+            case Phase.STARTUP:
+                return STARTUP_GAIN
+            case Phase.DRAIN:
+                return 1 / STARTUP_GAIN
+            case Phase.PROBE_BANDWIDTH:
+                return CYCLE_GAINS[self._cycle_index]
+            case Phase.PROBE_RTT:
+                return 1.0
+
+    def _window_gain(self) -> float:
+        return STARTUP_GAIN if self._phase in (Phase.STARTUP, Phase.DRAIN) else CYCLE_WINDOW_GAIN

@@ -1,0 +1,231 @@
+"""Messages on their way in: each lands in one buffer of its declared length, within budgets.
+
+Flow control. The receiver tells a limit; the sum of the charges (length + 256) of all messages the sender ever began
+stays at or below it. The limit follows what was consumed: a base allowance, and on top of it what the sender says it
+wants (WANTED), up to 16 MiB a peer. Every byte of allowance is reserved from one budget that all peers share, so the
+sum of what all of them may have under way is bounded by construction, not by policing.
+
+A peer that is heard from, but does not advance a message it began, is found out by `has_stalled`; one that is silent
+altogether (its kernel is blocked) is not.
+"""
+
+from __future__ import annotations
+
+from dfs_sdk.errors import ProtocolError
+from dfs_sdk.transport.config import KIB, MIB, TransportConfig
+from dfs_sdk.transport.frames import check_segment
+from dfs_sdk.transport.outbox import OPEN_MESSAGES_MAX, charge
+from dfs_sdk.transport.ranges import RangeSet
+
+BASE_WINDOW_BYTES_MIN = 128 * KIB
+BASE_WINDOW_BYTES_MAX = 2 * MIB
+BASE_WINDOW_SHARE = 64  # the base allowance is this fraction of what the shared budget has left
+GRANT_STEP_BYTES = 128 * KIB
+# Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
+FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
+INCOMPLETE_MAX = 2 * OPEN_MESSAGES_MAX
+PROGRESS_BYTES = 16 * KIB
+WAKE_GRACE = 10.0
+WAKE_GAP = 5.0
+
+
+class Budget:
+    """What all peers together may have under way to us, in bytes."""
+
+    __slots__ = ("_free", "total")
+
+    def __init__(self, total: int) -> None:
+        self.total = self._free = total
+
+    @property
+    def free_bytes(self) -> int:
+        """Bytes not reserved."""
+        return self._free
+
+    def reserve(self, wanted: int) -> int:
+        """Reserve up to `wanted` bytes and return how many."""
+        granted = min(wanted, self._free)
+        self._free -= granted
+        return granted
+
+    def release(self, size: int) -> None:
+        """Give bytes back."""
+        self._free += size
+
+
+class IncomingMessage:
+    """One message on its way in.
+
+    Attributes:
+        message_id: Its number.
+        buffer: Where its bytes land; whole and the receiver's own once it is complete.
+        received: Byte ranges that landed.
+        mark_bytes: `received.total` when progress was last noted.
+        mark_audible: The connection's audible time then.
+    """
+
+    __slots__ = ("buffer", "mark_audible", "mark_bytes", "message_id", "received", "total")
+
+    def __init__(self, message_id: int, total: int, audible: float) -> None:
+        self.message_id = message_id
+        self.total = total
+        self.buffer = memoryview(bytearray(total))
+        self.received = RangeSet()
+        self.mark_bytes = 0
+        self.mark_audible = audible
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes have landed."""
+        return self.received.total == self.total
+
+
+class Inbox:
+    """All messages that come in from one peer."""
+
+    def __init__(self, config: TransportConfig, budget: Budget) -> None:
+        self._config = config
+        self._budget = budget
+        self._incomplete: dict[int, IncomingMessage] = {}
+        self._finished = RangeSet()
+        self._limit = 0
+        self._begun = 0
+        self._consumed = 0
+        self._wanted = 0
+        self._audible = 0.0
+        self._heard_at: float | None = None
+        self._grace_until = 0.0
+        self._closed = False
+
+    @property
+    def limit(self) -> int:
+        """The limit the peer was told, or is about to be."""
+        return self._limit
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether the peer wants more than it was granted."""
+        return self._wanted > self._limit and not self._closed
+
+    @property
+    def incomplete(self) -> int:
+        """How many messages have begun and not ended."""
+        return len(self._incomplete)
+
+    def on_wanted(self, limit: int) -> None:
+        """Note what the peer would like to send."""
+        self._wanted = max(self._wanted, limit)
+
+    def extend(self) -> bool:
+        """Raise the limit as far as it should and the budget allows.
+
+        Returns:
+            Whether it rose so far that the peer should be told.
+        """
+        if self._closed:
+            return False
+        base = min(max(self._budget.free_bytes // BASE_WINDOW_SHARE, BASE_WINDOW_BYTES_MIN), BASE_WINDOW_BYTES_MAX)
+        ceiling = self._consumed + self._config.window_bytes_max
+        target = max(self._consumed + base, min(self._wanted, ceiling))
+        step = target - self._limit
+        if step <= 0 or (step < GRANT_STEP_BYTES and not self.is_hungry):
+            return False
+        gained = self._budget.reserve(step)
+        self._limit += gained
+        return gained > 0
+
+    def find(self, message_id: int, total: int) -> IncomingMessage | None:
+        """Return where the bytes of a message land, or None when they are not needed any more.
+
+        Raises:
+            ProtocolError: The length differs from what was said before, or the sender breaks a limit.
+        """
+        message = self._incomplete.get(message_id)
+        if message is not None:
+            if message.total != total:
+                raise ProtocolError("a message changed its length")
+            return message
+        if message_id in self._finished:
+            return None
+        self._charge(total)
+        if len(self._incomplete) >= INCOMPLETE_MAX:
+            raise ProtocolError(f"more than {INCOMPLETE_MAX} messages under way")
+        message = IncomingMessage(message_id, total, self._audible)
+        self._incomplete[message_id] = message
+        return message
+
+    def land(self, message_id: int, total: int, offset: int, data: memoryview) -> IncomingMessage | None:
+        """Copy one segment to its place.
+
+        Returns:
+            The message if it is complete now; it is already finished here.
+
+        Raises:
+            ProtocolError: As `find`, or the segment lies outside the message.
+        """
+        check_segment(total, offset, len(data))
+        message = self.find(message_id, total)
+        if message is None:
+            return None
+        stop = offset + len(data)
+        message.buffer[offset:stop] = data
+        return message if self.landed(message, offset, stop) else None
+
+    def landed(self, message: IncomingMessage, start: int, stop: int) -> bool:
+        """Note that bytes [start, stop) are in the buffer.
+
+        Returns:
+            Whether the message became complete; it is then finished.
+        """
+        message.received.add(start, stop)
+        if message.received.total - message.mark_bytes >= PROGRESS_BYTES:
+            message.mark_bytes, message.mark_audible = message.received.total, self._audible
+        if not message.is_complete or message.message_id not in self._incomplete:
+            return False
+        self._finish(message.message_id, message.total)
+        return True
+
+    def on_cancel(self, message_id: int, total: int) -> None:
+        """Forget a message the sender gave up.
+
+        Raises:
+            ProtocolError: As `find`.
+        """
+        if self.find(message_id, total) is not None:
+            self._finish(message_id, total)
+
+    def on_heard(self, now: float) -> None:
+        """Note that an authentic packet arrived: time since the last one counts as audible."""
+        if self._heard_at is not None:
+            gap = now - self._heard_at
+            self._audible += gap
+            if gap > WAKE_GAP:
+                self._grace_until = now + WAKE_GRACE
+        self._heard_at = now
+
+    def has_stalled(self, now: float) -> bool:
+        """Say whether the peer was heard from for long enough without advancing some message."""
+        if now < self._grace_until:
+            return False
+        edge = self._audible - self._config.stall_timeout
+        return any(message.mark_audible < edge for message in self._incomplete.values())
+
+    def close(self) -> None:
+        """Give back all that is reserved."""
+        if not self._closed:
+            self._closed = True
+            self._budget.release(self._limit - self._consumed)
+            self._incomplete.clear()
+
+    def _charge(self, total: int) -> None:
+        self._begun += charge(total)
+        if self._begun > self._limit:
+            raise ProtocolError("the peer sends more than it was granted")
+
+    def _finish(self, message_id: int, total: int) -> None:
+        del self._incomplete[message_id]
+        self._finished.add(message_id, message_id + 1)
+        if len(self._finished) > FINISHED_RANGES_MAX:
+            raise ProtocolError("too many message numbers were left out")
+        self._consumed += charge(total)
+        self._budget.release(charge(total))

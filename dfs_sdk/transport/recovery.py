@@ -1,0 +1,219 @@
+"""Loss recovery of one connection: what an acknowledgement proves, what must be sent again, and when to ask.
+
+Packets count as lost when three later ones arrived, or when 9/8 of a round trip passed since and a later one
+arrived. Silence is answered with probes at doubling intervals, capped so that a peer whose kernel was blocked is
+served soon after it wakes. A number that was skipped on purpose proves a peer that acknowledges it a liar.
+
+Source: RFC 9002, whose names and values are used; the capped back-off is ours.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dfs_sdk.errors import ProtocolError
+from dfs_sdk.transport.config import TransportConfig
+from dfs_sdk.transport.congestion import CongestionControl, Delivery, DeliveryMeter
+from dfs_sdk.transport.frames import Ack
+from dfs_sdk.transport.rtt import RttEstimator
+from dfs_sdk.transport.sent import Cargo, SentLog, SentRun
+
+PACKET_THRESHOLD = 3
+PROBES_PER_TIMEOUT = 2
+SKIPPED_MAX = 16
+BACKOFF_EXPONENT_MAX = 16
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What an acknowledgement or the loss timer settled.
+
+    Attributes:
+        acked: Cargo that arrived.
+        lost: Cargo that has to be sent again.
+        acked_sizes: Datagram sizes of the largest packets that arrived, for path MTU discovery.
+        lost_sizes: Sizes of packets that were lost.
+        probe_acked: A path MTU probe arrived; its size.
+        probe_lost: A path MTU probe was lost; its size.
+    """
+
+    acked: list[Cargo] = field(default_factory=list)
+    lost: list[Cargo] = field(default_factory=list)
+    acked_size_max: int = 0
+    lost_size_max: int = 0
+    probe_acked: int | None = None
+    probe_lost: int | None = None
+
+
+class Recovery:
+    """Sent packets, their acknowledgements, their losses and the timers for both."""
+
+    def __init__(self, config: TransportConfig, congestion: CongestionControl) -> None:
+        self._config = config
+        self.congestion = congestion
+        self.rtt = RttEstimator()
+        self.log = SentLog()
+        self.meter = DeliveryMeter()
+        self.timeouts = 0
+        self.probes_due = 0
+        self.lost_packets = 0
+        self.progress_at: float | None = None
+        self._last_sent_at = 0.0
+        self._loss_at: float | None = None
+        self._largest_acked = -1
+        self._skipped: list[int] = []
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of packets that are neither acknowledged nor lost."""
+        return self.log.in_flight_bytes
+
+    def on_sent(self, run: SentRun) -> None:
+        """Note a run that leaves and wants acknowledgement."""
+        self.log.append(run)
+        self._last_sent_at = run.sent_at
+        if self.progress_at is None:
+            self.progress_at = run.sent_at
+        self.probes_due = max(self.probes_due - (run.stop - run.first), 0)
+
+    def on_skipped(self, number: int) -> None:
+        """Note a number that no packet carries."""
+        self._skipped.append(number)
+        del self._skipped[:-SKIPPED_MAX]
+
+    def on_ack(self, ack: Ack, *, next_number: int, now: float) -> Outcome:
+        """Settle what an acknowledgement proves.
+
+        Raises:
+            ProtocolError: It names a packet that was never sent.
+        """
+        largest = ack.ranges[0][1] - 1
+        self._check(ack.ranges, next_number)
+        newest = self.log.take(largest, largest + 1)
+        taken = newest[:]
+        oldest = self.log.oldest
+        for start, stop in ack.ranges:
+            if oldest is None or stop <= oldest.first:
+                break
+            taken += self.log.take(start, stop)
+        outcome = Outcome()
+        if not taken:
+            return outcome
+        rtt = self._sample_rtt(newest, ack.delay, now)
+        self._largest_acked = max(self._largest_acked, largest)
+        self.timeouts = self.probes_due = 0
+        last = max(taken, key=lambda run: run.first)
+        acked_bytes = self._count_acked(taken, last, outcome, now)
+        lost_bytes = self._detect_losses(outcome, now)
+        self.progress_at = now if self.log.oldest is not None else None
+        self._tell_congestion(last, acked_bytes=acked_bytes, lost_bytes=lost_bytes, rtt=rtt, now=now)
+        return outcome
+
+    def on_loss_timer(self, now: float) -> Outcome:
+        """Declare packets lost whose time is up."""
+        outcome = Outcome()
+        lost_bytes = self._detect_losses(outcome, now)
+        if lost_bytes:
+            self._tell_congestion(None, acked_bytes=0, lost_bytes=lost_bytes, rtt=None, now=now)
+        return outcome
+
+    def on_probe_timer(self) -> list[Cargo]:
+        """Answer silence: allow two probes.
+
+        Returns:
+            Cargo of the oldest packet under way, which is worth sending again though it may not be lost.
+        """
+        self.timeouts += 1
+        self.probes_due = PROBES_PER_TIMEOUT
+        oldest = self.log.oldest
+        if oldest is None:
+            return []
+        if oldest.is_mtu_probe:
+            return []
+        return list(oldest.cut(oldest.first, oldest.first + 1).cargo)
+
+    def loss_deadline(self) -> float | None:
+        """Return when packets that later ones overtook count as lost."""
+        return self._loss_at if self.log.oldest is not None else None
+
+    def probe_deadline(self) -> float | None:
+        """Return when silence is answered with probes."""
+        if self.log.oldest is None or self._loss_at is not None:
+            return None
+        timeout = self.rtt.probe_timeout(self._config.ack_delay_max)
+        backoff = timeout * 2 ** min(self.timeouts, BACKOFF_EXPONENT_MAX)
+        return self._last_sent_at + min(backoff, self._config.pto_max)
+
+    def _check(self, ranges: Iterable[tuple[int, int]], next_number: int) -> None:
+        for start, stop in ranges:
+            if stop > next_number:
+                raise ProtocolError("the peer acknowledges a packet that was never sent")
+            index = bisect_left(self._skipped, start)
+            if index < len(self._skipped) and self._skipped[index] < stop:
+                raise ProtocolError("the peer acknowledges a number that was skipped")
+
+    def _sample_rtt(self, newest: list[SentRun], delay: float, now: float) -> float | None:
+        if not newest:
+            return None
+        sample = now - newest[0].sent_at
+        delay = min(delay, self._config.ack_delay_max)
+        self.rtt.update(sample, ack_delay=delay, after_silence=self.timeouts >= 2)
+        return sample
+
+    def _count_acked(self, taken: list[SentRun], last: SentRun, outcome: Outcome, now: float) -> int:
+        acked_bytes = 0
+        for run in taken:
+            acked_bytes += run.size_bytes
+            outcome.acked += run.cargo
+            outcome.acked_size_max = max(outcome.acked_size_max, run.packet_bytes)
+            if run.is_mtu_probe:
+                outcome.probe_acked = run.packet_bytes
+        self.meter.on_acked(now=now, size_bytes=acked_bytes, sent_at=last.sent_at)
+        return acked_bytes
+
+    def _detect_losses(self, outcome: Outcome, now: float) -> int:
+        """Move lost packets from the log to `outcome`, set the loss timer, return lost bytes that mean congestion."""
+        self._loss_at = None
+        oldest = self.log.oldest
+        if oldest is None or self._largest_acked < oldest.first:
+            return 0
+        lost = self.log.take(oldest.first, self._largest_acked - PACKET_THRESHOLD + 1)
+        delay = self.rtt.loss_delay()
+        while (run := self.log.oldest) is not None and run.first < self._largest_acked:
+            if now < run.sent_at + delay:
+                self._loss_at = run.sent_at + delay
+                break
+            lost += self.log.take(run.first, min(run.stop, self._largest_acked))
+        lost_bytes = 0
+        for run in lost:
+            if run.is_mtu_probe:
+                outcome.probe_lost = run.packet_bytes
+                continue
+            lost_bytes += run.size_bytes
+            self.lost_packets += run.stop - run.first
+            outcome.lost += run.cargo
+            outcome.lost_size_max = max(outcome.lost_size_max, run.packet_bytes)
+        return lost_bytes
+
+    def _tell_congestion(
+        self, last: SentRun | None, *, acked_bytes: int, lost_bytes: int, rtt: float | None, now: float
+    ) -> None:
+        rate, prior, limited = None, 0, False
+        if last is not None:
+            rate = self.meter.rate(last.snapshot, now=now, sent_at=last.sent_at, rtt_min=self.rtt.minimum)
+            prior, limited = last.snapshot[0], last.snapshot[3]
+        self.congestion.on_delivery(
+            Delivery(
+                now=now,
+                acked_bytes=acked_bytes,
+                lost_bytes=lost_bytes,
+                in_flight_bytes=self.log.in_flight_bytes,
+                delivered_bytes=self.meter.delivered_bytes,
+                prior_delivered_bytes=prior,
+                rate=rate,
+                app_limited=limited,
+                rtt=rtt,
+            )
+        )

@@ -1,0 +1,126 @@
+"""What is under way: runs of consecutive packets, and what each of them carried.
+
+A burst of 64 packets that carry one message's consecutive segments is one `SentRun`; acknowledgements and losses cut
+pieces out of it, so that bookkeeping costs a range, not a packet.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dfs_sdk.transport.frames import Cancel, Observed, Ping, Wanted, Window
+from dfs_sdk.transport.outbox import OutgoingMessage
+
+Snapshot = tuple[int, float, float, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Bytes [start, stop) of a message."""
+
+    message: OutgoingMessage
+    start: int
+    stop: int
+
+
+Cargo = Piece | Ping | Window | Wanted | Cancel | Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentRun:
+    """Consecutive packets [first, stop) that left at one instant.
+
+    Attributes:
+        first: Number of the first packet.
+        stop: Number after the last one.
+        packet_bytes: Datagram size of each but the last.
+        tail_bytes: Datagram size of the last.
+        sent_at: When they left.
+        snapshot: The delivery meter's reading at that time.
+        cargo: What has to arrive. For more than one packet: exactly one `Piece`, cut at every `step_bytes`.
+        step_bytes: Message bytes in each packet but the last.
+        is_mtu_probe: Its loss says something about its size, not about congestion.
+    """
+
+    first: int
+    stop: int
+    packet_bytes: int
+    tail_bytes: int
+    sent_at: float
+    snapshot: Snapshot
+    cargo: tuple[Cargo, ...]
+    step_bytes: int = 0
+    is_mtu_probe: bool = False
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all its datagrams."""
+        return (self.stop - self.first - 1) * self.packet_bytes + self.tail_bytes
+
+    def cut(self, start: int, stop: int) -> SentRun:
+        """Return the packets [start, stop) of this run, which must lie in it."""
+        if start == self.first and stop == self.stop:
+            return self
+        (piece,) = self.cargo
+        if not isinstance(piece, Piece):
+            raise TypeError("a run of several packets carries one piece of one message")
+        piece_start = piece.start + (start - self.first) * self.step_bytes
+        piece_stop = min(piece.start + (stop - self.first) * self.step_bytes, piece.stop)
+        return replace(
+            self,
+            first=start,
+            stop=stop,
+            tail_bytes=self.tail_bytes if stop == self.stop else self.packet_bytes,
+            cargo=(Piece(piece.message, piece_start, piece_stop),),
+        )
+
+
+class SentLog:
+    """All runs under way, in the order of their numbers."""
+
+    __slots__ = ("_firsts", "_runs", "in_flight_bytes")
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._runs: list[SentRun] = []
+        self.in_flight_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[SentRun]:
+        return iter(self._runs)
+
+    @property
+    def oldest(self) -> SentRun | None:
+        """The run with the lowest numbers."""
+        return self._runs[0] if self._runs else None
+
+    def append(self, run: SentRun) -> None:
+        """Add a run whose numbers are above all others'."""
+        self._firsts.append(run.first)
+        self._runs.append(run)
+        self.in_flight_bytes += run.size_bytes
+
+    def take(self, start: int, stop: int) -> list[SentRun]:
+        """Remove all packets with numbers in [start, stop) and return them as runs, lowest first."""
+        low = max(bisect_right(self._firsts, start) - 1, 0)
+        if low < len(self._runs) and self._runs[low].stop <= start:
+            low += 1
+        high = low
+        taken: list[SentRun] = []
+        kept: list[SentRun] = []
+        while high < len(self._runs) and (run := self._runs[high]).first < stop:
+            if run.first < start:
+                kept.append(run.cut(run.first, start))
+            taken.append(run.cut(max(run.first, start), min(run.stop, stop)))
+            if run.stop > stop:
+                kept.append(run.cut(stop, run.stop))
+            high += 1
+        if taken:
+            self._runs[low:high] = kept
+            self._firsts[low:high] = [run.first for run in kept]
+            self.in_flight_bytes -= sum(run.size_bytes for run in taken)
+        return taken
