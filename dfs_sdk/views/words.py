@@ -1,0 +1,126 @@
+"""Numbers and foreign texts as people read them: sizes, durations, and strings that cannot play tricks.
+
+Everything a face shows passes `visible` (or `masked`) first: characters that move the cursor, turn the direction of
+writing or do not show at all become visible signs. Escaping for HTML is `views.html`'s work, on top of this.
+
+Source: Unicode Technical Report 36, "Unicode Security Considerations", for the characters that deceive a reader.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+TEXT_LENGTH_MAX = 10_000
+COMBINING_MARKS_MAX = 4
+SECRET_SHOWN_LENGTH = 4
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_UNIT_STEP = 1_023.5  # from here on three digits would read 1024
+_CONTROL_PICTURES = 0x2400
+_DELETE = 0x7F
+_C0_END = 0x20
+
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff9-\ufffb\ud800-\udfff\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_MARK = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_MARK_STACK = re.compile(f"({_MARK}{{{COMBINING_MARKS_MAX}}}){_MARK}+")
+_SECRET = re.compile(r"\b(dfs(?:-[a-z]+)?:)([A-Za-z0-9_\-+/=%.~]{8,})", re.IGNORECASE)
+
+
+def visible(text: str, *, lines: bool = False, length_max: int = TEXT_LENGTH_MAX) -> str:
+    """Make a foreign text safe to show as text: idempotent, and never longer than `length_max` characters.
+
+    Args:
+        text: Anything, lone surrogates included.
+        lines: Keep line breaks and tabs; otherwise they become signs, too.
+        length_max: Longer texts end in `…`; at least 1.
+
+    Returns:
+        The text with control, direction and invisible characters replaced, and piles of marks cut down.
+    """
+    clipped = text[: length_max + 1]
+    shown = _HIDDEN.sub(_sign_unless_line if lines else _sign, clipped)
+    shown = _MARK_STACK.sub(r"\1", shown)
+    return shown if len(shown) <= length_max and len(text) <= length_max else shown[: length_max - 1].rstrip("…") + "…"
+
+
+def masked(text: str, *, lines: bool = False, length_max: int = TEXT_LENGTH_MAX) -> str:
+    """Make a text safe to show and to keep: as `visible`, and links and invites lose all but their first digits."""
+    return visible(_SECRET.sub(_mask, text), lines=lines, length_max=length_max)
+
+
+def size(count: int) -> str:
+    """Write a number of bytes: `0 B`, `1.5 KiB`, `12 MiB`; negative numbers mean unknown."""
+    if count < 0:
+        return "?"
+    value = float(count)
+    for unit in _UNITS:
+        if value < _UNIT_STEP or unit == _UNITS[-1]:
+            break
+        value /= 1024
+    shown = f"{value:.0f}" if value >= 100 else f"{value:.1f}".removesuffix(".0")
+    return f"{shown} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Write a span of time: `3 ms`, `4 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`; NaN and infinity are `?`."""
+    if not math.isfinite(seconds) or seconds < 0:
+        return "?"
+    if seconds < 1:
+        return f"{max(1, round(seconds * 1000))} ms" if seconds > 0 else "0 s"
+    whole = round(seconds)
+    for big, small, big_name, small_name in ((86_400, 3_600, "d", "h"), (3_600, 60, "h", "min"), (60, 1, "min", "s")):
+        if whole >= big:
+            rest = whole % big // small
+            return f"{whole // big} {big_name}" + (f" {rest} {small_name}" if rest else "")
+    return f"{whole} s"
+
+
+def ago(at_wall: float, now_wall: float) -> str:
+    """Write how long before `now_wall` something was: `just now`, `5 min ago`, or `never` for 0 and NaN."""
+    if not math.isfinite(at_wall) or at_wall <= 0:
+        return "never"
+    elapsed = now_wall - at_wall
+    if elapsed < 10:
+        return "just now"
+    return f"{duration(_coarse(elapsed))} ago"
+
+
+def share(part: float, whole: float) -> str:
+    """Write a part of a whole in per cent: `42 %`; `-` when there is no whole."""
+    return f"{100 * part / whole:.0f} %" if whole > 0 else "-"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun: `1 peer`, `3 peers`, `2 copies`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def short_id(hex_id: str) -> str:
+    """The first 8 digits of an id."""
+    return visible(hex_id[:8])
+
+
+def _coarse(elapsed: float) -> float:
+    for unit in (86_400, 3_600, 60, 10):
+        if elapsed >= unit:
+            return elapsed // unit * unit
+    return elapsed
+
+
+def _sign(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if code < _C0_END:
+        return chr(_CONTROL_PICTURES + code)
+    return "\u2421" if code == _DELETE else f"⟨{code:04X}⟩"
+
+
+def _sign_unless_line(match: re.Match[str]) -> str:
+    return match.group() if match.group() in "\n\t" else _sign(match)
+
+
+def _mask(match: re.Match[str]) -> str:
+    return f"{match.group(1)}{match.group(2)[:SECRET_SHOWN_LENGTH]}…"

@@ -1,0 +1,100 @@
+import builtins
+import importlib
+import warnings
+
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib", reason='pip install "dfs-sdk[notebook]"')
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt  # noqa: E402
+
+from dfs_sdk.views import frames, plots  # noqa: E402
+from tests.fakes.hostile import HOSTILE  # noqa: E402
+from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, peer_row, snapshot_saying  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+def legend(axes) -> list[str]:
+    return [entry.get_text() for entry in axes.get_legend().get_texts()]
+
+
+def draw(axes) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+        axes.figure.canvas.draw()
+
+
+def test_chunk_map_has_a_row_per_chunk_and_a_column_per_holder():
+    axes = plots.plot_chunks(frames.chunks(full_snapshot()))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["node-0", "node-1", "node-2"]
+    assert len(axes.get_yticklabels()) == 13
+    assert axes.get_yticklabels()[0].get_text() == "data.bin manifest"
+    assert sum(len(points.get_offsets()) for points in axes.collections) == 39
+    draw(axes)
+
+
+def test_roles_and_states_differ_by_more_than_colour():
+    axes = plots.plot_chunks(frames.chunks(full_snapshot()))
+    assert "primary" in legend(axes)
+    assert "primary, holder does not answer" in legend(axes)
+    signs = {shown.get_text() for shown in axes.texts}
+    assert signs == {"?", "x"}
+    assert len({plots.ROLE_SIGNS[role] for role in frames.ROLES}) == len(frames.ROLES)
+
+
+def test_load_has_a_bar_per_node_with_its_figure():
+    axes = plots.plot_load(frames.peers(full_snapshot()))
+    assert axes.get_yticklabels()[0].get_text() == "node-0 (self)"
+    assert "1 MiB, 1 %" in axes.texts[0].get_text()
+    draw(axes)
+
+
+@pytest.mark.parametrize("plot", [plots.plot_chunks, plots.plot_load])
+def test_plot_goes_where_it_is_told(plot):
+    axes = plt.subplots()[1]
+    frame = frames.chunks(full_snapshot()) if plot is plots.plot_chunks else frames.peers(full_snapshot())
+    assert plot(frame, axes) is axes
+
+
+def test_empty_frames_plot():
+    draw(plots.plot_chunks(frames.chunks(empty_snapshot())))
+    draw(plots.plot_load(frames.peers(empty_snapshot())))
+
+
+def test_many_chunks_are_cut_and_say_so():
+    snapshot = empty_snapshot(chunks=tuple(chunk_row(n, n % 7) for n in range(1_000)))
+    axes = plots.plot_chunks(frames.chunks(snapshot))
+    assert "first 400 of 1,000" in axes.get_title()
+    assert len(axes.get_yticklabels()) <= plots.LABELS_SHOWN_MAX
+    draw(axes)
+
+
+def test_foreign_names_are_never_typeset():
+    axes = plt.subplots()[1]
+    for number, text in enumerate(each for each in HOSTILE if len(each) < 200):
+        axes.clear()
+        plots.plot_load(frames.peers(snapshot_saying(text)), axes)
+        plots._label(axes, "x", [plots._label_text(text)])
+        assert not axes.get_xticklabels()[0].get_parse_math()
+        assert not axes.get_yticklabels()[0].get_parse_math()
+        if number % 20 == 0:
+            draw(axes)
+
+
+def test_missing_matplotlib_is_said_in_words(monkeypatch):
+    def refuse(name, *args, **kwargs):
+        raise ImportError(name)
+
+    monkeypatch.setattr(importlib, "import_module", refuse)
+    with pytest.raises(plots.MissingExtraError, match=r"pip install") as caught:
+        plots.plot_load(frames.peers(empty_snapshot(peers=(peer_row(),))))
+    assert isinstance(caught.value, ImportError)
+    assert builtins.issubclass(plots.MissingExtraError, ImportError)

@@ -1,0 +1,100 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfs_sdk.views import words
+from tests.fakes.hostile import HOSTILE, SURROGATES
+
+TRICKS = set("\x00\x07\x08\x1b\r\x7f\x85\x9b\u200b\u200e\u202e\u2028\u2066\ufeff\u00ad\U000e0001")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, *SURROGATES])
+def test_hostile_text_becomes_visible(text: str):
+    shown = words.visible(text)
+    assert not TRICKS & set(shown)
+    assert "\n" not in shown
+    shown.encode()
+
+
+@given(st.text(alphabet=st.characters(categories=None)), st.integers(1, 50), st.booleans())
+def test_visible_is_bounded_and_idempotent(text: str, length_max: int, lines: bool):
+    shown = words.visible(text, lines=lines, length_max=length_max)
+    assert len(shown) <= length_max
+    assert words.visible(shown, lines=lines, length_max=length_max) == shown
+
+
+def test_ordinary_text_is_left_alone():
+    text = "plain é 漢字 עברית عربى \U0001f468\u200d\U0001f469\u200d\U0001f467"
+    assert words.visible(text) == text
+
+
+def test_lines_are_kept_only_where_asked():
+    assert words.visible("a\n\tb\r", lines=True) == "a\n\tb␍"
+    assert words.visible("a\n\tb") == "a␊␉b"
+
+
+def test_piles_of_marks_are_cut_down():
+    assert len(words.visible("Z" + "\u0300\u0301" * 40)) == 1 + words.COMBINING_MARKS_MAX
+
+
+@pytest.mark.parametrize("prefix", ["dfs:", "dfs-join:", "DFS:"])
+def test_links_and_invites_are_masked(prefix: str):
+    shown = words.masked(f"try {prefix}AbCdEfGhIjKlMnOp_-0123 now")
+    assert shown == f"try {prefix}AbCd… now"
+    assert words.masked(shown) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (-1, "?"),
+        (0, "0 B"),
+        (1_023, "1023 B"),
+        (1_024, "1 KiB"),
+        (1_536, "1.5 KiB"),
+        (12 * 2**20, "12 MiB"),
+        (2**20 - 1, "1 MiB"),
+        (150_000, "146 KiB"),
+        (2**64, "16 EiB"),
+    ],
+)
+def test_sizes_read_well(count: int, shown: str):
+    assert words.size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0 s"),
+        (0.0004, "1 ms"),
+        (0.25, "250 ms"),
+        (4.2, "4 s"),
+        (59.7, "1 min"),
+        (125, "2 min 5 s"),
+        (3_600, "1 h"),
+        (12_000, "3 h 20 min"),
+        (187_200, "2 d 4 h"),
+        (math.nan, "?"),
+        (math.inf, "?"),
+        (-1, "?"),
+    ],
+)
+def test_durations_read_well(seconds: float, shown: str):
+    assert words.duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"), [(0, "never"), (math.nan, "never"), (995, "just now"), (940, "1 min ago"), (2_000, "just now")]
+)
+def test_instants_read_well(at: float, shown: str):
+    assert words.ago(at, 1_000) == shown
+
+
+def test_counts_agree_with_their_nouns():
+    assert words.count(1, "copy", "copies") == "1 copy"
+    assert words.count(2, "copy", "copies") == "2 copies"
+    assert words.count(1_500, "peer") == "1,500 peers"
+    assert words.share(1, 0) == "-"
+    assert words.share(1, 4) == "25 %"
