@@ -1,0 +1,40 @@
+"""What can be tuned in the calls: each field with its unit, its default and the reason for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.ids import Address
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RpcConfig:
+    """Settings of the calls of one node; durations in seconds.
+
+    Attributes:
+        connect_timeout_max: The longest that connecting on demand may take out of a call's time-out.
+        handler_timeout_max: A handler ends after this, whatever the caller allows it.
+        peer_calls_max: Calls of one peer that run or wait here; further ones are refused as BUSY.
+        peer_bytes_max: Bytes of request bodies of one peer held here; further ones are refused as BUSY.
+        total_bytes_max: The same for all peers together.
+        peer_refusals_max: Refusals on their way to one peer; it is disconnected beyond that, since it does not listen.
+        advertised: Addresses that the user says we are reached at, named before all others.
+    """
+
+    connect_timeout_max: float = 10.0
+    handler_timeout_max: float = 120.0
+    peer_calls_max: int = 1024
+    peer_bytes_max: int = 32 * MIB
+    total_bytes_max: int = 256 * MIB
+    peer_refusals_max: int = 256
+    advertised: tuple[Address, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout_max", "handler_timeout_max", "peer_calls_max", "peer_refusals_max"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0")
+        if not 4 * MIB <= self.peer_bytes_max <= self.total_bytes_max:
+            raise ConfigError("peer_bytes_max must hold one body of 4 MiB and be at most total_bytes_max")

@@ -1,0 +1,126 @@
+"""What the calls need of the floor below, so that tests can put an in-memory network in the place of UDP.
+
+`transport.driver.Transport` is the real one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from dfs_sdk.crypto.identity import PublicIdentity
+from dfs_sdk.ids import Address, NetworkId, NodeId
+from dfs_sdk.runtime.ports import Buffer
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.priority import Priority
+
+
+class SentPort(Protocol):
+    """A message handed to a connection."""
+
+    def cancel(self) -> None:
+        """Stop sending it where it is not delivered yet; calling it again or too late is harmless."""
+        ...
+
+
+class ConnectionPort(Protocol):
+    """An authenticated connection that carries whole messages, each delivered once or not at all."""
+
+    @property
+    def peer(self) -> PublicIdentity:
+        """The keys of the peer."""
+        ...
+
+    @property
+    def node_id(self) -> NodeId:
+        """The peer."""
+        ...
+
+    @property
+    def address(self) -> Address:
+        """Where it is reached just now."""
+        ...
+
+    @property
+    def rtt(self) -> float:
+        """Smoothed round-trip time in seconds."""
+        ...
+
+    @property
+    def observed_address(self) -> Address | None:
+        """How the peer sees us, as it says."""
+        ...
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        ...
+
+    async def send(self, parts: Sequence[Buffer], *, priority: Priority) -> SentPort:
+        """Queue the concatenation of `parts` as one message; waits while the queue is full.
+
+        Raises:
+            PeerUnreachableError: The connection is closed.
+        """
+        ...
+
+    def close(self, reason: str) -> None:
+        """Say goodbye and forget the session."""
+        ...
+
+
+class IdentifiedPort(Protocol):
+    """Who answered an unauthenticated question at an address.
+
+    Everything here is hearsay until a connection to `contact` succeeds.
+    """
+
+    @property
+    def contact(self) -> Contact:
+        """Keys of the peer, with the address it was asked at."""
+        ...
+
+    @property
+    def network_id(self) -> NetworkId:
+        """The network it says it belongs to."""
+        ...
+
+    @property
+    def private(self) -> bool:
+        """Whether that network asks for a passphrase."""
+        ...
+
+    @property
+    def observed(self) -> Address:
+        """The address it sees us at."""
+        ...
+
+
+class TransportPort(Protocol):
+    """Makes and accepts connections. The three handlers are set before it starts and called on the home loop."""
+
+    on_connection: Callable[[Any], None]
+    on_closed: Callable[[Any, str], None]
+    on_message: Callable[[Any, memoryview], None]
+
+    @property
+    def local_address(self) -> Address:
+        """The address the socket is bound to; its host may be unspecified."""
+        ...
+
+    async def connect(self, contact: Contact, *, timeout: float) -> ConnectionPort:
+        """Open a connection, or return the open one.
+
+        Raises:
+            PeerUnreachableError: No address of the contact answers.
+            DeadlineError: Not within `timeout`.
+        """
+        ...
+
+    async def identify(self, address: Address, *, timeout: float) -> IdentifiedPort:
+        """Ask who listens at an address.
+
+        Raises:
+            DeadlineError: No answer.
+        """
+        ...

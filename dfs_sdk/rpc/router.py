@@ -1,0 +1,240 @@
+"""Which handler answers a call, when it may run, and what becomes of its errors.
+
+Each kind of request has a number of handlers that may run at one time; further calls wait in a queue of their peer,
+and the queues take turns, so that one busy peer delays itself more than others. What a peer may keep waiting is bounded
+by number and bytes: beyond that it is told BUSY at once.
+
+A handler's reply is sent inside its turn and its time-out: a peer that does not take replies runs out of turns, not us
+of memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dfs_sdk.errors import ProtocolError
+from dfs_sdk.ids import NodeId
+from dfs_sdk.rpc.base import Caller, Handler, Refusal, RefusalCode
+from dfs_sdk.rpc.config import RpcConfig
+from dfs_sdk.runtime.ports import Buffer
+from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.wire.codec import Request, decode, encode
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What to tell the caller: an encoded reply and its bulk bytes, or a refusal."""
+
+    header: bytes = b""
+    body: Buffer = b""
+    refusal: Refusal | None = None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class IncomingCall:
+    """A call that a peer makes, from its admission to its end.
+
+    Attributes:
+        caller: Who asks.
+        tag: What for.
+        header: The encoded request.
+        body: The bulk bytes that came with it.
+        timeout: Seconds that the caller waits.
+        respond: Sends the outcome; called at most once.
+        on_end: Called once when the call is over in any way.
+    """
+
+    caller: Caller
+    tag: int
+    header: Buffer
+    body: memoryview
+    timeout: float
+    respond: Callable[[Outcome], Awaitable[None]]
+    on_end: Callable[[], None]
+    request: Any = field(default=None, init=False)
+    route: _Route | None = field(default=None, init=False)
+    task: asyncio.Task[None] | None = field(default=None, init=False)
+    ended: bool = field(default=False, init=False)
+
+
+class _Route:
+    """One kind of request: its handler, and the calls that wait for it."""
+
+    __slots__ = ("concurrency_max", "handler", "queues", "reply_type", "request_type", "running")
+
+    def __init__(self, request_type: type[Request[Any]], handler: Handler[Any], concurrency_max: int) -> None:
+        self.request_type = request_type
+        self.reply_type = request_type.reply
+        self.handler = handler
+        self.concurrency_max = concurrency_max
+        self.running = 0
+        self.queues: OrderedDict[NodeId, deque[IncomingCall]] = OrderedDict()
+
+    def push(self, call: IncomingCall) -> None:
+        self.queues.setdefault(call.caller.node_id, deque()).append(call)
+
+    def pop(self) -> IncomingCall | None:
+        """Take the next call, of the peer that waited longest for a turn."""
+        if not self.queues:
+            return None
+        peer, queue = self.queues.popitem(last=False)
+        call = queue.popleft()
+        if queue:
+            self.queues[peer] = queue
+        return call
+
+    def discard(self, call: IncomingCall) -> None:
+        """Take a call out of its queue."""
+        queue = self.queues[call.caller.node_id]
+        queue.remove(call)
+        if not queue:
+            del self.queues[call.caller.node_id]
+
+    def outcome(self, result: object) -> Outcome:
+        """Check what a handler returned; an error here is a mistake in our own code."""
+        reply, body = result if isinstance(result, tuple) else (result, b"")
+        if not isinstance(reply, self.reply_type):
+            raise TypeError(f"the handler of {self.request_type.__name__} returned {type(reply).__name__}")
+        return Outcome(header=encode(reply), body=body)
+
+
+@dataclass(slots=True)
+class _Held:
+    """What one peer, or all peers, have here at the moment."""
+
+    calls: int = 0
+    bytes: int = 0
+
+
+class Router:
+    """Runs handlers within the limits of `RpcConfig`.
+
+    Args:
+        scope: The parent of the handlers' tasks.
+        config: The limits.
+    """
+
+    def __init__(self, *, scope: TaskScope, config: RpcConfig) -> None:
+        self._scope = scope
+        self._config = config
+        self._routes: dict[int, _Route] = {}
+        self._held: dict[NodeId, _Held] = {}
+        self._total = _Held()
+        self._leaving = False
+
+    @property
+    def calls_held(self) -> int:
+        """Calls of all peers that run or wait."""
+        return self._total.calls
+
+    def serve(self, request_type: type[Request[Any]], handler: Handler[Any], *, concurrency_max: int) -> None:
+        """Answer requests of one class.
+
+        Raises:
+            ValueError: The tag is out of range or served already, or `concurrency_max` is below 1.
+        """
+        if not 0 < request_type.tag < 2**16 or concurrency_max < 1:
+            raise ValueError(f"{request_type.__name__}: tag {request_type.tag:#x}, concurrency {concurrency_max}")
+        if request_type.tag in self._routes:
+            raise ValueError(f"tag {request_type.tag:#06x} is served already")
+        self._routes[request_type.tag] = _Route(request_type, handler, concurrency_max)
+
+    def refuse_all(self) -> None:
+        """Refuse every call from here on as LEAVING; those under way go on."""
+        self._leaving = True
+
+    def admit(self, call: IncomingCall) -> None:
+        """Start a call, or let it wait for its turn.
+
+        Raises:
+            Refusal: Nobody serves it, or the peer has too much under way.
+            ProtocolError: The request is malformed.
+        """
+        route = self._routes.get(call.tag)
+        if self._leaving:
+            raise Refusal(RefusalCode.LEAVING)
+        if route is None:
+            raise Refusal(RefusalCode.UNKNOWN_CALL, f"nobody here serves {call.tag:#06x}")
+        call.request = decode(route.request_type, call.header)
+        self._hold(call)
+        call.route = route
+        if route.running < route.concurrency_max:
+            self._start(route, call)
+        else:
+            route.push(call)
+
+    def cancel(self, call: IncomingCall) -> None:
+        """End a call without an answer, whether it runs or waits; a call that is over is fine."""
+        if call.task is not None:
+            call.task.cancel()
+        elif call.route is not None and not call.ended:
+            call.route.discard(call)
+            self._end(call)
+
+    def _hold(self, call: IncomingCall) -> None:
+        held = self._held.get(call.caller.node_id) or _Held()
+        size, config = len(call.body), self._config
+        if (
+            held.calls >= config.peer_calls_max
+            or held.bytes + size > config.peer_bytes_max
+            or self._total.bytes + size > config.total_bytes_max
+        ):
+            raise Refusal(RefusalCode.BUSY, "too many calls under way: try again later")
+        self._held[call.caller.node_id] = held
+        for count in (held, self._total):
+            count.calls += 1
+            count.bytes += size
+
+    def _start(self, route: _Route, call: IncomingCall) -> None:
+        route.running += 1
+        call.task = self._scope.spawn(f"serve {route.request_type.__name__}", self._run(route, call))
+        # Also when the task is cancelled before its first step, where no `finally` inside it would run.
+        call.task.add_done_callback(lambda _task: self._on_task_done(route, call))
+
+    def _on_task_done(self, route: _Route, call: IncomingCall) -> None:
+        route.running -= 1
+        self._end(call)
+        if not self._scope.closed and route.running < route.concurrency_max and (waiting := route.pop()) is not None:
+            self._start(route, waiting)
+
+    def _end(self, call: IncomingCall) -> None:
+        if call.ended:
+            return
+        call.ended = True
+        held = self._held[call.caller.node_id]
+        for count in (held, self._total):
+            count.calls -= 1
+            count.bytes -= len(call.body)
+        if held.calls == 0:
+            del self._held[call.caller.node_id]
+        call.on_end()
+
+    async def _run(self, route: _Route, call: IncomingCall) -> None:
+        name = route.request_type.__name__
+        timeout = min(call.timeout, self._config.handler_timeout_max)
+        try:
+            async with asyncio.timeout(timeout):
+                await call.respond(await self._outcome(route, call))
+        except TimeoutError:
+            # The caller has given up by now: no answer would find anybody.
+            logger.debug("%s for %s took over %.3g s", name, call.caller.node_id.short, timeout)
+
+    async def _outcome(self, route: _Route, call: IncomingCall) -> Outcome:
+        try:
+            return route.outcome(await route.handler(call.caller, call.request, call.body))
+        except Refusal as refusal:
+            return Outcome(refusal=refusal)
+        except ProtocolError as error:
+            logger.info("%s of %s is malformed: %s", route.request_type.__name__, call.caller.node_id.short, error)
+            return Outcome(refusal=Refusal(RefusalCode.DENIED, "the request breaks the protocol"))
+        except Exception:
+            # What went wrong is our own affair: a stranger learns no path, name or state from it.
+            logger.exception("%s for %s failed", route.request_type.__name__, call.caller.node_id.short)
+            return Outcome(refusal=Refusal(RefusalCode.FAILED))

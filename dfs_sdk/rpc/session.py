@@ -1,0 +1,254 @@
+"""The calls of one connection, in both directions: which answers we wait for, which calls of the peer run here.
+
+A call is sent once and answered at most once. An answer to a call that nobody waits for any more is dropped. When the
+caller gives up, CANCEL goes out and the handler over there ends; when the connection ends, so do all its calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from dfs_sdk.errors import MessageTooLargeError, PeerUnreachableError, ProtocolError, RemoteError
+from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode
+from dfs_sdk.rpc.config import RpcConfig
+from dfs_sdk.rpc.envelope import TIMEOUT_MS_MAX, Envelope, Kind, pack_envelope, parse_envelope
+from dfs_sdk.rpc.messages import REFUSAL_TEXT_BYTES_MAX, RefusalMessage
+from dfs_sdk.rpc.ports import ConnectionPort
+from dfs_sdk.rpc.router import IncomingCall, Outcome, Router
+from dfs_sdk.runtime.ports import Buffer
+from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.priority import Priority
+from dfs_sdk.wire.codec import Request, decode, encode
+from dfs_sdk.wire.text import safe_text
+
+# A CANCEL may overtake the larger request it belongs to; so many are remembered.
+EARLY_CANCELS_MAX = 256
+CALL_ID_MAX = 2**32 - 1
+REFUSAL_TEXT_CHARS_MAX = 200
+
+ReplyT = TypeVar("ReplyT")
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A call of ours that waits for its answer."""
+
+    request: Request[Any]
+    answer: asyncio.Future[tuple[Any, memoryview]]
+
+
+class Session:
+    """Calls over one connection.
+
+    Args:
+        connection: An open connection.
+        router: Answers the peer's calls.
+        scope: The parent of short tasks that send.
+        config: Limits.
+    """
+
+    def __init__(self, connection: ConnectionPort, *, router: Router, scope: TaskScope, config: RpcConfig) -> None:
+        self.connection = connection
+        self._router = router
+        self._scope = scope
+        self._config = config
+        self._next_id = 1
+        self._pending: dict[int, _Pending] = {}
+        self._incoming: dict[int, IncomingCall] = {}
+        self._early_cancels: OrderedDict[int, None] = OrderedDict()
+        self._refusals = 0
+
+    async def call(
+        self, request: Request[ReplyT], *, body: Buffer, timeout: float, priority: Priority
+    ) -> tuple[ReplyT, memoryview]:
+        """Send a request and wait for its answer; the caller keeps the time.
+
+        Args:
+            request: The request message.
+            body: Bulk bytes.
+            timeout: Seconds to tell the peer, above 0.
+            priority: How urgent it is.
+
+        Raises:
+            PeerUnreachableError, RemoteError, ProtocolError, MessageTooLargeError: See `RpcService.call`.
+        """
+        call_id = self._free_id()
+        parts = pack_envelope(
+            Envelope(
+                kind=Kind.REQUEST,
+                call_id=call_id,
+                tag=request.tag,
+                timeout_ms=min(max(1, math.ceil(timeout * 1000)), TIMEOUT_MS_MAX),
+                priority=max(priority, Priority.INTERACTIVE),
+                header=encode(request),
+                body=body,
+            )
+        )
+        pending = _Pending(request, asyncio.get_running_loop().create_future())
+        self._pending[call_id] = pending
+        sent = None
+        try:
+            sent = await self.connection.send(parts, priority=priority)
+            return await pending.answer
+        except asyncio.CancelledError:
+            if sent is not None:
+                sent.cancel()
+                self._send_later("cancel", Envelope(kind=Kind.CANCEL, call_id=call_id))
+            raise
+        finally:
+            self._pending.pop(call_id, None)
+            if pending.answer.done() and not pending.answer.cancelled():
+                pending.answer.exception()  # marks it as seen where the send failed first
+
+    def receive(self, message: memoryview) -> None:
+        """Take in one message of the peer.
+
+        Raises:
+            ProtocolError: It breaks the protocol: close the connection.
+        """
+        envelope = parse_envelope(message)
+        match envelope.kind:
+            case Kind.REQUEST:
+                self._on_request(envelope)
+            case Kind.REPLY:
+                self._on_reply(envelope)
+            case Kind.REFUSAL:
+                self._on_refusal(envelope)
+            case Kind.CANCEL:
+                self._on_cancel(envelope.call_id)
+
+    def end(self, reason: str) -> None:
+        """Fail the calls that wait and cancel the peer's; the connection is gone."""
+        for pending in tuple(self._pending.values()):
+            if not pending.answer.done():
+                pending.answer.set_exception(
+                    PeerUnreachableError(f"the connection to {self.connection.node_id.short} ended: {reason}")
+                )
+        for call in tuple(self._incoming.values()):
+            self._router.cancel(call)
+
+    def _free_id(self) -> int:
+        while self._next_id in self._pending:
+            self._next_id = self._next_id % CALL_ID_MAX + 1
+        call_id, self._next_id = self._next_id, self._next_id % CALL_ID_MAX + 1
+        return call_id
+
+    def _on_request(self, envelope: Envelope) -> None:
+        call_id = envelope.call_id
+        if call_id in self._incoming:
+            raise ProtocolError(f"call {call_id} is under way already")
+        if call_id in self._early_cancels:
+            del self._early_cancels[call_id]
+            return
+        call = IncomingCall(
+            caller=self._caller(),
+            tag=envelope.tag,
+            header=envelope.header,
+            body=memoryview(envelope.body),
+            timeout=envelope.timeout_ms / 1000,
+            respond=lambda outcome: self._respond(envelope, outcome),
+            on_end=lambda: self._forget(call_id),
+        )
+        self._incoming[call_id] = call
+        try:
+            self._router.admit(call)
+        except Refusal as refusal:
+            self._forget(call_id)
+            self._refuse_later(call_id, refusal)
+        except ProtocolError:
+            self._forget(call_id)
+            raise
+
+    def _on_reply(self, envelope: Envelope) -> None:
+        pending = self._pending.get(envelope.call_id)
+        if pending is None or pending.answer.done():
+            return
+        try:
+            if envelope.tag != pending.request.tag:
+                raise ProtocolError("a reply is of another kind than its request")
+            reply: object = decode(pending.request.reply, envelope.header)
+        except ProtocolError as error:
+            pending.answer.set_exception(error)
+            raise
+        pending.answer.set_result((reply, memoryview(envelope.body)))
+
+    def _on_refusal(self, envelope: Envelope) -> None:
+        message = decode(RefusalMessage, envelope.header)
+        pending = self._pending.get(envelope.call_id)
+        if pending is None or pending.answer.done():
+            return
+        names = {code.value: code.name for code in RefusalCode}
+        code = names.get(message.code, f"CODE_{message.code}")
+        text = safe_text(message.text, length_max=REFUSAL_TEXT_CHARS_MAX)
+        what = type(pending.request).__name__
+        said = f"{code}: {text}" if text else code
+        error = RemoteError(f"peer {self.connection.node_id.short} refused {what}: {said}", code=code, text=text)
+        pending.answer.set_exception(error)
+
+    def _on_cancel(self, call_id: int) -> None:
+        call = self._incoming.get(call_id)
+        if call is not None:
+            self._router.cancel(call)
+            return
+        self._early_cancels[call_id] = None
+        if len(self._early_cancels) > EARLY_CANCELS_MAX:
+            self._early_cancels.popitem(last=False)
+
+    def _caller(self) -> Caller:
+        connection = self.connection
+        peer, address = connection.peer, connection.address
+        return Caller(
+            node_id=peer.node_id,
+            address=address,
+            rtt=connection.rtt,
+            contact=Contact(ed=peer.ed, x=peer.x, addresses=(address,)),
+        )
+
+    def _forget(self, call_id: int) -> None:
+        self._incoming.pop(call_id, None)
+
+    async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
+        if outcome.refusal is not None:
+            await self._send(_refusal(asked.call_id, outcome.refusal), priority=Priority.INTERACTIVE)
+            return
+        reply = Envelope(
+            kind=Kind.REPLY, call_id=asked.call_id, tag=asked.tag, header=outcome.header, body=outcome.body
+        )
+        try:
+            await self._send(reply, priority=asked.priority)
+        except MessageTooLargeError:
+            await self._send(_refusal(asked.call_id, Refusal(RefusalCode.TOO_LARGE)), priority=Priority.INTERACTIVE)
+
+    def _refuse_later(self, call_id: int, refusal: Refusal) -> None:
+        if self._refusals >= self._config.peer_refusals_max:
+            raise ProtocolError("the peer asks on without taking the refusals")
+        self._refusals += 1
+
+        def on_done(_task: asyncio.Task[None]) -> None:
+            self._refusals -= 1
+
+        task = self._send_later("refuse", _refusal(call_id, refusal))
+        if task is not None:
+            task.add_done_callback(on_done)
+
+    def _send_later(self, name: str, envelope: Envelope) -> asyncio.Task[None] | None:
+        if self._scope.closed:
+            return None
+        return self._scope.spawn(name, self._send(envelope, priority=Priority.INTERACTIVE))
+
+    async def _send(self, envelope: Envelope, *, priority: Priority) -> None:
+        """Send what nobody waits for: a connection that has gone meanwhile is none of our worries."""
+        with contextlib.suppress(PeerUnreachableError):
+            await self.connection.send(pack_envelope(envelope), priority=priority)
+
+
+def _refusal(call_id: int, refusal: Refusal) -> Envelope:
+    text = refusal.text.encode("utf-8", "replace")[:REFUSAL_TEXT_BYTES_MAX].decode("utf-8", "ignore")
+    header = encode(RefusalMessage(code=refusal.code.value, text=text))
+    return Envelope(kind=Kind.REFUSAL, call_id=call_id, header=header)
