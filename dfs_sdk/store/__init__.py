@@ -17,6 +17,7 @@ from dfs_sdk.store.base import (
     StoreUsage,
 )
 from dfs_sdk.store.config import StoreConfig
+from dfs_sdk.store.disk import DiskStore
 from dfs_sdk.store.memory import MemoryStore
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DOCUMENT_BYTES_MAX",
     "ChunkInfo",
     "ChunkStore",
+    "DiskStore",
     "DocumentStore",
     "MemoryStore",
     "NewChunk",

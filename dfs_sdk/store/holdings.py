@@ -47,6 +47,14 @@ class Holdings:
         """Return what is known of a chunk."""
         return self._infos.get(chunk_id)
 
+    def require(self, chunk_id: ChunkId) -> ChunkInfo:
+        """Return what is known of a chunk that is held.
+
+        Raises:
+            KeyError: It is not.
+        """
+        return self._infos[chunk_id]
+
     def in_cell(self, cell: int) -> list[ChunkInfo]:
         """List one cell's chunks by id."""
         return [self._infos[chunk_id] for chunk_id in sorted(self._cells.get(cell, ()))]

@@ -9,16 +9,14 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.errors import (
     ContentNotFoundError,
     CorruptContentError,
     NodeClosedError,
-    ProtocolError,
     QuotaExceededError,
 )
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.runtime.ports import Buffer, Runtime
+from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.store.base import (
     STORAGE_UUID_BYTES,
     ChunkInfo,
@@ -33,21 +31,7 @@ from dfs_sdk.store.config import StoreConfig
 from dfs_sdk.store.holdings import Holdings, described, revised
 from dfs_sdk.store.quota import charged_bytes, plan_eviction
 from dfs_sdk.store.scrub import in_subset, validate_subset
-
-# BLAKE3 hashes some 1 to 4 GB/s on one core: up to here hashing on the loop is cheaper than a thread hop and stays far
-# below the 10 ms for which the loop may be held.
-INLINE_HASH_BYTES_MAX = 2 * 1024 * 1024
-
-
-def verify_ids(chunks: Sequence[tuple[ChunkId, Buffer]]) -> None:
-    """Hash every chunk.
-
-    Raises:
-        ProtocolError: One does not hash to its id.
-    """
-    for chunk_id, data in chunks:
-        if blake3_256(data) != chunk_id:
-            raise ProtocolError(f"the bytes given for chunk {chunk_id.short} do not hash to its id")
+from dfs_sdk.store.verify import INLINE_HASH_BYTES_MAX, matches, verify_ids
 
 
 class MemoryDocuments:
@@ -164,7 +148,7 @@ class MemoryStore(MemoryDocuments):
         data = self._data.get(chunk_id)
         if data is None:
             raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
-        if blake3_256(data) != chunk_id:
+        if not matches(chunk_id, data):
             self._drop([chunk_id])
             raise CorruptContentError(f"chunk {chunk_id.short} was damaged in memory; it is no longer held")
         self._holdings.touch(chunk_id, self._clock.wall())
@@ -232,7 +216,7 @@ class MemoryStore(MemoryDocuments):
             data = self._data.get(chunk_id)  # it may go while an earlier one is hashed
             if data is not None:
                 read_bytes += len(data)
-                if await self._offload.run(blake3_256, data) != chunk_id:
+                if not await self._offload.run(matches, chunk_id, data):
                     corrupt.append(chunk_id)
         self._drop(corrupt)
         return ScrubReport(checked_count=len(checked), read_bytes=read_bytes, corrupt=tuple(corrupt))

@@ -1,0 +1,161 @@
+"""Chunk files: one file a chunk, named by its id, with a header that makes it whole by itself.
+
+Everything here blocks and runs in offload threads; several threads may write at once, never the same chunk. A chunk
+appears under its name only when all of it is on the disk: tmp/ → exclusive create → write → fsync → rename → fsync of
+the folder.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dfs_sdk.errors import CorruptContentError
+from dfs_sdk.ids import ID_BYTES, ChunkId
+from dfs_sdk.runtime.ports import Buffer, Disk
+from dfs_sdk.store.base import ChunkInfo
+from dfs_sdk.store.header import HEADER_BYTES, decode_header, encode_header
+from dfs_sdk.store.verify import matches
+
+CHUNKS_FOLDER = "chunks"
+TEMPORARY_FOLDER = "tmp"
+QUARANTINE_FOLDER = "quarantine"
+
+
+class ChunkFiles:
+    """The chunk files below one store folder."""
+
+    def __init__(self, disk: Disk, folder: Path, *, quarantine_files_max: int) -> None:
+        self._disk = disk
+        self._folder = folder
+        self._chunks = folder / CHUNKS_FOLDER
+        self._temporary = folder / TEMPORARY_FOLDER
+        self._quarantine = folder / QUARANTINE_FOLDER
+        self._quarantine_files_max = quarantine_files_max
+        self._durable_folders: set[Path] = set()
+        self._numbers = itertools.count()
+
+    def path(self, chunk_id: ChunkId) -> Path:
+        """Say where a chunk's file lies."""
+        name = chunk_id.hex()
+        return self._chunks / name[:2] / name
+
+    def prepare(self) -> None:
+        """Make the folders and clear what an interrupted write left in tmp/."""
+        for folder in (self._chunks, self._temporary, self._quarantine):
+            self._disk.make_folders(folder)
+        self._disk.sync_folder(self._folder)
+        for leftover in self._disk.list_files(self._temporary):
+            self._disk.remove(leftover)
+        # A folder found here may be known to the page cache only: `_make_durable` syncs each before its first use.
+        self._durable_folders.clear()
+
+    def scan(self) -> list[ChunkId]:
+        """List the ids of all chunk files, ascending."""
+        found: list[ChunkId] = []
+        for folder in self._disk.list_folders(self._chunks):
+            for path in self._disk.list_files(folder):
+                chunk_id = _id_of(path)
+                if chunk_id is not None:
+                    found.append(chunk_id)
+        return found
+
+    def write(self, items: Sequence[tuple[ChunkInfo, Buffer]], *, fresh: Iterable[ChunkId]) -> None:
+        """Write files, all or none of them, durably; a present one is replaced.
+
+        Args:
+            items: What to write.
+            fresh: The ids that had no file before: after a failure they have none again.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        staged: list[tuple[Path, Path]] = []
+        try:
+            for info, data in items:
+                temporary = self._temporary / f"{next(self._numbers):x}-{info.chunk_id.short}"
+                staged.append((temporary, self.path(info.chunk_id)))
+                self._disk.write_new(temporary, encode_header(info), data)
+            folders = sorted({target.parent for _, target in staged})
+            self._make_durable(folders)
+            for temporary, target in staged:
+                self._disk.replace(temporary, target)
+            for folder in folders:
+                self._disk.sync_folder(folder)
+        except BaseException:
+            self._undo([temporary for temporary, _ in staged])
+            self._undo([self.path(chunk_id) for chunk_id in fresh])
+            raise
+
+    def load(self, chunk_id: ChunkId) -> tuple[ChunkInfo, bytes]:
+        """Read a chunk and verify all of it.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            CorruptContentError: Its header, its length or its bytes are wrong.
+            OSError: The disk cannot read it.
+        """
+        content = self._disk.read(self.path(chunk_id))
+        info = decode_header(content)
+        data = content[HEADER_BYTES:]
+        if info.chunk_id != chunk_id or info.size != len(data) or not matches(chunk_id, data):
+            raise CorruptContentError(f"the bytes of chunk {chunk_id.short} on the disk are damaged")
+        return info, data
+
+    def load_header(self, chunk_id: ChunkId) -> ChunkInfo:
+        """Read a chunk's header and compare it with the file's name and length; raises like `load`."""
+        path = self.path(chunk_id)
+        info = decode_header(self._disk.read(path, HEADER_BYTES))
+        if info.chunk_id != chunk_id or self._disk.size(path) != HEADER_BYTES + info.size:
+            raise CorruptContentError(f"the file of chunk {chunk_id.short} is cut short or misnamed")
+        return info
+
+    def remove(self, chunk_ids: Iterable[ChunkId], *, durably: bool) -> None:
+        """Delete files; missing ones are fine.
+
+        Args:
+            chunk_ids: Whose files to delete.
+            durably: Wait until no crash can bring them back.
+        """
+        folders: dict[Path, None] = {}
+        for chunk_id in chunk_ids:
+            path = self.path(chunk_id)
+            self._disk.remove(path)
+            folders[path.parent] = None
+        for folder in folders if durably else ():
+            if self._disk.exists(folder):
+                self._disk.sync_folder(folder)
+
+    def quarantine(self, chunk_id: ChunkId) -> None:
+        """Put a damaged file aside as evidence, or delete it where there is enough of that; a missing one is fine."""
+        path = self.path(chunk_id)
+        if len(self._disk.list_files(self._quarantine)) >= self._quarantine_files_max:
+            self._disk.remove(path)
+            return
+        with suppress(FileNotFoundError):
+            self._disk.replace(path, self._quarantine / path.name)
+
+    def _make_durable(self, folders: Iterable[Path]) -> None:
+        doubtful = [folder for folder in folders if folder not in self._durable_folders]
+        if doubtful:
+            for folder in doubtful:
+                self._disk.make_folders(folder)
+            self._disk.sync_folder(self._chunks)
+            self._durable_folders.update(doubtful)
+
+    def _undo(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            with suppress(OSError):  # `prepare` clears tmp/ at the next start, and a whole chunk does no harm
+                self._disk.remove(path)
+
+
+def _id_of(path: Path) -> ChunkId | None:
+    name = path.name
+    try:
+        chunk_id = ChunkId.from_hex(name) if len(name) == 2 * ID_BYTES else None
+    except ValueError:
+        return None
+    # Only the spelling we write ourselves: another one would be a second name for the same chunk.
+    return chunk_id if chunk_id is not None and chunk_id.hex() == name and path.parent.name == name[:2] else None
