@@ -1,0 +1,379 @@
+"""Pushing, fetching, asking and removing between real nodes on the in-memory network: P-EXC-1 to P-EXC-12."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from dfs_sdk.errors import (
+    ContentUnavailableError,
+    CorruptContentError,
+    PeerUnreachableError,
+    QuotaExceededError,
+    RemoteError,
+)
+from dfs_sdk.exchange import ExchangeConfig, NotHeldError, removal_hash
+from dfs_sdk.exchange.messages import Fetch, Push
+from dfs_sdk.exchange.tombstones import DOCUMENT_KIND, Tombstones
+from dfs_sdk.ids import ChunkId
+from dfs_sdk.rpc.base import Refusal, RefusalCode
+from dfs_sdk.store import NewChunk, Role, StoreConfig
+from tests.fakes.holders import HolderNode, chunk_of, holder_node, holder_nodes, spoil
+from tests.fakes.network import FakeNetwork
+from tests.fakes.runtime import LoopClock, run_virtual
+
+KEY = b"k" * 32
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[FakeNetwork]:
+    async with FakeNetwork() as network:
+        yield network
+        assert network.errors == []
+
+
+async def give(node: HolderNode, chunk: NewChunk) -> None:
+    await node.store.put([chunk])
+
+
+async def test_a_receipt_means_the_chunk_is_held_with_all_that_came_with_it(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"sealed", cell=9, role=Role.SURPLUS, removal_hash=removal_hash(KEY))
+    receipt = await a.exchange.push(b.node_id, chunk)
+    assert (receipt.peer, receipt.chunk_id, receipt.role, receipt.already) == (
+        b.node_id,
+        chunk.chunk_id,
+        Role.SURPLUS,
+        False,
+    )
+    info = b.store.info(chunk.chunk_id)
+    assert info is not None
+    assert (info.cell, info.role, info.removal_hash) == (9, Role.SURPLUS, removal_hash(KEY))
+    assert await b.store.get(chunk.chunk_id) == b"sealed"
+    again = await a.exchange.push(b.node_id, chunk_of(b"sealed", cell=9, role=Role.PRIMARY))
+    assert (again.already, again.role) == (True, Role.PRIMARY)
+
+
+async def test_pushing_to_oneself_uses_the_own_store(network: FakeNetwork):
+    (a,) = await holder_nodes(network, 1)
+    receipt = await a.exchange.push(a.node_id, chunk_of(b"mine"))
+    assert receipt.peer == a.node_id
+    assert chunk_of(b"mine").chunk_id in a.store
+
+
+async def test_bytes_that_do_not_hash_to_the_id_are_refused(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    lie = NewChunk(chunk_id=chunk_of(b"true").chunk_id, data=b"false", cell=1, role=Role.PRIMARY)
+    with pytest.raises(RemoteError) as refused:
+        await a.exchange.push(b.node_id, lie)
+    assert refused.value.code == "DENIED"
+    assert len(b.store) == 0
+
+
+@pytest.mark.parametrize(
+    ("request_", "body", "code"),
+    [
+        (Push(chunk_id=chunk_of(b"x").chunk_id, cell=4096, role=Role.PRIMARY), b"x", "DENIED"),
+        (Push(chunk_id=chunk_of(b"x").chunk_id, cell=1, role=Role.PRIMARY, removal_hash=b"short"), b"x", "DENIED"),
+        (Push(chunk_id=chunk_of(b"").chunk_id, cell=1, role=Role.PRIMARY), b"", "TOO_LARGE"),
+    ],
+)
+async def test_pushes_out_of_bounds_are_refused(network: FakeNetwork, request_: Push, body: bytes, code: str):
+    a, b = await holder_nodes(network, 2)
+    with pytest.raises(RemoteError) as refused:
+        await a.rpc.call(b.node_id, request_, body=body)
+    assert refused.value.code == code
+    assert len(b.store) == 0
+
+
+async def test_a_full_store_says_so(network: FakeNetwork):
+    a = await holder_node(network)
+    b = await holder_node(network, store=StoreConfig(capacity_bytes=1000))
+    network.introduce(a.rpc, b.rpc)
+    with pytest.raises(RemoteError) as refused:
+        await a.exchange.push(b.node_id, chunk_of(b"x" * 5000))
+    assert refused.value.code == "STORE_FULL"
+    with pytest.raises(QuotaExceededError):
+        await b.exchange.push(b.node_id, chunk_of(b"x" * 5000))
+
+
+async def test_pushing_to_a_dead_peer_raises(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    network.kill(b.node_id)
+    with pytest.raises(PeerUnreachableError):
+        await a.exchange.push(b.node_id, chunk_of(b"x"))
+    assert a.exchange.in_flight_bytes == 0
+
+
+async def test_fetch_prefers_the_local_store(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"here")
+    await give(a, chunk)
+    network.kill(b.node_id)
+    assert await a.exchange.fetch(chunk.chunk_id, [b.node_id]) == b"here"
+
+
+@pytest.mark.parametrize("size", [1, 300_000])
+async def test_a_fetched_chunk_is_the_one_asked_for(network: FakeNetwork, size: int):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"s" * size)
+    await give(b, chunk)
+    assert await a.exchange.fetch(chunk.chunk_id, [a.node_id, b.node_id, b.node_id]) == b"s" * size
+    assert a.exchange.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize("lie", [b"", b"wrong", b"truf", b"truth+", b"trut"])
+async def test_a_lying_source_is_passed_over_and_remembered(network: FakeNetwork, lie: bytes):
+    """A24."""
+    a, liar, honest = await holder_nodes(network, 3)
+    chunk = chunk_of(b"truth")
+    for holder in (liar, honest):
+        await give(holder, chunk)
+    spoil(liar, chunk.chunk_id, lie)
+    for _ in range(8):
+        assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
+    assert a.exchange.load(liar.node_id).faults <= 1.0
+    assert a.exchange.load(honest.node_id).faults == 0.0
+
+
+async def test_a_liar_is_scored_behind_the_honest(network: FakeNetwork):
+    a, liar, honest = await holder_nodes(network, 3)
+    chunk = chunk_of(b"truth")
+    await give(liar, chunk)
+    spoil(liar, chunk.chunk_id, b"lie")
+    with pytest.raises(CorruptContentError):
+        await a.exchange.fetch(chunk.chunk_id, [liar.node_id])
+    await give(honest, chunk)
+    sent = network.messages
+    assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
+    assert network.messages == sent + 2
+    assert a.exchange.load(liar.node_id).faults == 1.0
+
+
+async def test_when_all_holders_lie_nothing_wrong_is_returned(network: FakeNetwork):
+    a, b, c, without = await holder_nodes(network, 4)
+    chunk = chunk_of(b"truth")
+    for holder in (b, c):
+        await give(holder, chunk)
+        spoil(holder, chunk.chunk_id, b"lie")
+    with pytest.raises(CorruptContentError, match="damaged"):
+        await a.exchange.fetch(chunk.chunk_id, [b.node_id, c.node_id, without.node_id])
+
+
+async def test_missing_and_unreachable_are_told_apart(network: FakeNetwork):
+    a, without, dead = await holder_nodes(network, 3)
+    chunk_id = chunk_of(b"gone").chunk_id
+    with pytest.raises(NotHeldError):
+        await a.exchange.fetch(chunk_id, [])
+    with pytest.raises(NotHeldError, match="has it not"):
+        await a.exchange.fetch(chunk_id, [without.node_id])
+    network.kill(dead.node_id)
+    with pytest.raises(ContentUnavailableError, match="no answer") as raised:
+        await a.exchange.fetch(chunk_id, [without.node_id, dead.node_id])
+    assert not isinstance(raised.value, NotHeldError)
+
+
+async def test_a_damaged_local_copy_is_replaced(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"truth", cell=5)
+    await give(a, chunk)
+    await give(b, chunk)
+    await a.store.set_pinned([chunk.chunk_id], True)
+    a.store._data[chunk.chunk_id] = b"flipped"
+    assert await a.exchange.fetch(chunk.chunk_id, [b.node_id]) == b"truth"
+    assert await a.store.get(chunk.chunk_id) == b"truth"
+    info = a.store.info(chunk.chunk_id)
+    assert info is not None
+    assert (info.pinned, info.cell) == (True, 5)
+
+
+def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.01) as network:
+            a, slow, quick = await holder_nodes(network, 3)
+            chunk = chunk_of(b"truth")
+            for holder in (slow, quick):
+                await give(holder, chunk)
+
+            async def never(_asked: ChunkId) -> bytes:
+                await asyncio.sleep(1000)
+                raise AssertionError
+
+            slow.store.get = never  # type: ignore[method-assign]
+            spent = []
+            for _ in range(12):
+                a.exchange._loads._records.clear()
+                a.exchange._rng = _FirstFirst()  # type: ignore[assignment]
+                begun = clock.monotonic()
+                assert await a.exchange.fetch(chunk.chunk_id, [slow.node_id, quick.node_id]) == b"truth"
+                spent.append(clock.monotonic() - begun)
+            # One hedge to begin with, then 5 % of requests: the others wait for the fail-over.
+            assert spent[0] < 0.6
+            assert sum(seconds < 1.0 for seconds in spent) <= 2
+            assert max(spent) < 25.0
+            assert len(a.scope) == 1  # the expiry of tombstones: no attempt is left behind
+
+    run_virtual(main)
+
+
+class _FirstFirst:
+    def sample(self, items: list[object], count: int) -> list[object]:
+        return list(items[:count])
+
+
+def test_the_bytes_in_flight_are_bounded():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.01) as network:
+            config = ExchangeConfig(in_flight_bytes_max=5 * 1024 * 1024)
+            a, b = await holder_nodes(network, 2, config=config)
+            peak = 0
+
+            async def push(number: int) -> None:
+                nonlocal peak
+                await a.exchange.push(b.node_id, chunk_of(bytes([number]) * 1024 * 1024))
+                peak = max(peak, a.exchange.in_flight_bytes)
+
+            tasks = [asyncio.create_task(push(number)) for number in range(20)]
+            await asyncio.gather(*tasks)
+            assert 0 < peak <= config.in_flight_bytes_max
+            assert len(b.store) == 20
+
+    run_virtual(main)
+
+
+def test_cancelling_a_fetch_at_any_await_leaves_nothing_running():
+    async def attempt(clock: LoopClock, steps: int) -> bool:
+        async with FakeNetwork(clock=clock) as network:
+            a, b, c = await holder_nodes(network, 3)
+            chunk = chunk_of(b"z" * 400_000)
+            for holder in (b, c):
+                await give(holder, chunk)
+            task = asyncio.create_task(a.exchange.fetch(chunk.chunk_id, [b.node_id, c.node_id]))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            finished = task.done()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert a.exchange.in_flight_bytes == 0
+            assert len(a.scope) == 1
+            assert a.exchange.load(b.node_id).inflight == a.exchange.load(c.node_id).inflight == 0
+            return finished
+
+    async def main(clock: LoopClock) -> None:
+        steps = 0
+        while not await attempt(clock, steps):
+            steps += 1
+        assert steps > 3
+
+    run_virtual(main)
+
+
+async def test_have_names_what_is_held_and_why(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunks = [chunk_of(bytes([number]), role=role) for number, role in enumerate(Role)]
+    await b.store.put(chunks)
+    absent = chunk_of(b"absent").chunk_id
+    report = await a.exchange.have(b.node_id, [absent, *(chunk.chunk_id for chunk in chunks)])
+    assert report.roles == {chunk.chunk_id: chunk.role for chunk in chunks}
+    assert report.tombstones == {}
+    with pytest.raises(ValueError, match="1000"):
+        await a.exchange.have(b.node_id, [absent] * 1001)
+
+
+async def test_only_the_right_key_removes(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    owned = chunk_of(b"owned", removal_hash=removal_hash(KEY))
+    foreign = chunk_of(b"foreign", removal_hash=removal_hash(b"f" * 32))
+    nobodys = chunk_of(b"nobody's")
+    pinned = chunk_of(b"pinned", removal_hash=removal_hash(KEY))
+    await b.store.put([owned, foreign, nobodys, pinned])
+    await b.store.set_pinned([pinned.chunk_id], True)
+    ids = [chunk.chunk_id for chunk in (owned, foreign, nobodys, pinned)]
+    assert await a.exchange.remove(b.node_id, ids, b"w" * 32) == 0
+    assert len(b.store) == 4
+    assert await a.exchange.remove(b.node_id, ids, KEY) == 1
+    assert {info.chunk_id for info in b.store.chunks()} == {foreign.chunk_id, nobodys.chunk_id, pinned.chunk_id}
+
+
+async def test_what_was_removed_cannot_be_pushed_back(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
+    await give(b, chunk)
+    await a.exchange.remove(b.node_id, [chunk.chunk_id], KEY)
+    with pytest.raises(RemoteError, match="removed"):
+        await a.exchange.push(b.node_id, chunk)
+    # Somebody else's chunk of the same id, with another key, is not hit by that tombstone.
+    other = chunk_of(b"owned", removal_hash=removal_hash(b"o" * 32))
+    assert not (await a.exchange.push(b.node_id, other)).already
+
+
+async def test_a_holder_that_was_away_learns_of_a_removal_from_another(network: FakeNetwork):
+    owner, b, away = await holder_nodes(network, 3)
+    chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
+    for holder in (b, away):
+        await give(holder, chunk)
+    await owner.exchange.remove(b.node_id, [chunk.chunk_id], KEY)
+    report = await away.exchange.have(b.node_id, [chunk.chunk_id])
+    assert report.tombstones == {chunk.chunk_id: KEY}
+    assert chunk.chunk_id not in away.store
+    assert (await b.exchange.have(away.node_id, [chunk.chunk_id])).tombstones == {chunk.chunk_id: KEY}
+
+
+async def test_a_tombstone_with_a_wrong_key_deletes_nothing(network: FakeNetwork):
+    a, liar = await holder_nodes(network, 2)
+    chunk = chunk_of(b"mine", removal_hash=removal_hash(KEY))
+    await give(a, chunk)
+    await liar.exchange._tombstones.remember([chunk.chunk_id], b"guess".ljust(32))
+    await a.exchange.have(liar.node_id, [chunk.chunk_id])
+    assert chunk.chunk_id in a.store
+
+
+async def test_tombstones_survive_a_restart_and_finish_a_removal_cut_by_a_crash(network: FakeNetwork):
+    (a,) = await holder_nodes(network, 1)
+    chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
+    await give(a, chunk)
+    await a.exchange._tombstones.remember([chunk.chunk_id], KEY)  # the crash comes before the delete
+    reborn = Tombstones(a.store, a.runtime.clock, ttl_seconds=60, count_max=10)
+    await reborn.load()
+    assert chunk.chunk_id not in a.store
+    assert reborn.key_of(chunk.chunk_id) == KEY
+
+
+async def test_tombstones_expire_and_are_bounded(network: FakeNetwork):
+    (a,) = await holder_nodes(network, 1)
+    tombstones = Tombstones(a.store, a.runtime.clock, ttl_seconds=60, count_max=10)
+    ids = [chunk_of(bytes([number])).chunk_id for number in range(30)]
+    for chunk_id in ids:
+        await tombstones.remember([chunk_id], KEY)
+    assert len(tombstones) == len(await a.store.list_documents(DOCUMENT_KIND)) == 10
+    assert tombstones.key_of(ids[0]) is None
+    assert tombstones.key_of(ids[-1]) == KEY
+    network.clock.advance(61)
+    assert tombstones.key_of(ids[-1]) is None
+    await tombstones.expire()
+    assert len(tombstones) == len(await a.store.list_documents(DOCUMENT_KIND)) == 0
+
+
+async def test_answers_teach_how_busy_a_holder_is(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+    chunk = chunk_of(b"truth")
+    await give(b, chunk)
+    b.exchange._holder._service_time = 0.5
+    await a.exchange.fetch(chunk.chunk_id, [b.node_id])
+    assert a.exchange.load(b.node_id).service_time == pytest.approx(0.5, rel=0.2)
+
+
+async def test_a_refusing_source_is_not_called_a_liar(network: FakeNetwork):
+    a, b = await holder_nodes(network, 2)
+
+    async def refuse(*_arguments: object) -> None:
+        raise Refusal(RefusalCode.BUSY, "later")
+
+    other = network.rpc()
+    other.serve(Fetch, refuse)
+    network.introduce(a.rpc, b.rpc, other)
+    with pytest.raises(ContentUnavailableError, match="refused"):
+        await a.exchange.fetch(chunk_of(b"x").chunk_id, [other.node_id])
+    assert a.exchange.load(other.node_id).faults == 0.0
