@@ -1,0 +1,277 @@
+"""The member list with all that rests on it: descriptions, liveness, rumours, ourselves. No I/O; time is given.
+
+Rules: a description counts only if its owner signed it and its incarnation is higher than the one we know; our own
+description answers every accusation and every older self of ours with a higher incarnation; a farewell stays in the
+list for a while, so that no old description brings the member back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.ids import NodeId
+from dfs_sdk.peers.config import PeersConfig
+from dfs_sdk.peers.gossip import Gossip
+from dfs_sdk.peers.liveness import Change, Liveness, PeerState
+from dfs_sdk.peers.messages import (
+    INCARNATION_MAX,
+    NodeDesc,
+    NodeStatus,
+    Rumour,
+    SignedDesc,
+    read_desc,
+    sign_desc,
+    verify_desc,
+)
+from dfs_sdk.peers.view import Member, View, list_digest
+
+
+class Membership:
+    """All members known to this node, itself included."""
+
+    def __init__(self, *, identity: Identity, desc: NodeDesc, config: PeersConfig, now: float) -> None:
+        self._identity = identity
+        self._config = config
+        self._desc = desc
+        self._signed = sign_desc(desc, identity)
+        self._since = now
+        self._known: dict[NodeId, tuple[SignedDesc, NodeDesc]] = {}
+        self._descs: Gossip[SignedDesc] = Gossip(scale=config.gossip_scale)
+        self._rumours: Gossip[Rumour] = Gossip(scale=config.gossip_scale)
+        self._refuted_at = -config.probe_interval
+        self._digest: bytes | None = None
+        self._version = 1
+        self.liveness = Liveness(config)
+
+    # Ourselves
+
+    @property
+    def me(self) -> NodeId:
+        """This node."""
+        return self._identity.node_id
+
+    @property
+    def desc(self) -> NodeDesc:
+        """Our description."""
+        return self._desc
+
+    @property
+    def signed(self) -> SignedDesc:
+        """Our description as others may see it."""
+        return self._signed
+
+    def describe(self, wall: float, **changes: Any) -> None:
+        """Change our description: sign it with a higher incarnation and begin to pass it on."""
+        incarnation = min(INCARNATION_MAX, max(self._desc.incarnation + 1, int(wall * 1000)))
+        self._desc = dataclasses.replace(self._desc, **changes, incarnation=incarnation)
+        self._signed = sign_desc(self._desc, self._identity)
+        self._descs.add(self.me, self._signed)
+        self._changed()
+
+    # Others
+
+    def __contains__(self, node_id: object) -> bool:
+        return node_id in self._known
+
+    def __len__(self) -> int:
+        return len(self._known) + 1
+
+    def __iter__(self) -> Iterator[NodeDesc]:
+        return iter([desc for _, desc in self._known.values()])
+
+    def get(self, node_id: NodeId) -> NodeDesc | None:
+        """Return another member's newest description."""
+        known = self._known.get(node_id)
+        return known[1] if known else None
+
+    def signed_desc(self, node_id: NodeId) -> SignedDesc | None:
+        """Return another member's newest description as it was signed."""
+        known = self._known.get(node_id)
+        return known[0] if known else None
+
+    def take(self, signed: SignedDesc, now: float, wall: float) -> NodeDesc | None:
+        """Learn from a description that anybody passed on.
+
+        Returns:
+            The description if it is news about another node.
+
+        Raises:
+            ProtocolError: It is malformed or not signed by its owner.
+        """
+        desc = read_desc(signed)
+        node_id = desc.node_id
+        if node_id == self.me:
+            self._meet_older_self(signed, desc, wall)
+            return None
+        before = self.get(node_id)
+        if before is not None and before.incarnation >= desc.incarnation:
+            return None
+        verify_desc(signed, desc)
+        if before is None and not self._make_room():
+            return None
+        self._known[node_id] = (signed, desc)
+        self._note(before, desc, now, wall)
+        self._descs.add(node_id, signed)
+        self._rumours.drop(node_id)
+        self._changed()
+        return desc
+
+    def hear(self, rumour: Rumour, by: NodeId, now: float, wall: float) -> bool:
+        """Take note that member `by` suspects somebody.
+
+        Returns:
+            Whether it is the first we hear of it: probe the accused.
+        """
+        if rumour.node_id == self.me:
+            # Once a turn: a peer that accuses us without end costs no storm of descriptions.
+            due = now - self._refuted_at >= self._config.probe_interval
+            if rumour.incarnation >= self._desc.incarnation and due and self._desc.status is not NodeStatus.LEFT:
+                self._refuted_at = now
+                self.describe(wall)
+            return False
+        desc = self.get(rumour.node_id)
+        if desc is None or by not in self._known or rumour.incarnation < desc.incarnation:
+            return False
+        return self.liveness.accused(rumour.node_id, by, now, wall)
+
+    def suspect(self, node_id: NodeId, now: float, wall: float, *, helpers_answered: bool) -> None:
+        """Suspect a member because of our own probe, and say so to others."""
+        self.liveness.suspect(node_id, now, wall, helpers_answered=helpers_answered)
+        track, desc = self.liveness.get(node_id), self.get(node_id)
+        if track is not None and desc is not None and track.suspected_at is not None:
+            self._rumours.add(node_id, Rumour(node_id=node_id, incarnation=desc.incarnation))
+
+    def heard(self, node_id: NodeId, now: float) -> None:
+        """Note a word from a member itself."""
+        self.liveness.heard(node_id, now)
+        self._rumours.drop(node_id)
+
+    def review(self, now: float, wall: float) -> tuple[list[Change], int]:
+        """Bring all states up to date, forget members gone long ago; returns what `Liveness.review` returns."""
+        changes, silent = self.liveness.review(now, wall)
+        for track in self.liveness:
+            if track.state is PeerState.GONE and now - track.since > self._config.forget_after:
+                self._forget(track.node_id)
+        if changes or silent:
+            self._changed()
+        return changes, silent
+
+    # What we tell
+
+    def news(self, to: NodeId | None = None) -> tuple[tuple[SignedDesc, ...], tuple[Rumour, ...]]:
+        """Choose descriptions and rumours for one message; a suspected receiver is told so, that it may answer."""
+        count, members = self._config.gossip_items_max, len(self)
+        descs = self._descs.take(count, members=members)
+        rumours = self._rumours.take(count - 1, members=members)
+        accused = self.liveness.get(to) if to is not None else None
+        if accused is not None and accused.suspected_at is not None:
+            told = Rumour(node_id=accused.node_id, incarnation=self._known[accused.node_id][1].incarnation)
+            rumours = (*(rumour for rumour in rumours if rumour != told), told)
+        return descs, rumours
+
+    def suspicions(self, count: int) -> tuple[Rumour, ...]:
+        """List members we hold for silent, at most `count`."""
+        silent = [track.node_id for track in self.liveness if track.suspected_at is not None and not track.is_gone]
+        return tuple(Rumour(node_id=i, incarnation=self._known[i][1].incarnation) for i in silent[:count])
+
+    def summary(self, now: float) -> dict[NodeId, tuple[int, bool]]:
+        """List incarnations by id with whether the member is not to be passed on: gone, or its farewell is old."""
+        entries = {self.me: (self._desc.incarnation, False)}
+        for node_id, (_, desc) in self._known.items():
+            entries[node_id] = (desc.incarnation, self._stale(node_id, now))
+        return entries
+
+    def digest(self, now: float) -> bytes:
+        """Digest the members that are passed on: equal on nodes that have nothing to tell each other."""
+        if self._digest is None:
+            self._digest = list_digest(
+                {i: incarnation for i, (incarnation, stale) in self.summary(now).items() if not stale}
+            )
+        return self._digest
+
+    def view(self, now: float, rtt: Mapping[NodeId, float]) -> View:
+        """Make the picture of this instant."""
+        members = {self.me: self._myself(now)}
+        for node_id in self._known:
+            member = self.member(node_id, now, rtt.get(node_id))
+            if member is not None and member.desc.status is not NodeStatus.LEFT:
+                members[node_id] = member
+        return View(me=self.me, members=members, version=self._version, partitioned=self.liveness.frozen(now))
+
+    def member(self, node_id: NodeId, now: float, rtt: float | None = None) -> Member | None:
+        """Make the picture of one other node, also of one that left."""
+        desc, track = self.get(node_id), self.liveness.get(node_id)
+        if desc is None or track is None:
+            return None
+        return Member(
+            desc=desc,
+            state=track.state,
+            why=track.why,
+            since=track.since,
+            last_heard=track.last_heard,
+            p_return=self.liveness.odds(node_id, now),
+            availability=self.liveness.availability(node_id, now),
+            rtt=rtt,
+        )
+
+    @property
+    def version(self) -> int:
+        """Grows with every change a view would show, but for odds and times."""
+        return self._version
+
+    def _myself(self, now: float) -> Member:
+        busy = self._desc.status is NodeStatus.BUSY
+        return Member(
+            desc=self._desc,
+            state=PeerState.BUSY if busy else PeerState.ALIVE,
+            why="this node announced that it is busy" if busy else "this node",
+            since=self._since,
+            last_heard=now,
+            p_return=1.0,
+            availability=1.0,
+            rtt=0.0,
+        )
+
+    def _note(self, before: NodeDesc | None, desc: NodeDesc, now: float, wall: float) -> None:
+        node_id, status, until = desc.node_id, desc.status, desc.busy_until_wall
+        if before is None:
+            self.liveness.watch(node_id, status=status, busy_until_wall=until, now=now, wall=wall)
+            return
+        if before.storage_uuid != desc.storage_uuid:
+            self.liveness.lost_storage(node_id)
+        self.liveness.describe(node_id, status=status, busy_until_wall=until, now=now, wall=wall)
+
+    def _meet_older_self(self, signed: SignedDesc, desc: NodeDesc, wall: float) -> None:
+        if desc.incarnation > self._desc.incarnation and self._desc.status is not NodeStatus.LEFT:
+            verify_desc(signed, desc)
+            self._desc = dataclasses.replace(self._desc, incarnation=desc.incarnation)
+            self.describe(wall)
+
+    def _stale(self, node_id: NodeId, now: float) -> bool:
+        track = self.liveness.get(node_id)
+        if track is None or track.state is not PeerState.GONE:
+            return False
+        return track.status is not NodeStatus.LEFT or now - track.since > self._config.forget_after / 2
+
+    def _make_room(self) -> bool:
+        if len(self) < self._config.members_max:
+            return True
+        gone = [track for track in self.liveness if track.state is PeerState.GONE]
+        if not gone:
+            return False
+        self._forget(min(gone, key=lambda track: (track.since, track.node_id)).node_id)
+        return True
+
+    def _forget(self, node_id: NodeId) -> None:
+        self.liveness.forget(node_id)
+        self._known.pop(node_id, None)
+        self._descs.drop(node_id)
+        self._rumours.drop(node_id)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._version += 1
+        self._digest = None

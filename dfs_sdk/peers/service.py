@@ -1,0 +1,447 @@
+"""The members of the network as this node sees them: joins, watches, gossips, says goodbye.
+
+The parts: `membership` decides (who counts, in which state), `prober` and `sync` ask, `saved` remembers. This module
+answers calls, drives the turns and hands out the view. One turn (`turn`) guards against our own sleep, brings states
+and view up to date and sends one probe.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+from dfs_sdk.errors import ConfigError, ProtocolError
+from dfs_sdk.events import EventBus
+from dfs_sdk.ids import NodeId
+from dfs_sdk.peers.config import PeersConfig
+from dfs_sdk.peers.events import PartitionSuspected, PeerJoined, PeerLeft, PeerStateChanged
+from dfs_sdk.peers.liveness import Change, PeerState
+from dfs_sdk.peers.membership import Membership
+from dfs_sdk.peers.messages import (
+    NodeStatus,
+    Offer,
+    Ping,
+    Pong,
+    ProbeFor,
+    ProbeReply,
+    Rumour,
+    SignedDesc,
+    Sync,
+    SyncReply,
+    Taken,
+)
+from dfs_sdk.peers.prober import CALL_ERRORS, Prober
+from dfs_sdk.peers.saved import KnownPeer, SavedPeers, restore_histories
+from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
+from dfs_sdk.peers.sync import Syncer
+from dfs_sdk.peers.view import View
+from dfs_sdk.rpc.base import Caller, RpcService
+from dfs_sdk.runtime.ports import Runtime
+from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.store.base import ChunkStore
+from dfs_sdk.transport.contact import Contact
+
+logger = logging.getLogger(__name__)
+
+ViewHandler = Callable[[View], None]
+
+# Members told of our arrival or our busy lease directly; gossip tells the others.
+MEET_MAX = 32
+SYNCS_MAX = 16
+
+
+class Peers:
+    """Knows the members and tells them about this node.
+
+    Args:
+        rpc: Calls.
+        store: The local store, open: its capacity is announced, and known peers are kept in its documents.
+        events: Where news goes.
+        scope: The parent of its tasks.
+        runtime: Clocks, chance, the machine's fingerprint.
+        config: What can be tuned.
+        profile: Name and domains of this node; by default nameless, on this machine.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: RpcService,
+        store: ChunkStore,
+        events: EventBus,
+        scope: TaskScope,
+        runtime: Runtime,
+        config: PeersConfig | None = None,
+        profile: Profile | None = None,
+    ) -> None:
+        self._config = config or PeersConfig()
+        self._rpc = rpc
+        self._store = store
+        self._events = events
+        self._scope = scope
+        self._clock = runtime.clock
+        self._rng = runtime.rng.child("peers")
+        self._saved = SavedPeers(store)
+        self._handlers: list[ViewHandler] = []
+        self._probing = 0
+        self._syncing: set[NodeId] = set()
+        self._described_at = -self._config.describe_interval
+        self._turn_at = (self._clock.monotonic(), self._clock.wall())
+        public = rpc.identity.public
+        desc = first_desc(
+            profile or Profile(host=runtime.machine.fingerprint()),
+            contact=Contact(ed=public.ed, x=public.x),
+            wall=self._clock.wall(),
+        )
+        self._membership = Membership(
+            identity=rpc.identity, desc=desc, config=self._config, now=self._clock.monotonic()
+        )
+        self._view: View | None = None
+        self._announced = 0
+        self._prober = Prober(
+            rpc=rpc,
+            membership=self._membership,
+            clock=self._clock,
+            rng=self._rng,
+            config=self._config,
+            on_news=self._take_news,
+        )
+        self._syncer = Syncer(
+            rpc=rpc,
+            membership=self._membership,
+            clock=self._clock,
+            config=self._config,
+            on_news=self._take_news,
+        )
+
+    # The view
+
+    @property
+    def view(self) -> View:
+        """The members at this moment; made anew only after a change, or while odds fall."""
+        view = self._view
+        if view is None or view.version != self._membership.version:
+            view = self._view = self._make_view()
+        return view
+
+    @property
+    def config(self) -> PeersConfig:
+        """The settings in use."""
+        return self._config
+
+    def on_change(self, handler: ViewHandler) -> None:
+        """Call `handler` with each new view in which a member, a description or a state changed."""
+        self._handlers.append(handler)
+
+    # Life
+
+    async def start(self) -> None:
+        """Describe this node, answer calls and begin the turns; the store is open and the transport runs."""
+        usage = self._store.usage()
+        self._membership.describe(
+            self._clock.wall(),
+            contact=self._rpc.local_contact(),
+            capacity_bytes=usage.capacity_bytes,
+            used_bytes=usage.used_bytes,
+            weight_exponent=weight_exponent(usage.capacity_bytes),
+            storage_uuid=self._store.storage_uuid,
+        )
+        self._rpc.serve(Ping, self._on_ping, concurrency_max=256)
+        self._rpc.serve(ProbeFor, self._on_probe_for)
+        self._rpc.serve(Sync, self._on_sync, concurrency_max=8)
+        self._rpc.serve(Offer, self._on_offer)
+        self._rpc.on_connected(self._meet)
+        self._turn_at = (self._clock.monotonic(), self._clock.wall())
+        config, every = self._config, self._scope.every
+        every("probe", config.probe_interval, self.turn, rng=self._rng)
+        every("sync", config.sync_interval, self.sync_turn, rng=self._rng)
+        every("save peers", config.persist_interval, self.save, rng=self._rng)
+
+    async def join(self, contact: Contact, timeout: float = 10.0) -> None:
+        """Enter the network of `contact`: learn its members, tell it about us, meet the others.
+
+        Raises:
+            PeerUnreachableError: The contact cannot be reached.
+            DeadlineError: It did not answer in time.
+            ProtocolError, RemoteError: It did not answer properly.
+        """
+        await self._rpc.connect(contact, timeout=timeout)
+        await self._syncer.sync(contact.node_id, full=True, timeout=timeout)
+        self.review()
+        await self._introduce()
+
+    async def rejoin(self) -> int:
+        """Look for the peers of an earlier life of this node, the most recently heard first.
+
+        Returns:
+            How many answered; 0 also when none were saved.
+        """
+        saved = await self._saved.load()
+        found = 0
+        for at in range(0, len(saved), self._config.rejoin_parallel):
+            batch = saved[at : at + self._config.rejoin_parallel]
+            found += sum(await run_all(*(self._revisit(peer) for peer in batch)))
+            if found:
+                break
+        # Those that did not answer are members nevertheless: they may hold our chunks, and come back.
+        for peer in saved:
+            self._take(peer.signed, self._rpc.node_id)
+        restore_histories(self._membership, saved)
+        self.review()
+        if found:
+            await self._introduce()
+        return found
+
+    async def leave(self) -> None:
+        """Say goodbye for good to everybody we know."""
+        self._membership.describe(self._clock.wall(), status=NodeStatus.LEFT)
+        self._after_change()
+        farewell = (self._membership.signed,)
+        await self._syncer.tell(self.view.reachable(), farewell, timeout=self._config.leave_timeout)
+
+    async def busy(self, seconds: float) -> None:
+        """Announce that this node will not answer for a while.
+
+        Raises:
+            ConfigError: `seconds` is not within 0 and the longest lease others believe.
+        """
+        if not 0 < seconds <= self._config.busy_max:
+            raise ConfigError(f"busy for {seconds} s: give more than 0 and at most {self._config.busy_max:.0f}")
+        until = self._clock.wall() + seconds
+        await self._announce(status=NodeStatus.BUSY, busy_until_wall=until)
+
+    async def ready(self) -> None:
+        """Take a busy lease back."""
+        if self._membership.desc.status is NodeStatus.BUSY:
+            await self._announce(status=NodeStatus.ALIVE, busy_until_wall=0.0)
+
+    def describe(
+        self, *, used_bytes: int | None = None, capacity_bytes: int | None = None, name: str | None = None
+    ) -> None:
+        """Change what this node says about itself; gossip carries it on."""
+        changes: dict[str, object] = {}
+        if used_bytes is not None:
+            changes["used_bytes"] = used_bytes
+        if capacity_bytes is not None:
+            changes["capacity_bytes"] = capacity_bytes
+            changes["weight_exponent"] = weight_exponent(capacity_bytes, self._membership.desc.weight_exponent)
+        if name is not None:
+            changes["name"] = name_of(name)
+        if changes:
+            self._described_at = self._clock.monotonic()
+            self._membership.describe(self._clock.wall(), **changes)
+            self._after_change()
+
+    async def save(self) -> None:
+        """Write the known peers to the store; called now and then, and on closing."""
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        await self._saved.save(self._membership, now=now, wall=wall, count=self._config.persist_count)
+
+    # Turns
+
+    async def turn(self) -> None:
+        """Guard against our own sleep, review all states, probe one member in a task of its own."""
+        self._guard_sleep()
+        self._refresh_desc()
+        self.review()
+        target = self._prober.next_target()
+        if target is not None and self._probing < self._config.probes_max:
+            self._probing += 1
+            self._scope.spawn("probe", self._probe(target))
+
+    async def sync_turn(self) -> None:
+        """Compare lists with one random member, and try one that is gone: the partition may have healed."""
+        lost = self._prober.lost_member()
+        if lost is not None:
+            await self._prober.ping(lost)
+        reachable = self.view.reachable()
+        if reachable:
+            await self._sync(self._rng.choice(reachable))
+
+    def review(self) -> None:
+        """Bring all states up to date, publish what changed, tell those who registered for views."""
+        changes, silent = self._membership.review(self._clock.monotonic(), self._clock.wall())
+        for change in changes:
+            self._publish(change)
+        if silent:
+            self._events.publish(
+                PartitionSuspected(
+                    at_wall=self._clock.wall(),
+                    silent=silent,
+                    members=len(self._membership),
+                    freeze_seconds=self._config.partition_freeze,
+                )
+            )
+        if any(track.state is PeerState.AWAY for track in self._membership.liveness):
+            self._view = None  # the odds fall with every second
+        self._after_change()
+
+    async def _probe(self, target: NodeId) -> None:
+        try:
+            await self._prober.probe(target)
+        finally:
+            self._probing -= 1
+        self._note_word(target)
+
+    def _guard_sleep(self) -> None:
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        before, before_wall = self._turn_at
+        self._turn_at = (now, wall)
+        late = now - before - self._config.probe_interval
+        ahead = (wall - before_wall) - (now - before)  # a sleep that the monotonic clock did not count
+        limit = self._config.clock_jump_max
+        if late > limit or ahead > max(limit, 5.0):
+            self._membership.liveness.forgive(max(0.0, late), now)
+            self._scope.spawn("sync after sleep", self.sync_turn())
+
+    def _refresh_desc(self) -> None:
+        desc, usage, contact = self._membership.desc, self._store.usage(), self._rpc.local_contact()
+        if desc.status is NodeStatus.LEFT:
+            return
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        if contact.addresses != desc.contact.addresses:
+            self._membership.describe(wall, contact=contact)
+        if desc.status is NodeStatus.BUSY and wall > desc.busy_until_wall:
+            self._membership.describe(wall, status=NodeStatus.ALIVE, busy_until_wall=0.0)
+        if now - self._described_at >= self._config.describe_interval and outdated(desc, usage):
+            self.describe(used_bytes=usage.used_bytes, capacity_bytes=usage.capacity_bytes)
+
+    # Calls of others
+
+    async def _on_ping(self, caller: Caller, request: Ping, _body: memoryview) -> Pong:
+        self._heard(caller)
+        self._take_news(caller.node_id, request.descs, request.rumours)
+        if caller.node_id not in self._membership:
+            self._meet(caller.node_id)
+        descs, rumours = self._membership.news(caller.node_id)
+        return Pong(digest=self._membership.digest(self._clock.monotonic()), descs=descs, rumours=rumours)
+
+    async def _on_probe_for(self, caller: Caller, request: ProbeFor, _body: memoryview) -> ProbeReply:
+        self._heard(caller)
+        if request.node_id == self._rpc.node_id:
+            return ProbeReply(answered=True)
+        if request.node_id not in self._membership:
+            return ProbeReply(answered=False)
+        return ProbeReply(answered=await self._prober.ping(request.node_id))
+
+    async def _on_sync(self, caller: Caller, request: Sync, body: memoryview) -> SyncReply:
+        self._heard(caller)
+        reply = self._syncer.answer(caller, request, body)
+        self._after_change()
+        return reply
+
+    async def _on_offer(self, caller: Caller, request: Offer, _body: memoryview) -> Taken:
+        self._heard(caller)
+        before = self._membership.version
+        self._take_news(caller.node_id, request.descs, ())
+        self.review()
+        return Taken(count=min(len(request.descs), self._membership.version - before))
+
+    # News
+
+    def _take_news(self, sender: NodeId, descs: Iterable[SignedDesc], rumours: Iterable[Rumour]) -> None:
+        try:
+            for signed in descs:
+                self._take(signed, sender)
+        except ProtocolError as error:
+            # An honest node verifies before it passes on: this one made it up.
+            logger.warning("%s gave a description that does not hold: %s", sender.short, error)
+            self._scope.spawn("disconnect", self._rpc.disconnect(sender))
+            return
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        for rumour in rumours:
+            if self._membership.hear(rumour, sender, now, wall) and self._probing < self._config.probes_max:
+                self._probing += 1
+                self._scope.spawn("probe the accused", self._probe(rumour.node_id))
+        self._after_change()
+
+    def _take(self, signed: SignedDesc, sender: NodeId) -> None:
+        now, wall, known = self._clock.monotonic(), self._clock.wall(), len(self._membership)
+        desc = self._membership.take(signed, now, wall)
+        if desc is None:
+            return
+        self._rpc.book.learn(desc.contact, self._rpc.address(sender), first_hand=desc.node_id == sender)
+        member = self._membership.member(desc.node_id, now)
+        if member is not None and len(self._membership) > known and desc.status is not NodeStatus.LEFT:
+            self._events.publish(PeerJoined(at_wall=wall, node_id=desc.node_id, name=member.name))
+        self._note_word(desc.node_id)
+
+    def _heard(self, caller: Caller) -> None:
+        self._membership.heard(caller.node_id, self._clock.monotonic())
+        self._note_word(caller.node_id)
+
+    def _note_word(self, node_id: NodeId) -> None:
+        """Review at once when a member that did not look alive may have come back."""
+        track = self._membership.liveness.get(node_id)
+        if track is not None and (track.state is not PeerState.ALIVE or track.status is not NodeStatus.ALIVE):
+            self.review()
+
+    def _publish(self, change: Change) -> None:
+        wall, node_id = self._clock.wall(), change.node_id
+        member = self._membership.member(node_id, self._clock.monotonic())
+        if member is None:
+            return
+        if member.desc.status is NodeStatus.LEFT:
+            self._events.publish(PeerLeft(at_wall=wall, node_id=node_id, name=member.name))
+            return
+        self._events.publish(
+            PeerStateChanged(
+                at_wall=wall,
+                node_id=node_id,
+                name=member.name,
+                before=change.before,
+                after=change.after,
+                why=change.why,
+            )
+        )
+
+    def _make_view(self) -> View:
+        rtts = {peer: rtt for peer in self._rpc.connected() if (rtt := self._rpc.rtt(peer)) is not None}
+        return self._membership.view(self._clock.monotonic(), rtts)
+
+    def _after_change(self) -> None:
+        if self._announced == self._membership.version:
+            return
+        self._announced = self._membership.version
+        for handler in tuple(self._handlers):
+            handler(self.view)
+
+    # Asking around
+
+    def _meet(self, node_id: NodeId) -> None:
+        """Compare lists with a stranger that connected: every member finds every other one by itself."""
+        if node_id in self._membership or self._scope.closed or len(self._syncing) >= SYNCS_MAX:
+            return
+        if node_id not in self._syncing:
+            self._scope.spawn("meet", self._sync(node_id))
+
+    async def _sync(self, node_id: NodeId) -> bool:
+        if node_id in self._syncing:
+            return False
+        self._syncing.add(node_id)
+        try:
+            await self._syncer.sync(node_id)
+        except CALL_ERRORS:
+            return False
+        finally:
+            self._syncing.discard(node_id)
+        self.review()
+        return True
+
+    async def _introduce(self) -> None:
+        others = self.view.reachable()
+        chosen = self._rng.sample(others, min(MEET_MAX, len(others)))
+        await self._syncer.tell(chosen, (self._membership.signed,), timeout=self._config.probe_timeout)
+
+    async def _announce(self, **changes: object) -> None:
+        self._membership.describe(self._clock.wall(), **changes)
+        self._after_change()
+        await self._introduce()
+
+    async def _revisit(self, peer: KnownPeer) -> bool:
+        try:
+            await self._rpc.connect(peer.desc.contact, timeout=self._config.probe_timeout)
+            await self._syncer.sync(peer.desc.node_id, full=True)
+        except CALL_ERRORS:
+            return False
+        return True
