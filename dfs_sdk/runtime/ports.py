@@ -126,6 +126,38 @@ class DiskLock(Protocol):
         ...
 
 
+class DiskFile(Protocol):
+    """A regular file held open; one thread uses it at a time."""
+
+    def size(self) -> int:
+        """Its length in bytes."""
+        ...
+
+    def modified_ns(self) -> int:
+        """When it was last written, in nanoseconds since the epoch."""
+        ...
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file."""
+        ...
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """Write all of `data`."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend it to `size` bytes."""
+        ...
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; calling it again is harmless."""
+        ...
+
+
 class Disk(Protocol):
     """Blocking file operations, called from offload threads; each either happens or raises `OSError`."""
 
@@ -187,6 +219,30 @@ class Disk(Protocol):
 
     def open_index(self, path: Path) -> sqlite3.Connection:
         """Open (or create) an SQLite database that any one thread at a time may use."""
+        ...
+
+    def is_folder(self, path: Path) -> bool:
+        """Say whether `path` is a folder, or a link to one."""
+        ...
+
+    def open_part(self, path: Path) -> DiskFile:
+        """Open an unfinished file of ours to read and write, creating it exclusively where it is missing.
+
+        Raises:
+            FileExistsError: Something else lies there: a link, no regular file, a file with a second name.
+        """
+        ...
+
+    def open_source(self, path: Path) -> DiskFile:
+        """Open a regular file of the user's to read."""
+        ...
+
+    def publish(self, source: Path, target: Path, *, overwrite: bool) -> None:
+        """Rename a finished file to `target` in the same folder; not durable before `sync_folder`.
+
+        Raises:
+            FileExistsError: The name is taken and `overwrite` is false; `source` is still there.
+        """
         ...
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from dfs_sdk.errors import ConfigError, NodeClosedError
+from dfs_sdk.runtime.files import OpenFile, open_part, open_source, publish
 from dfs_sdk.runtime.locks import FileDiskLock, take_lock
 from dfs_sdk.runtime.machine import SystemMachine
 from dfs_sdk.runtime.mounts import on_network
@@ -215,6 +216,22 @@ class SystemDisk:
     def open_index(self, path: Path) -> sqlite3.Connection:
         """Open an SQLite file in autocommit mode: the caller says BEGIN and COMMIT."""
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+    def is_folder(self, path: Path) -> bool:
+        """Say whether `path` is a folder, or a link to one."""
+        return path.is_dir()
+
+    def open_part(self, path: Path) -> OpenFile:
+        """Open an unfinished file of ours: see `files.open_part`."""
+        return open_part(path)
+
+    def open_source(self, path: Path) -> OpenFile:
+        """Open a file of the user's to read: see `files.open_source`."""
+        return open_source(path)
+
+    def publish(self, source: Path, target: Path, *, overwrite: bool) -> None:
+        """Give a finished file its name: see `files.publish`."""
+        publish(source, target, overwrite=overwrite)
 
 
 def _entries(path: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:

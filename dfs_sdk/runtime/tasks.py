@@ -4,8 +4,10 @@ A `TaskScope` owns the long-lived tasks of one component and ends them with it; 
 length of one call. Every order here is the order of spawning, never that of a set, so that a simulated run replays
 from its seed.
 
-Tasks of a scope, and all they start, are marked in their context (`in_background`): the blocking facade refuses to
-nest the event loop under them, because an inner call may wait for something that only the outer one can do.
+Tasks made here, and all they start, are marked in their context (`in_background`): the blocking facade refuses to nest
+the event loop under them, because an inner call may wait for something that only the outer one can do. A task that is
+not ours but awaits a coroutine of ours is entered in a table instead: ipykernel runs all cells in one context, where a
+mark could stay behind.
 
 Source: Nathaniel J. Smith, "Notes on structured concurrency" (2018): a task does not outlive its parent.
 """
@@ -32,21 +34,35 @@ ErrorHandler = Callable[[str, BaseException], None]
 JITTER_RATIO = 0.2
 
 _background = contextvars.ContextVar("dfs_sdk_background", default=False)
+_inside: dict[asyncio.Task[Any] | None, int] = {}
 
 
 def in_background() -> bool:
     """Say whether the caller runs inside a task of ours, or in a callback that such a task registered."""
-    return _background.get()
+    return _background.get() or asyncio.current_task() in _inside
 
 
 @contextmanager
 def background() -> Iterator[None]:
-    """Mark everything inside the block, and all tasks and callbacks it makes, as ours."""
-    token = _background.set(True)
+    """Count the current task as ours until the block ends."""
+    task = asyncio.current_task()
+    if task is None:
+        yield
+        return
+    _inside[task] = _inside.get(task, 0) + 1
     try:
         yield
     finally:
-        _background.reset(token)
+        if _inside[task] == 1:
+            del _inside[task]
+        else:
+            _inside[task] -= 1
+
+
+def _marked_context() -> contextvars.Context:
+    context = contextvars.copy_context()
+    context.run(_background.set, True)
+    return context
 
 
 async def settle(future: asyncio.Future[Any]) -> None:
@@ -105,10 +121,8 @@ class TaskScope:
         if self._closed:
             coroutine.close()
             raise NodeClosedError(f"{self._name} is closed: it cannot start {name}")
-        context = contextvars.copy_context()
-        context.run(_background.set, True)
         loop = asyncio.get_running_loop()
-        task = loop.create_task(coroutine, name=f"{self._name}/{name}", context=context)
+        task = loop.create_task(coroutine, name=f"{self._name}/{name}", context=_marked_context())
         self._tasks[task] = None
         task.add_done_callback(self._on_done)
         return task
@@ -237,7 +251,7 @@ class _Crew(Generic[T]):
     def _start_more(self) -> None:
         while self._waiting and len(self._running) < self._limit:
             index, coroutine = self._waiting.popleft()
-            task = self._loop.create_task(coroutine)
+            task = self._loop.create_task(coroutine, context=_marked_context())
             self._running[task] = index
             task.add_done_callback(self._on_done)
 

@@ -101,8 +101,10 @@ def disk() -> SystemDisk:
 
 def test_written_file_reads_back_and_is_created_exclusively(disk: SystemDisk, tmp_path: Path) -> None:
     path = tmp_path / "a"
-    disk.write_new(path, memoryview(b"x" * 100_000))
+    disk.write_new(path, memoryview(b"x" * 50_000), b"", bytearray(b"x" * 50_000))
     assert disk.read(path) == b"x" * 100_000
+    assert disk.read(path, 7) == b"x" * 7
+    assert disk.read(path, 200_000) == b"x" * 100_000
     assert disk.size(path) == 100_000
     with pytest.raises(FileExistsError):
         disk.write_new(path, b"other")
@@ -191,6 +193,15 @@ def test_size_of_a_folder_is_an_error(disk: SystemDisk, tmp_path: Path) -> None:
 
 def test_free_bytes_of_a_place_that_is_not_there_yet(disk: SystemDisk, tmp_path: Path) -> None:
     assert disk.free_bytes(tmp_path / "not" / "yet") > 0
+
+
+def test_lock_has_one_holder_and_names_it(disk: SystemDisk, tmp_path: Path) -> None:
+    lock = disk.lock(tmp_path / "lock")
+    with pytest.raises(BlockingIOError, match="this process"):
+        disk.lock(tmp_path / "lock")
+    lock.release()
+    lock.release()
+    disk.lock(tmp_path / "lock").release()
 
 
 async def test_index_may_move_between_threads(disk: SystemDisk, tmp_path: Path) -> None:

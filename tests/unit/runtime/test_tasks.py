@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.runtime import tasks
 from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.runtime.tasks import TaskScope, background, in_background, run_all, settle
 
@@ -175,9 +176,24 @@ async def test_tasks_and_their_callbacks_are_marked_as_background(errors: Errors
     await spin()
     assert marks == [True, True]
     assert not in_background()
+
+
+async def test_children_of_run_all_are_marked_as_background() -> None:
+    async def work() -> bool:
+        return in_background()
+
+    assert await run_all(work(), work()) == [True, True]
+    assert not in_background()
+
+
+async def test_foreign_task_counts_as_ours_only_while_inside() -> None:
     with background():
         assert in_background()
+        with background():
+            assert in_background()
+        assert in_background()
     assert not in_background()
+    assert not tasks._inside
 
 
 async def test_series_goes_on_after_an_error(errors: Errors) -> None:

@@ -1,0 +1,148 @@
+"""Open files, read and written at offsets, and giving a finished file its name without harming another.
+
+What is downloaded is written to files that we created ourselves: exclusively, through no link, and never under a second
+name. Source: CERT C rules FIO02, FIO45 and POS35 on races between looking at a path and using it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from dfs_sdk.runtime.ports import Buffer
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+# A FIFO opened for reading waits for its writer; with this flag it does not, and is then refused.
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+FILE_MODE = 0o600
+
+
+class OpenFile:
+    """A regular file held open; one thread uses it at a time."""
+
+    __slots__ = ("_descriptor", "path")
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor: int | None = descriptor
+
+    def size(self) -> int:
+        """Its length in bytes."""
+        return os.fstat(self._open()).st_size
+
+    def modified_ns(self) -> int:
+        """When it was last written, in nanoseconds since the epoch."""
+        return os.fstat(self._open()).st_mtime_ns
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file."""
+        descriptor = self._open()
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        pieces, left = [], size
+        while left and (piece := os.read(descriptor, left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def write_at(self, offset: int, data: Buffer) -> None:
+        """Write all of `data`."""
+        descriptor = self._open()
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        view = memoryview(data).cast("B")
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend it to `size` bytes."""
+        os.ftruncate(self._open(), size)
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+        os.fsync(self._open())
+
+    def close(self) -> None:
+        """Let go of it; calling it again is harmless."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            raise OSError(errno.EBADF, "the file is closed", str(self.path))
+        return self._descriptor
+
+
+def open_part(path: Path) -> OpenFile:
+    """Open a part file of ours to read and write, creating it exclusively with mode 0600 where it is missing.
+
+    Raises:
+        FileExistsError: Something else lies there: a link, no regular file, a file with a second name or another owner.
+    """
+    try:
+        return OpenFile(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE))
+    except FileExistsError:
+        pass
+    try:
+        descriptor = os.open(path, os.O_RDWR | _NO_WAIT | _NO_FOLLOW)
+    except OSError as error:
+        raise FileExistsError(
+            errno.EEXIST, "something that is no part file of ours is in the way", str(path)
+        ) from error
+    if not _is_ours(os.fstat(descriptor)):
+        os.close(descriptor)
+        raise FileExistsError(errno.EEXIST, "something that is no part file of ours is in the way", str(path))
+    return OpenFile(path, descriptor)
+
+
+def open_source(path: Path) -> OpenFile:
+    """Open a file of the user's to read; links are followed, since the user named it.
+
+    Raises:
+        FileNotFoundError: It is missing.
+        IsADirectoryError: It is a folder.
+        OSError: It is no regular file, or not ours to read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return OpenFile(path, descriptor)
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file", str(path))
+    raise OSError(errno.EINVAL, "this is no regular file", str(path))
+
+
+def publish(source: Path, target: Path, *, overwrite: bool) -> None:
+    """Rename a finished file to `target`; not durable before the folder is synced.
+
+    Args:
+        source: A file in the same folder.
+        target: Its name to be. A link of that name is replaced, not followed.
+        overwrite: Replace what has that name; otherwise it is left alone.
+
+    Raises:
+        FileExistsError: The name is taken and `overwrite` is false; `source` is still there.
+    """
+    if overwrite:
+        source.replace(target)
+        return
+    try:
+        target.hardlink_to(source)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # No hard links here: claim the name with an empty file first, which no other program can have.
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE))
+        source.replace(target)
+    else:
+        source.unlink()
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    owner = getattr(os, "geteuid", lambda: status.st_uid)()
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == owner

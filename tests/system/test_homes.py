@@ -1,0 +1,548 @@
+"""Homes on real loops, threads and processes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dfs_sdk.errors import ConfigError, DeadlineError, NodeClosedError, SyncCallError
+from dfs_sdk.runtime import homes, nesting
+from dfs_sdk.runtime.homes import LoopHome, ThreadHome, choose_home
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def home() -> Iterator[ThreadHome]:
+    made = ThreadHome("home-thread")
+    yield made
+    made.block(made.close()) if made.thread_id and not made._stopping else None
+    assert "home-thread" not in [thread.name for thread in threading.enumerate()]
+
+
+async def thread_name() -> str:
+    return threading.current_thread().name
+
+
+class Stubborn:
+    """A coroutine that waits until it is cancelled and takes a few turns to clean up."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.cleaned = threading.Event()
+
+    async def __call__(self) -> None:
+        try:
+            self.began.set()
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0.002)
+            self.cleaned.set()
+
+
+def in_other_thread(work: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result(30)
+
+
+# --- a thread of its own
+
+
+def test_thread_home_runs_calls_from_a_thread_without_a_loop(home: ThreadHome) -> None:
+    assert home.submit(thread_name()).result(5) == "home-thread"
+    assert home.block(thread_name()) == "home-thread"
+
+
+async def test_thread_home_is_awaited_from_another_loop(home: ThreadHome) -> None:
+    assert await home.run(thread_name()) == "home-thread"
+    assert not home.is_here
+
+
+async def test_cancelled_waiter_waits_until_the_inner_task_has_cleaned_up(home: ThreadHome) -> None:
+    inner = Stubborn()
+    waiter = asyncio.create_task(home.run(inner()))
+    await asyncio.get_running_loop().run_in_executor(None, inner.began.wait)
+    waiter.cancel()
+    await asyncio.sleep(0)
+    waiter.cancel()  # a second cancellation must not cut the clean-up short
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    assert inner.cleaned.is_set()
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+def test_cancelling_a_submitted_call_cancels_its_task(home: ThreadHome) -> None:
+    inner = Stubborn()
+    call = home.submit(inner())
+    assert inner.began.wait(5)
+    assert call.cancel()
+    with pytest.raises(CancelledError):
+        call.result(5)
+    assert call.cancelled()
+    assert inner.cleaned.is_set()
+    assert not call.cancel()
+
+
+def test_blocking_call_keeps_its_time_limit_and_cleans_up(home: ThreadHome) -> None:
+    inner = Stubborn()
+    with pytest.raises(DeadlineError, match=r"0\.05 s"):
+        home.block(inner(), timeout=0.05)
+    assert inner.cleaned.is_set()
+
+
+def test_errors_of_calls_arrive_even_time_outs(home: ThreadHome) -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    for error in (KeyError("k"), TimeoutError("inner")):
+        with pytest.raises(type(error), match=str(error)):
+            home.block(fail(error), timeout=10)
+
+
+async def test_own_thread_may_not_block_nor_wait_for_futures(home: ThreadHome) -> None:
+    async def misuse() -> list[str]:
+        said = []
+        for attempt in (lambda: home.block(thread_name()), lambda: home.submit(asyncio.sleep(9)).result()):
+            with pytest.raises(SyncCallError) as caught:
+                attempt()
+            said.append(str(caught.value))
+        return said
+
+    assert all("await" in text for text in await home.run(misuse()))
+
+
+def test_many_threads_may_block_at_once(home: ThreadHome) -> None:
+    async def double(number: int) -> int:
+        await asyncio.sleep(0.001)
+        return 2 * number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda n: home.block(double(n)), range(100))) == [2 * n for n in range(100)]
+
+
+async def test_close_ends_calls_and_thread(home: ThreadHome) -> None:
+    inner = Stubborn()
+    call = home.submit(inner())
+    await home.run(asyncio.sleep(0))
+    await home.close()
+    await home.close()
+    assert inner.cleaned.is_set()
+    assert call.cancelled()
+    for late in (lambda: home.submit(thread_name()), lambda: home.block(thread_name())):
+        with pytest.raises(NodeClosedError):
+            late()
+    with pytest.raises(NodeClosedError):
+        await home.run(thread_name())
+    gc.collect()
+
+
+async def test_waiter_of_a_call_that_close_cancelled_is_told_so(home: ThreadHome) -> None:
+    inner = Stubborn()
+    waiter = asyncio.create_task(home.run(inner()))
+    await asyncio.sleep(0.02)
+    await home.close()
+    with pytest.raises(NodeClosedError, match="closed"):
+        await waiter
+
+
+async def test_call_may_close_its_own_home(home: ThreadHome) -> None:
+    async def work() -> str:
+        await home.close()
+        await asyncio.sleep(0)
+        return "finished"
+
+    assert await home.run(work()) == "finished"
+    assert home._stopped.done()
+
+
+def test_home_that_never_started_closes() -> None:
+    async def main() -> None:
+        home = ThreadHome()
+        await home.close()
+        with pytest.raises(NodeClosedError):
+            home.start()
+
+    asyncio.run(main())
+
+
+def test_error_nobody_looks_at_is_logged(home: ThreadHome, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise KeyError("unseen")
+
+    call = home.submit(fail())
+    while not call.done():
+        time.sleep(0.001)
+    home.block(asyncio.sleep(0))
+    del call
+    gc.collect()
+    assert "unseen" in caplog.text
+
+
+# --- the running loop
+
+
+async def test_loop_home_runs_in_place() -> None:
+    home = LoopHome()
+    assert home.is_here
+    assert await home.run(thread_name()) == "MainThread"
+    assert await asyncio.wrap_future(home.submit(thread_name())) == "MainThread"
+    await home.close()
+
+
+async def run_threaded(work: Callable[[], Any]) -> Any:
+    """Run in a thread while this loop goes on."""
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as pool:
+        return await loop.run_in_executor(pool, work)
+
+
+async def test_loop_home_is_reached_from_other_threads_and_loops() -> None:
+    home = LoopHome()
+    assert await run_threaded(lambda: home.block(thread_name())) == "MainThread"
+    assert await run_threaded(lambda: asyncio.run(home.run(thread_name()))) == "MainThread"
+    assert await run_threaded(lambda: home.submit(thread_name()).result(5)) == "MainThread"
+    await home.close()
+
+
+async def test_cancelled_waiter_on_a_foreign_loop_waits_for_the_inner_task() -> None:
+    home, inner = LoopHome(), Stubborn()
+
+    async def foreign() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await home.run(inner())
+        assert inner.cleaned.is_set()
+
+    await run_threaded(lambda: asyncio.run(foreign()))
+    await home.close()
+
+
+async def test_blocked_loop_is_told_apart_from_a_slow_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(homes, "START_SECONDS", 0.1)
+    home = LoopHome()
+    began = False
+
+    async def work() -> None:
+        nonlocal began
+        began = True
+
+    def wait_in_the_loops_own_thread() -> None:
+        with pytest.raises(SyncCallError, match="a cell blocks it"):
+            in_other_thread(lambda: home.block(work()))
+
+    wait_in_the_loops_own_thread()  # as pandas does while pyarrow's threads read
+    await asyncio.sleep(0.01)
+    assert not began, "a refused call must never run later"
+
+    async def slow() -> str:
+        await asyncio.sleep(0.3)
+        return "slow"
+
+    assert await run_threaded(lambda: home.block(slow())) == "slow"
+    await home.close()
+
+
+async def test_our_own_tasks_and_callbacks_may_not_block() -> None:
+    home, said = LoopHome(), []
+
+    def attempt() -> None:
+        try:
+            home.block(thread_name())
+        except SyncCallError as error:
+            said.append(str(error))
+
+    async def task() -> None:
+        attempt()
+
+    home.submit(task()).add_done_callback(lambda call: call.exception())
+    await home.run(task())
+    asyncio.get_running_loop().call_soon(attempt)
+    await asyncio.sleep(0.01)
+    assert len(said) == 3
+    assert all("await" in text for text in said)
+    assert not hasattr(asyncio, "_nest_patched"), "a refusal must not patch the loop"
+    await home.close()
+
+
+def test_stopped_loop_is_run_for_a_blocking_call() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def make() -> LoopHome:
+        return LoopHome()
+
+    home = loop.run_until_complete(make())
+    assert home.block(thread_name()) == "MainThread"
+    with pytest.raises(DeadlineError):
+        home.block(Stubborn()(), timeout=0.02)
+    with pytest.raises(SyncCallError, match="stands still"):
+        asyncio.run(home.run(thread_name()))
+    loop.run_until_complete(home.close())
+    with pytest.raises(NodeClosedError):
+        home.block(thread_name())
+    loop.close()
+    with pytest.raises(NodeClosedError):
+        home.submit(thread_name())
+    gc.collect()
+
+
+# --- whole processes: nesting, Ctrl-C, exit, fork
+
+
+def run_script(code: str, *args: str, timeout: float = 30) -> str:
+    prelude = """
+    import asyncio, os, signal, sys, threading, time
+    from dfs_sdk.errors import *
+    from dfs_sdk.runtime.homes import LoopHome, ThreadHome, choose_home
+    from dfs_sdk.runtime.forks import on_fork_in_child
+    async def number(): await asyncio.sleep(0.01); return 7
+    """
+    source = textwrap.dedent(prelude) + textwrap.dedent(code)
+    run = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", source, *args],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=Path(__file__).parents[2],
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == "", run.stderr
+    return run.stdout
+
+
+NESTED = """
+async def main():
+    home, ticks, said = LoopHome(), [], []
+    async def tick():
+        while True:
+            ticks.append(1)
+            await asyncio.sleep(0.001)
+    home.submit(tick())
+    assert home.block(number()) == 7 and ticks, "the loop goes on below a blocking call"
+    for error in (KeyError("k"), RuntimeError("r")):
+        async def fail(): raise error
+        try: home.block(fail())
+        except type(error) as caught: assert caught is error
+        else: raise AssertionError
+    begin = time.monotonic()
+    try: home.block(asyncio.sleep(60), timeout=0.05)
+    except DeadlineError: assert time.monotonic() - begin < 5
+    else: raise AssertionError
+    async def stranger():
+        await asyncio.sleep(0)
+        try: home.block(number())
+        except SyncCallError as error: said.append(str(error))
+    task = asyncio.create_task(stranger())
+    assert home.block(number()) == 7
+    assert "another blocking call" in said[0], said
+    async def ours():
+        try: home.block(number())
+        except SyncCallError as error: said.append(str(error))
+    home.block(ours())
+    assert "await" in said[1]
+    asyncio.get_running_loop().call_later(0.005, lambda: home.submit(home.close()))
+    try: home.block(asyncio.sleep(60))
+    except NodeClosedError: pass
+    else: raise AssertionError
+    try: home.block(number())
+    except NodeClosedError: pass
+    else: raise AssertionError
+    await task
+    print("fine", len(asyncio.all_tasks()))
+asyncio.run(main())
+"""
+
+
+def test_cells_own_task_nests_the_loop_and_everything_else_is_refused() -> None:
+    assert run_script(NESTED) == "fine 1\n"
+
+
+INTERRUPTED = """
+async def main():
+    home = {home}
+    cleaned, tick_errors = [], []
+    async def tick():
+        try:
+            while True: await asyncio.sleep(0)
+        except asyncio.CancelledError: raise
+        except BaseException as error: tick_errors.append(error)
+    ticking = asyncio.create_task(tick())
+    async def long():
+        try: await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            cleaned.append(1)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    before = signal.getsignal(signal.SIGINT)
+    try: home.block(long())
+    except KeyboardInterrupt: pass
+    else: raise AssertionError
+    assert cleaned == [1]
+    assert signal.getsignal(signal.SIGINT) is before
+    await asyncio.sleep(0)
+    assert not ticking.done() and not tick_errors, tick_errors
+    assert home.block(number()) == 7
+    await home.close()
+    ticking.cancel()
+    print("fine", len(asyncio.all_tasks() - {{ticking}}), threading.active_count())
+signal.signal(signal.SIGINT, signal.default_int_handler)
+loop = asyncio.new_event_loop()
+loop.run_until_complete(main())
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill(SIGINT) ends the process on Windows")
+@pytest.mark.parametrize("kind", ["LoopHome()", "ThreadHome()"])
+def test_interrupt_cancels_the_call_and_nothing_else(kind: str) -> None:
+    assert run_script(INTERRUPTED.format(home=kind)) == "fine 1 1\n"
+
+
+def test_goodbye_runs_when_the_loop_is_stopped_but_open_at_exit(tmp_path: Path) -> None:
+    evidence = tmp_path / "goodbye"
+    code = """
+    loop = asyncio.new_event_loop()
+    async def main():
+        home = LoopHome()
+        async def broken(): raise KeyError("first action")
+        async def leave():
+            await asyncio.sleep(0.01)
+            open(sys.argv[1], "a").write("bye\\n")
+        async def forgotten(): open(sys.argv[1], "a").write("never\\n")
+        import logging; logging.disable()
+        home.on_exit(broken); home.on_exit(leave); home.on_exit(forgotten)()
+    loop.run_until_complete(main())
+    import warnings; warnings.simplefilter("ignore", ResourceWarning)  # the loop stays open, as a kernel's does
+    """
+    run_script(code, str(evidence))
+    assert evidence.read_text() == "bye\n"
+
+
+def test_goodbye_is_cut_short_after_a_second() -> None:
+    code = """
+    import logging; logging.disable()
+    import warnings; warnings.simplefilter("ignore", ResourceWarning)
+    loop = asyncio.new_event_loop()
+    async def main():
+        home = LoopHome()
+        home.on_exit(lambda: asyncio.sleep(60))
+    loop.run_until_complete(main())
+    """
+    begin = time.monotonic()
+    run_script(code)
+    assert time.monotonic() - begin < 20
+
+
+def test_thread_home_says_goodbye_at_exit_and_lets_the_process_end(tmp_path: Path) -> None:
+    evidence = tmp_path / "goodbye"
+    code = """
+    home = ThreadHome()
+    async def leave():
+        await asyncio.sleep(0.01)
+        open(sys.argv[1], "a").write(threading.current_thread().name)
+    home.on_exit(leave)
+    assert home.block(number()) == 7
+    home.submit(asyncio.sleep(600))
+    """
+    run_script(code, str(evidence))
+    assert evidence.read_text() == "dfs-home"
+
+
+def test_closed_home_says_no_goodbye(tmp_path: Path) -> None:
+    code = """
+    home = ThreadHome()
+    async def leave(): print("never")
+    home.on_exit(leave)
+    home.block(home.close())
+    print("closed", threading.active_count())
+    """
+    assert run_script(code) == "closed 1\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_forked_child_is_told_and_cannot_use_the_home() -> None:
+    code = """
+    import gc, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)
+    class Owner:
+        def __init__(self, name): self.name = name
+        def wipe(self): print("wiped", self.name, flush=True)
+    kept, gone, taken_back = Owner("kept"), Owner("gone"), Owner("taken back")
+    on_fork_in_child(kept.wipe); on_fork_in_child(gone.wipe); on_fork_in_child(taken_back.wipe)()
+    del gone; gc.collect()
+    def broken(): raise KeyError
+    import logging; logging.disable()
+    on_fork_in_child(broken)
+    home = ThreadHome()
+    home.block(number())
+    child = os.fork()
+    if child == 0:
+        for use in (lambda: home.submit(number()), lambda: home.block(number())):
+            try: use()
+            except ForkedNodeError: print("refused", flush=True)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert home.block(number()) == 7
+    home.block(home.close())
+    """
+    assert run_script(code) == "wiped kept\nrefused\nrefused\n"
+
+
+# --- choosing
+
+
+async def test_auto_takes_the_running_loop() -> None:
+    home = choose_home("auto")
+    assert isinstance(home, LoopHome)
+    await home.close()
+
+
+def test_auto_takes_a_thread_where_no_loop_runs() -> None:
+    assert isinstance(choose_home(), ThreadHome)
+    with pytest.raises(ConfigError, match="running loop"):
+        choose_home("loop")
+    with pytest.raises(ConfigError, match="cellar"):
+        choose_home("cellar")  # type: ignore[arg-type]
+
+
+def ipython(kernel: object) -> SimpleNamespace:
+    shell = SimpleNamespace() if kernel is None else SimpleNamespace(kernel=kernel)
+    return SimpleNamespace(get_ipython=lambda: shell)
+
+
+async def test_auto_knows_kernels_from_terminals_and_subshells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "IPython", ipython(kernel=object()))  # type: ignore[arg-type]
+    assert isinstance(choose_home(), LoopHome)
+
+    async def choose() -> object:
+        return choose_home()
+
+    assert isinstance(await run_threaded(lambda: asyncio.run(choose())), ThreadHome), "a subshell's loop ends"
+    monkeypatch.setitem(sys.modules, "IPython", ipython(kernel=None))  # type: ignore[arg-type]
+    assert isinstance(choose_home(), ThreadHome), "a terminal stops its loop at the prompt"
+    assert isinstance(choose_home("loop"), LoopHome)
+
+
+async def test_old_nest_asyncio_on_a_new_kernel_is_warned_about_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nesting, "_state", {"warned": False})
+    monkeypatch.setattr(asyncio, "_nest_patched", True, raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=(6, 31, 0)))  # type: ignore[arg-type]
+    choose_home("loop")
+    monkeypatch.setitem(sys.modules, "ipykernel", SimpleNamespace(version_info=(7, 4, 0)))  # type: ignore[arg-type]
+    with pytest.warns(RuntimeWarning, match="nest-asyncio2"):
+        choose_home("loop")
+    choose_home("loop")
