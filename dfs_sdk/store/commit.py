@@ -38,7 +38,7 @@ class GroupCommit(Generic[T]):
         group, self._waiting = self._waiting, []
         try:
             await self._commit([change for change, _ in group])
-        except Exception as error:  # noqa: BLE001 - each caller gets it
+        except BaseException as error:  # noqa: BLE001 - each caller gets it, this one among them
             for _, outcome in group:
                 outcome.set_exception(error)
         else:

@@ -210,7 +210,7 @@ class DiskStore(StoredDocuments):
 
     async def _open(self) -> None:
         try:
-            await self._runtime.offload.run(self._disk.make_folders, self._folder)
+            await self._runtime.offload.run(self._make_folder)
             lock = await self._locked()
         except DfsError:
             raise
@@ -229,6 +229,15 @@ class DiskStore(StoredDocuments):
         for repair in recovered.repairs:
             logger.warning("%s: %s", self._folder, repair)
             self._publish(StoreRepaired(at_wall=self._runtime.clock.wall(), what=repair))
+
+    def _make_folder(self) -> None:
+        """Make the folder, and its name in its parent safe: a power cut must not take the whole store."""
+        missing = [folder for folder in self._folder.parents if not self._disk.exists(folder)]
+        self._disk.make_folders(self._folder)
+        for folder in missing:
+            self._disk.sync_folder(folder.parent)
+        with suppress(PermissionError):  # a parent we may not open is not one we have just made
+            self._disk.sync_folder(self._folder.parent)
 
     async def _locked(self) -> DiskLock:
         """Take the lock, giving a process that is about to end a moment."""

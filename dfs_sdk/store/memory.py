@@ -42,6 +42,7 @@ class MemoryDocuments:
         self._values: dict[str, dict[bytes, bytes]] = {}
         self._keys: dict[str, list[bytes]] = {}
         self._used_bytes = 0
+        self._opened = False
 
     async def put_document(self, kind: str, key: bytes, value: bytes) -> None:
         """See `DocumentStore.put_document`."""
@@ -49,6 +50,7 @@ class MemoryDocuments:
 
     async def put_documents(self, kind: str, items: Sequence[tuple[bytes, bytes]]) -> None:
         """See `DocumentStore.put_documents`."""
+        self._require_open()
         for key, value in items:
             validate_document(kind, key, value)
         values = self._values.get(kind, {})
@@ -66,10 +68,13 @@ class MemoryDocuments:
 
     async def get_document(self, kind: str, key: bytes) -> bytes | None:
         """See `DocumentStore.get_document`."""
+        self._require_open()
         return self._values.get(kind, {}).get(key)
 
     async def delete_document(self, kind: str, key: bytes) -> None:
         """See `DocumentStore.delete_document`."""
+        self._require_open()
+        validate_document(kind, key, b"")
         value = self._values.get(kind, {}).pop(key, None)
         if value is not None:
             keys = self._keys[kind]
@@ -80,6 +85,7 @@ class MemoryDocuments:
         self, kind: str, *, prefix: bytes = b"", after: bytes | None = None, limit: int | None = None
     ) -> list[tuple[bytes, bytes]]:
         """See `DocumentStore.list_documents`."""
+        self._require_open()
         keys = self._keys.get(kind, [])
         start = bisect_left(keys, prefix)
         if after is not None:
@@ -90,6 +96,10 @@ class MemoryDocuments:
                 break
             found.append((key, self._values[kind][key]))
         return found
+
+    def _require_open(self) -> None:
+        if not self._opened:
+            raise NodeClosedError("the store is closed: open it with `await store.open()`")
 
 
 class MemoryStore(MemoryDocuments):
@@ -103,7 +113,6 @@ class MemoryStore(MemoryDocuments):
         self._storage_uuid = runtime.entropy.token(STORAGE_UUID_BYTES)
         self._holdings = Holdings()
         self._data: dict[ChunkId, bytes] = {}
-        self._opened = False
 
     @property
     def storage_uuid(self) -> bytes:
@@ -236,7 +245,3 @@ class MemoryStore(MemoryDocuments):
         for chunk_id in chunk_ids:
             self._holdings.discard(chunk_id)
             self._data.pop(chunk_id, None)
-
-    def _require_open(self) -> None:
-        if not self._opened:
-            raise NodeClosedError("the store is closed: open it with `await store.open()`")

@@ -40,6 +40,8 @@ class Operations:
         finally:
             if outcome.done():
                 outcome.exception()  # seen, also when a cancelled caller no longer asks
+        if not outcome.done():
+            task.result()  # it ended by something that is no error, such as the end of the loop
         return outcome.result()
 
     async def close(self) -> None:
