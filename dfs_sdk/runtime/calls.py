@@ -69,11 +69,11 @@ class Call(Future[T]):
             coroutine, self._coroutine = self._coroutine, None
         if coroutine is not None:
             coroutine.close()
-            return super().cancel()
+            return self._end_cancelled()
         try:
             self._loop.call_soon_threadsafe(self._cancel_task)
         except RuntimeError:  # the loop is closed: its tasks are gone
-            return super().cancel()
+            return self._end_cancelled()
         return True
 
     def result(self, timeout: float | None = None) -> T:
@@ -98,6 +98,10 @@ class Call(Future[T]):
             if error is not None:
                 logger.error("nobody looked at the error of a submitted call", exc_info=error)
 
+    def _end_cancelled(self) -> bool:
+        # without the second step `concurrent.futures.wait` goes on waiting
+        return super().cancel() and not self.set_running_or_notify_cancel()
+
     def _cancel_task(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -106,7 +110,7 @@ class Call(Future[T]):
         if self.done():
             return
         if task.cancelled():
-            super().cancel()
+            self._end_cancelled()
         elif (error := task.exception()) is not None:
             self.set_exception(error)
         else:

@@ -9,12 +9,13 @@ import logging
 import os
 import weakref
 from collections.abc import Callable
+from types import MethodType
+from typing import Any
 
 logger = logging.getLogger(__name__)
 
-_Reference = weakref.ref[Callable[[], None]]
-
-_callbacks: dict[int, _Reference] = {}
+# Owner and function apart: WeakMethod's own callbacks make noise when the interpreter is torn down.
+_callbacks: dict[int, tuple[weakref.ref[Any], Callable[..., None] | None]] = {}
 _state = {"registered": False, "next": 0}
 
 
@@ -33,8 +34,10 @@ def on_fork_in_child(callback: Callable[[], None]) -> Callable[[], None]:
     def forget(_reference: object = None) -> None:
         _callbacks.pop(key, None)
 
-    bound = hasattr(callback, "__self__")
-    _callbacks[key] = weakref.WeakMethod(callback, forget) if bound else weakref.ref(callback, forget)
+    if isinstance(callback, MethodType):
+        _callbacks[key] = (weakref.ref(callback.__self__, forget), callback.__func__)
+    else:
+        _callbacks[key] = (weakref.ref(callback, forget), None)
     if not _state["registered"] and hasattr(os, "register_at_fork"):
         _state["registered"] = True
         os.register_at_fork(after_in_child=_run)
@@ -42,10 +45,14 @@ def on_fork_in_child(callback: Callable[[], None]) -> Callable[[], None]:
 
 
 def _run() -> None:
-    for reference in tuple(_callbacks.values()):
-        callback = reference()
-        if callback is not None:
-            try:
-                callback()
-            except Exception:
-                logger.exception("a callback in the forked child failed")
+    for reference, function in tuple(_callbacks.values()):
+        target = reference()
+        if target is None:
+            continue
+        try:
+            if function is None:
+                target()
+            else:
+                function(target)
+        except Exception:
+            logger.exception("a callback in the forked child failed")

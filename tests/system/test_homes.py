@@ -305,6 +305,7 @@ def test_stopped_loop_is_run_for_a_blocking_call() -> None:
 def run_script(code: str, *args: str, timeout: float = 30) -> str:
     prelude = """
     import asyncio, os, signal, sys, threading, time
+    from pathlib import Path
     from dfs_sdk.errors import *
     from dfs_sdk.runtime.homes import LoopHome, ThreadHome, choose_home
     from dfs_sdk.runtime.forks import on_fork_in_child
@@ -361,6 +362,7 @@ async def main():
     except NodeClosedError: pass
     else: raise AssertionError
     await task
+    for _ in range(20): await asyncio.sleep(0)
     print("fine", len(asyncio.all_tasks()))
 asyncio.run(main())
 """
@@ -385,7 +387,8 @@ async def main():
         finally:
             await asyncio.sleep(0.01)
             cleaned.append(1)
-    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
     before = signal.getsignal(signal.SIGINT)
     try: home.block(long())
     except KeyboardInterrupt: pass
@@ -397,9 +400,11 @@ async def main():
     assert home.block(number()) == 7
     await home.close()
     ticking.cancel()
+    timer.join()
     print("fine", len(asyncio.all_tasks() - {{ticking}}), threading.active_count())
 signal.signal(signal.SIGINT, signal.default_int_handler)
 loop = asyncio.new_event_loop()
+loop.slow_callback_duration = 60
 loop.run_until_complete(main())
 loop.run_until_complete(asyncio.sleep(0))
 loop.close()
@@ -421,15 +426,15 @@ def test_goodbye_runs_when_the_loop_is_stopped_but_open_at_exit(tmp_path: Path) 
         async def broken(): raise KeyError("first action")
         async def leave():
             await asyncio.sleep(0.01)
-            open(sys.argv[1], "a").write("bye\\n")
-        async def forgotten(): open(sys.argv[1], "a").write("never\\n")
+            Path(sys.argv[1]).write_text("bye")
+        async def forgotten(): Path(sys.argv[1]).write_text("never")
         import logging; logging.disable()
         home.on_exit(broken); home.on_exit(leave); home.on_exit(forgotten)()
     loop.run_until_complete(main())
     import warnings; warnings.simplefilter("ignore", ResourceWarning)  # the loop stays open, as a kernel's does
     """
     run_script(code, str(evidence))
-    assert evidence.read_text() == "bye\n"
+    assert evidence.read_text() == "bye"
 
 
 def test_goodbye_is_cut_short_after_a_second() -> None:
@@ -453,7 +458,7 @@ def test_thread_home_says_goodbye_at_exit_and_lets_the_process_end(tmp_path: Pat
     home = ThreadHome()
     async def leave():
         await asyncio.sleep(0.01)
-        open(sys.argv[1], "a").write(threading.current_thread().name)
+        Path(sys.argv[1]).write_text(threading.current_thread().name)
     home.on_exit(leave)
     assert home.block(number()) == 7
     home.submit(asyncio.sleep(600))
