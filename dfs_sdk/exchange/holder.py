@@ -79,6 +79,7 @@ class Holder:
                     cell=request.cell,
                     role=request.role,
                     removal_hash=request.removal_hash,
+                    replicas=max(request.replicas, 1),
                 )
             )
         info = self._store.info(request.chunk_id)
@@ -117,7 +118,8 @@ class Holder:
                 raise Refusal(RefusalCode.NOT_FOUND, "not here") from None
             except StoreError:
                 raise Refusal(RefusalCode.FAILED, "the disk refused") from None
-        return Fetched(cell=info.cell, removal_hash=info.removal_hash, load=self.load), data
+        reply = Fetched(cell=info.cell, removal_hash=info.removal_hash, load=self.load, replicas=info.replicas)
+        return reply, data
 
     async def _on_have(self, _caller: Caller, request: Have, _body: memoryview) -> HaveStates:
         keys: dict[bytes, int] = {}

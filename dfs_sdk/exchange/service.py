@@ -170,7 +170,13 @@ class Exchange:
         """
         if peer == self._rpc.node_id:
             return await self._keep(chunk)
-        request = Push(chunk_id=chunk.chunk_id, cell=chunk.cell, role=chunk.role, removal_hash=chunk.removal_hash)
+        request = Push(
+            chunk_id=chunk.chunk_id,
+            cell=chunk.cell,
+            role=chunk.role,
+            removal_hash=chunk.removal_hash,
+            replicas=chunk.replicas,
+        )
         async with self._budget.hold(len(chunk.data)):
             with self._loads.calling(peer):
                 answer = await self._rpc.call(
@@ -320,7 +326,12 @@ class Exchange:
     async def _restore(self, info: ChunkInfo, data: bytes) -> None:
         """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""
         copy = NewChunk(
-            chunk_id=info.chunk_id, data=data, cell=info.cell, role=info.role, removal_hash=info.removal_hash
+            chunk_id=info.chunk_id,
+            data=data,
+            cell=info.cell,
+            role=info.role,
+            removal_hash=info.removal_hash,
+            replicas=info.replicas,
         )
         try:
             await self._store.put([copy])

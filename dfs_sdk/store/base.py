@@ -23,6 +23,8 @@ PUT_CHUNKS_MAX = 4096
 CELL_MAX = 2**32 - 1
 REMOVAL_HASH_BYTES = 32
 STORAGE_UUID_BYTES = 16
+REPLICAS_DEFAULT = 3
+REPLICAS_MAX = 255
 
 DOCUMENT_BYTES_MAX = 8 * 1024 * 1024
 DOCUMENT_KEY_BYTES_MAX = 1024
@@ -48,6 +50,7 @@ class ChunkInfo:
         cell: The placement cell it belongs to.
         role: Why it is held.
         removal_hash: Hash of the secret that allows its removal: 32 bytes, or none.
+        replicas: Copies its owner wants in the network, 1 … 255.
         stored_at_wall: Seconds since the epoch when it first arrived.
         last_read_at_wall: Seconds since the epoch of the latest `get`; its arrival before that.
         pinned: Whether the user wants it kept whatever happens.
@@ -61,6 +64,7 @@ class ChunkInfo:
     stored_at_wall: float
     last_read_at_wall: float
     pinned: bool = False
+    replicas: int = REPLICAS_DEFAULT
 
     @property
     def evictable(self) -> bool:
@@ -77,6 +81,7 @@ class NewChunk:
     cell: int
     role: Role
     removal_hash: bytes = b""
+    replicas: int = REPLICAS_DEFAULT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -267,6 +272,8 @@ def validate_new_chunk(chunk: NewChunk) -> None:
         raise ProtocolError(f"cell {chunk.cell} is out of range")
     if len(chunk.removal_hash) not in (0, REMOVAL_HASH_BYTES):
         raise ProtocolError(f"a removal hash has {REMOVAL_HASH_BYTES} bytes, not {len(chunk.removal_hash)}")
+    if not 1 <= chunk.replicas <= REPLICAS_MAX:
+        raise ProtocolError(f"{chunk.replicas} replicas are out of range")
 
 
 def validate_batch(chunks: Sequence[NewChunk]) -> dict[ChunkId, NewChunk]:

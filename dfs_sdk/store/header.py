@@ -16,7 +16,7 @@ from dfs_sdk.store.base import CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, STORAGE_UUID
 CHUNK_MAGIC = b"DFSCHUNK"
 CHUNK_VERSION = 1
 HEADER_BYTES = 128
-_CHUNK = struct.Struct(">8sHBBIQd32s32s16x")
+_CHUNK = struct.Struct(">8sHBBIQd32s32sB15x")
 _CHUNK_DOMAIN = b"dfs/store/chunk-header/1"
 _CHECKSUM_BYTES = HEADER_BYTES - _CHUNK.size
 _HAS_REMOVAL_HASH = 1
@@ -41,6 +41,7 @@ def encode_header(info: ChunkInfo) -> bytes:
         info.stored_at_wall,
         info.chunk_id,
         info.removal_hash or bytes(REMOVAL_HASH_BYTES),
+        info.replicas,
     )
     return fields + blake3_256(_CHUNK_DOMAIN, fields)[:_CHECKSUM_BYTES]
 
@@ -57,8 +58,9 @@ def decode_header(data: bytes) -> ChunkInfo:
     fields, checksum = data[: _CHUNK.size], data[_CHUNK.size : HEADER_BYTES]
     if len(data) < HEADER_BYTES or blake3_256(_CHUNK_DOMAIN, fields)[:_CHECKSUM_BYTES] != checksum:
         raise CorruptContentError("the header of a chunk file is cut short or damaged")
-    magic, version, role, flags, cell, size, stored_at, chunk_id, removal_hash = _CHUNK.unpack(fields)
+    magic, version, role, flags, cell, size, stored_at, chunk_id, removal_hash, replicas = _CHUNK.unpack(fields)
     sound = role in _ROLES and flags in (0, _HAS_REMOVAL_HASH) and size <= CHUNK_BYTES_MAX and math.isfinite(stored_at)
+    sound = sound and replicas >= 1
     if magic != CHUNK_MAGIC or version != CHUNK_VERSION or not sound:
         raise CorruptContentError(f"the header of a chunk file is not of version {CHUNK_VERSION}")
     return ChunkInfo(
@@ -69,6 +71,7 @@ def decode_header(data: bytes) -> ChunkInfo:
         removal_hash=removal_hash if flags & _HAS_REMOVAL_HASH else b"",
         stored_at_wall=stored_at,
         last_read_at_wall=stored_at,
+        replicas=replicas,
     )
 
 

@@ -124,6 +124,7 @@ def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> Chun
         stored_at_wall=now_wall,
         last_read_at_wall=now_wall,
         pinned=pinned,
+        replicas=chunk.replicas,
     )
 
 
@@ -135,7 +136,7 @@ def revised(known: ChunkInfo, chunk: NewChunk) -> ChunkInfo:
     """
     if chunk.role.value > known.role.value:
         removal_hash = chunk.removal_hash or known.removal_hash
-        return replace(known, role=chunk.role, cell=chunk.cell, removal_hash=removal_hash)
+        return replace(known, role=chunk.role, cell=chunk.cell, removal_hash=removal_hash, replicas=chunk.replicas)
     if chunk.role is known.role and chunk.removal_hash and not known.removal_hash:
         return replace(known, removal_hash=chunk.removal_hash)
     return known

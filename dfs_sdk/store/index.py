@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Disk
-from dfs_sdk.store.base import CELL_MAX, CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, ChunkInfo, Role
+from dfs_sdk.store.base import CELL_MAX, CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, REPLICAS_MAX, ChunkInfo, Role
 from dfs_sdk.store.database import DamagedDatabaseError, Database, is_damage, remove_database
 
 INDEX_FILE = "index.sqlite"
@@ -23,10 +23,11 @@ INDEX_VERSION = 1
 _SCHEMA = """
 CREATE TABLE chunks (
   id BLOB PRIMARY KEY, size INTEGER NOT NULL, cell INTEGER NOT NULL, role INTEGER NOT NULL,
-  removal_hash BLOB NOT NULL, stored_at REAL NOT NULL, last_read_at REAL NOT NULL
+  removal_hash BLOB NOT NULL, stored_at REAL NOT NULL, last_read_at REAL NOT NULL,
+  replicas INTEGER NOT NULL
 ) WITHOUT ROWID
 """
-_Row = tuple[bytes, int, int, int, bytes, float, float]
+_Row = tuple[bytes, int, int, int, bytes, float, float, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,7 @@ class ChunkIndex:
                     [(info.last_read_at_wall, info.chunk_id) for info in changes.reads],
                 )
                 connection.executemany(
-                    "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row_of, changes.kept)
+                    "INSERT OR REPLACE INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?)", map(_row_of, changes.kept)
                 )
 
     def close(self) -> None:
@@ -115,12 +116,14 @@ def _row_of(info: ChunkInfo) -> _Row:
         info.removal_hash,
         info.stored_at_wall,
         info.last_read_at_wall,
+        info.replicas,
     )
 
 
 def _info_of(row: _Row) -> ChunkInfo:
-    chunk_id, size, cell, role, removal_hash, stored_at, last_read_at = row
+    chunk_id, size, cell, role, removal_hash, stored_at, last_read_at, replicas = row
     sound = 0 <= size <= CHUNK_BYTES_MAX and 0 <= cell <= CELL_MAX and len(removal_hash) in (0, REMOVAL_HASH_BYTES)
+    sound = sound and 1 <= replicas <= REPLICAS_MAX
     if not (sound and math.isfinite(stored_at) and math.isfinite(last_read_at)):
         raise ValueError("a row is out of range")
     return ChunkInfo(
@@ -131,4 +134,5 @@ def _info_of(row: _Row) -> ChunkInfo:
         removal_hash=removal_hash,
         stored_at_wall=stored_at,
         last_read_at_wall=last_read_at,
+        replicas=replicas,
     )

@@ -140,7 +140,7 @@ async def test_wrong_bytes_evict_nothing(store: ChunkStore):
 
 @pytest.mark.parametrize(
     "change",
-    [{"cell": -1}, {"cell": 2**32}, {"removal_hash": b"short"}, {"data": bytes(CHUNK_BYTES_MAX + 1)}],
+    [{"cell": -1}, {"cell": 2**32}, {"removal_hash": b"short"}, {"replicas": 0}, {"data": bytes(CHUNK_BYTES_MAX + 1)}],
     ids=["cell below", "cell above", "removal hash", "size"],
 )
 async def test_fields_out_of_range_are_refused(store: ChunkStore, change: dict[str, object]):
@@ -183,6 +183,17 @@ async def test_stronger_role_brings_its_own_cell_and_removal_hash(store: ChunkSt
     assert info is not None
     assert (info.cell, info.removal_hash) == (7, b"c" * 32)
     assert store.cells() == [7]
+
+
+async def test_wanted_copies_are_kept_and_follow_the_stronger_role(store: ChunkStore):
+    await store.put([replace(chunk(1, role=Role.SURPLUS), replicas=5)])
+    info = store.info(chunk(1).chunk_id)
+    assert info is not None
+    assert info.replicas == 5
+    await store.put([replace(chunk(1, role=Role.PRIMARY), replicas=2)])
+    info = store.info(chunk(1).chunk_id)
+    assert info is not None
+    assert info.replicas == 2
 
 
 async def test_absent_removal_hash_is_filled_in(store: ChunkStore):
@@ -447,7 +458,8 @@ async def test_closed_store_says_so(make: Make):
 async def test_everything_is_there_after_reopening(make: Make, clock: FakeClock):
     store = make(SMALL)
     await store.open()
-    await store.put([chunk(n, role=role, cell=n, removal_hash=bytes([n]) * 32) for n, role in enumerate(Role)])
+    chunks = [chunk(n, role=role, cell=n, removal_hash=bytes([n]) * 32) for n, role in enumerate(Role)]
+    await store.put([replace(each, replicas=n + 1) for n, each in enumerate(chunks)])
     await store.set_pinned([chunk(0).chunk_id], True)
     await store.put_document("k", b"key", b"value")
     clock.advance(5)
