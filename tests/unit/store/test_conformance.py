@@ -141,7 +141,7 @@ async def test_wrong_bytes_evict_nothing(store: ChunkStore):
 @pytest.mark.parametrize(
     "change",
     [{"cell": -1}, {"cell": 2**32}, {"removal_hash": b"short"}, {"replicas": 0}, {"data": bytes(CHUNK_BYTES_MAX + 1)}],
-    ids=["cell below", "cell above", "removal hash", "size"],
+    ids=["cell below", "cell above", "removal hash", "replicas", "size"],
 )
 async def test_fields_out_of_range_are_refused(store: ChunkStore, change: dict[str, object]):
     with pytest.raises(ProtocolError):
