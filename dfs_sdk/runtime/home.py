@@ -69,6 +69,11 @@ class Home(ABC):
         except RuntimeError:
             return False
 
+    @property
+    def on_thread(self) -> bool:
+        """Whether the caller is on the home's thread, inside its loop or, as in a plain cell or a signal, not."""
+        return threading.get_ident() == self.thread_id
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Call[T]:
         """Start a coroutine on the home loop, from any thread; never blocks.
 
