@@ -1,0 +1,141 @@
+"""What a panel needs of a node, and of the things a node hands out: nothing else of them is used here.
+
+The node's own class satisfies `NodeFace`; tests pass a fake one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from dfs_sdk.events import Event
+from dfs_sdk.ids import NodeId
+from dfs_sdk.node.snapshot import NodeSnapshot
+
+T = TypeVar("T")
+
+
+class Cancellable(Protocol):
+    """A subscription."""
+
+    def cancel(self) -> None:
+        """End it."""
+        ...
+
+
+class TransferFace(Protocol):
+    """A running upload or download."""
+
+    @property
+    def id(self) -> int:
+        """Its number, as in the snapshot."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop it."""
+        ...
+
+
+class ReaderFace(Protocol):
+    """An open file of the network."""
+
+    async def read(self, size: int = -1, /) -> bytes:
+        """Read up to `size` bytes, none at the end."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class JoinReportFace(Protocol):
+    """What a join achieved."""
+
+    @property
+    def peers(self) -> int:
+        """Members met."""
+        ...
+
+    @property
+    def through(self) -> str:
+        """Whom it went through."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        ...
+
+
+class ChatFace(Protocol):
+    """The node's chat."""
+
+    async def send(self, text: str, to: NodeId | None = None) -> Any:
+        """Send to everybody, or to one member."""
+        ...
+
+
+class NodeFace(Protocol):
+    """A node as its panels see it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def chat(self) -> Any:
+        """Its chat, a `ChatFace`."""
+        ...
+
+    def snapshot(self) -> NodeSnapshot:
+        """What it looks like at this instant."""
+        ...
+
+    def subscribe(self, kind: type[Event], handler: Callable[[Any], None], /) -> Cancellable:
+        """Call `handler` with each later event, on the home loop."""
+        ...
+
+    def submit(self, coroutine: Coroutine[Any, Any, T], /) -> Future[T]:
+        """Run a coroutine on the home loop; from any thread, returns at once."""
+        ...
+
+    def invite(self) -> str:
+        """Text that lets others join; a secret in a private network."""
+        ...
+
+    def transfers_running(self) -> Sequence[Any]:
+        """The running transfers, each a `TransferFace`."""
+        ...
+
+    async def join(self, target: str, *, passphrase: str | None = None, timeout: float = 20.0) -> Any:  # noqa: D102
+        ...
+
+    async def leave(self) -> Any:  # noqa: D102
+        ...
+
+    async def put(self, source: str | Path | bytes | AsyncIterable[bytes], *, name: str | None = None) -> Any:  # noqa: D102
+        ...
+
+    async def get(self, what: str, destination: Path | None = None) -> Any:  # noqa: D102
+        ...
+
+    async def open(self, what: str) -> Any:  # noqa: D102
+        ...
+
+    async def ls(self) -> Sequence[Any]:  # noqa: D102
+        ...
+
+    async def remove(self, what: str) -> Any:  # noqa: D102
+        ...
+
+    async def pin(self, what: str) -> Any:  # noqa: D102
+        ...
+
+    async def unpin(self, what: str) -> Any:  # noqa: D102
+        ...
+
+    async def share(self, what: str, peer: NodeId) -> Any:  # noqa: D102
+        ...

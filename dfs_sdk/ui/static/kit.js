@@ -1,0 +1,195 @@
+// What all panels share. Foreign text reaches the page through textContent and attributes only: nothing here, and
+// nothing in the panels, parses HTML.
+
+function el(tag, props = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === "text") node.textContent = value;
+    else if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "value" || name === "checked" || name === "disabled") node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// Bring the children of `parent` in line with `items`, reusing the nodes of items whose key stayed: focus, selection
+// and scroll position survive an update.
+function reconcile(parent, items, keyOf, make, update) {
+  const known = parent._dfsNodes || (parent._dfsNodes = new Map());
+  const fresh = new Map();
+  items.forEach((item) => {
+    const key = String(keyOf(item));
+    if (fresh.has(key)) return;
+    const node = known.get(key) || make(item);
+    update(node, item);
+    fresh.set(key, node);
+  });
+  for (const [key, node] of known) if (!fresh.has(key)) node.remove();
+  let place = parent.firstChild;
+  for (const node of fresh.values()) {
+    if (node === place) place = place.nextSibling;
+    else parent.insertBefore(node, place);
+  }
+  parent._dfsNodes = fresh;
+}
+
+function token() {
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function clock(seconds) {
+  return seconds > 0 ? new Date(seconds * 1000).toLocaleTimeString([], { hour12: false }) : "";
+}
+
+function button(label, hint, onclick, kind = "") {
+  return el("button", { type: "button", class: `dfs-button ${kind}`, title: hint, text: label, onclick });
+}
+
+function field(label, hint, props = {}) {
+  const input = el(props.options ? "select" : "input", { title: hint, class: "dfs-input", ...props, options: null });
+  const box = el("label", { class: "dfs-field" }, el("span", { class: "dfs-label", text: label }), input);
+  return { box, input };
+}
+
+// A text to copy, such as a link: shown only in this view, never kept by the kernel.
+function secretBox(label) {
+  const input = el("input", { class: "dfs-input dfs-secret", readonly: true, "aria-label": label, title: label });
+  const copied = el("span", { class: "dfs-quiet", role: "status" });
+  const copy = button("Copy", `Copy: ${label}`, async () => {
+    input.select();
+    let fine = false;
+    try {
+      await navigator.clipboard.writeText(input.value);
+      fine = true;
+    } catch {
+      fine = document.execCommand("copy");
+    }
+    setText(copied, fine ? "copied" : "press Ctrl+C");
+  });
+  const note = el("div", { class: "dfs-quiet" });
+  const hide = button("Hide", `Hide: ${label}`, () => (box.hidden = true));
+  const box = el("div", { class: "dfs-secret-box", hidden: true },
+    el("div", { class: "dfs-line" }, el("span", { class: "dfs-label", text: label }), input, copy, hide, copied), note);
+  const show = (text, remark) => {
+    input.value = text;
+    setText(note, remark);
+    setText(copied, "");
+    box.hidden = false;
+    input.focus();
+    input.select();
+  };
+  return { box, show };
+}
+
+// A button that asks again before it does what cannot be undone.
+function carefulButton(label, question, hint, onclick) {
+  let timer = 0;
+  const node = button(label, hint, () => {
+    if (node.dataset.armed) {
+      disarm();
+      onclick(node);
+    } else {
+      node.dataset.armed = "1";
+      setText(node, question);
+      timer = setTimeout(disarm, 5000);
+    }
+  });
+  const disarm = () => {
+    clearTimeout(timer);
+    delete node.dataset.armed;
+    setText(node, label);
+  };
+  node.addEventListener("blur", disarm);
+  return node;
+}
+
+const ANSWER_SECONDS_MAX = 120;
+
+// Send a request and learn when the kernel is done with it: resolves to whether it went well.
+function asker(model) {
+  const open = new Map();
+  const onMessage = (content) => {
+    if (content.kind === "done" && open.has(content.ref)) {
+      open.get(content.ref)(content.fine);
+      open.delete(content.ref);
+    }
+  };
+  model.on("msg:custom", onMessage);
+  return (content, node = null, ref = token()) => {
+    if (node) node.disabled = true;
+    return new Promise((resolve) => {
+      open.set(ref, resolve);
+      setTimeout(resolve, ANSWER_SECONDS_MAX * 1000, false);
+      model.send({ ...content, ref });
+    }).finally(() => {
+      if (node) node.disabled = false;
+    });
+  };
+}
+
+// The strip with errors: in words, the traceback behind a click.
+function problemStrip(model) {
+  const strip = el("div", { class: "dfs-problems", role: "alert" });
+  const make = (problem) => {
+    const trace = el("pre", { class: "dfs-trace", hidden: true, tabindex: "0", "aria-label": "traceback" });
+    trace.dataset.number = problem.number;
+    return el("div", { class: "dfs-problem" },
+      el("div", { class: "dfs-line" },
+        el("span", { class: "dfs-problem-text", text: `Could not ${problem.what}: ${problem.text}` }),
+        button("Details", "Show the traceback", () => {
+          if (trace.hidden) model.send({ kind: "traceback", number: problem.number });
+          trace.hidden = !trace.hidden;
+        }),
+        button("Dismiss", "Remove this message", () => model.send({ kind: "dismiss", number: problem.number }))),
+      trace);
+  };
+  const update = () => reconcile(strip, model.get("problems"), (each) => each.number, make, () => {});
+  const onMessage = (content) => {
+    if (content.kind !== "traceback") return;
+    for (const trace of strip.querySelectorAll(".dfs-trace"))
+      if (trace.dataset.number === String(content.number)) setText(trace, content.text);
+  };
+  model.on("change:problems", update);
+  model.on("msg:custom", onMessage);
+  update();
+  return strip;
+}
+
+// Make the module of a panel. `build` gets the model, the root and what the model keeps across views; it returns a
+// function per trait that shows it, and `cleanup` if its view must be forgotten.
+function panel(name, label, build, start = () => ({})) {
+  return () => {
+    let shared = {};
+    return {
+      initialize({ model }) {
+        shared = start(model) || {};
+      },
+      render({ model, el: host }) {
+        const root = el("section", { class: `dfs-panel dfs-${name} tex2jax_ignore mathjax_ignore`, "aria-label": label });
+        host.replaceChildren(root);
+        for (const type of ["keydown", "keyup", "keypress"]) root.addEventListener(type, keepFromNotebook);
+        const { cleanup, ...showers } = build(model, root, shared);
+        const strip = problemStrip(model);
+        root.append(strip);
+        for (const [trait, show] of Object.entries(showers)) {
+          model.on(`change:${trait}`, show);
+          show();
+        }
+        model.send({ kind: "hello" });
+        return cleanup;
+      },
+    };
+  };
+}
+
+// The notebook must not take what is typed in a panel for one of its own shortcuts.
+function keepFromNotebook(event) {
+  if (event.target.matches("input, textarea, select, [role=application]")) event.stopPropagation();
+}
