@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dfs_sdk.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig:
@@ -15,8 +17,10 @@ class ChatConfig:
         sync_interval: Seconds between two comparisons of the room with a random peer.
         call_timeout: Seconds a peer has to acknowledge a message.
         gap_timeout: Seconds to wait for a missing message of a sender before the later ones are shown.
-        history_length_max: Messages kept of one conversation; the oldest go first.
-        streams_max: Senders' streams followed in one conversation.
+        history_length_max: Messages kept of one conversation, beside the newest of each stream; the oldest go first.
+        history_bytes_max: Bytes kept of all conversations together; the longest one is cut first.
+        conversations_max: Direct conversations kept.
+        streams_max: Senders' streams followed in one conversation; of more, the one silent for longest is dropped.
         pending_length_max: Messages held back per stream while an earlier one is missing.
         posts_per_second: Messages accepted from one peer a second, after a burst of `posts_burst`.
         posts_burst: Size of that burst.
@@ -29,8 +33,18 @@ class ChatConfig:
     call_timeout: float = 5.0
     gap_timeout: float = 10.0
     history_length_max: int = 10_000
+    history_bytes_max: int = 64 * 1024 * 1024
+    conversations_max: int = 1_024
     streams_max: int = 4_096
     pending_length_max: int = 64
     posts_per_second: float = 50.0
     posts_burst: float = 200.0
     outbox_length_max: int = 1_000
+
+    def __post_init__(self) -> None:
+        for name in ("sync_interval", "call_timeout", "gap_timeout", "posts_per_second", "posts_burst"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0")
+        for name in ("fanout", "history_length_max", "conversations_max", "streams_max", "pending_length_max"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1")

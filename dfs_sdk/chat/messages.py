@@ -1,6 +1,6 @@
 """Chat on the wire: the signed post, its delivery, and the comparison of two histories.
 
-Rules P-CHAT-1 to P-CHAT-8 of docs/protocol/chat.md.
+Rules P-CHAT-1 to P-CHAT-9 of docs/protocol/chat.md.
 """
 
 from __future__ import annotations
@@ -18,12 +18,19 @@ from dfs_sdk.wire import U64, Bytes32, Packed, Range, Request, ShortText, Size, 
 
 TEXT_BYTES_MAX = 4096
 LINK_BYTES_MAX = 512
-POSTS_MAX = 8
-HEADS_MAX = 256
+# A message takes 64 KiB: heads of at most 16 KiB and posts of at most 40 KiB fit in together.
+POSTS_MAX = 64
+POSTS_BYTES_MAX = 40 * 1024
+HEADS_MAX = 128
+HOLES_MAX = 8
+STREAM_KEY_BYTES = 40
+_POST_OVERHEAD_BYTES = 256
 _SIGNED_AS = b"dfs/chat/1"
 
 Sequence = Annotated[int, Range(1, 2**48)]
 Stamp = Annotated[int, Range(0, STAMP_MAX)]
+# A place between streams: sender and stream number, big-endian; empty for the very start or the very end.
+Border = Annotated[bytes, Size(0, STREAM_KEY_BYTES)]
 
 
 class PostId(Id):
@@ -72,6 +79,12 @@ class Post:
         """Hash of the signed post: the same for everybody."""
         return PostId(blake3_256(_SIGNED_AS, encode(self)))
 
+    @property
+    def size_bytes(self) -> int:
+        """An upper bound of what the post takes in a message."""
+        texts = (self.text, self.link, self.sender_name)
+        return _POST_OVERHEAD_BYTES + sum(len(text.encode()) for text in texts)
+
     def signed(self, identity: Identity, network: NetworkId) -> Post:
         """Return this post with the signature of `identity` for one network."""
         return replace(self, signature=identity.signing.sign(self._signed_bytes(network)))
@@ -92,11 +105,33 @@ class Post:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """How far one side has the stream of one sender: every sequence up to and including this one."""
+    """How far one side has the stream of one sender.
+
+    Attributes:
+        sender: Whose.
+        stream: Which of the sender's.
+        sequence: It has every post up to and including this one, or has given up on it …
+        holes: … but for these, which it still wants; the newest of them.
+    """
 
     sender: NodeId
     stream: U64
     sequence: Annotated[int, Range(0, 2**48)]
+    holes: Annotated[tuple[Sequence, ...], Size(0, HOLES_MAX)] = ()
+
+    @property
+    def key(self) -> bytes:
+        """Where the stream stands among all streams of a conversation."""
+        return stream_key(self.sender, self.stream)
+
+    def has(self, sequence: int) -> bool:
+        """Whether that side has a post, as far as it says."""
+        return sequence <= self.sequence and sequence not in self.holes
+
+
+def stream_key(sender: NodeId, stream: int) -> bytes:
+    """The place of a stream among all streams of a conversation."""
+    return sender + stream.to_bytes(8, "big")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,17 +153,32 @@ class Deliver(Request[Delivered]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """Posts of the room that the asker lacks, oldest first, and how far the answerer has each stream."""
+    """Posts of the room that the asker lacks, each stream oldest first, and how far the answerer has each stream.
+
+    Attributes:
+        posts: At most `POSTS_BYTES_MAX` of them.
+        heads: Streams of the stretch that was asked about, in the order of their keys.
+        until: The last stream that `heads` covers; empty where it covers all that was asked.
+    """
 
     posts: Annotated[tuple[Post, ...], Size(0, POSTS_MAX)]
     heads: Annotated[tuple[Head, ...], Size(0, HEADS_MAX)]
+    until: Border = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compare(Request[Missing]):
-    """Tells how far the asker has each stream of the room, and asks for what it lacks."""
+    """Tells how far the asker has a stretch of the room's streams, and asks for what it lacks there.
+
+    Attributes:
+        heads: All streams of the asker in the stretch; one that is not named is not known to it.
+        after: The stretch begins after this stream; empty for the first.
+        until: The stretch ends with this stream; empty for the last.
+    """
 
     tag: ClassVar[int] = 0x0602
     reply: ClassVar[type] = Missing
 
     heads: Annotated[tuple[Head, ...], Size(0, HEADS_MAX)]
+    after: Border = b""
+    until: Border = b""

@@ -1,20 +1,30 @@
 """One conversation: who said what, each sender in order, each post once. Pure.
 
 A stream is one sender's posts in one conversation. Posts of a stream are shown in their order; one that comes early
-waits for those before it, for a bounded time and in a bounded number. Between streams the hybrid clock orders.
+waits for those before it, for a bounded time and in a bounded number. What is given up then is remembered as a hole, so
+that a straggler still finds its place. Between streams the hybrid clock orders, but never against a stream's own order.
+
+Taking a post has two steps, since the store comes between them: `offer` says which entries can be shown, `commit` makes
+them part of the conversation. An offer that is never committed is made again with the next post of its stream.
+
+Invariants: the newest entry of a stream is never trimmed, so a stream's head survives a restart and a sequence number
+of this node is never used twice; every table has a bound.
 """
 
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from dfs_sdk.chat.clock import AHEAD_SECONDS_MAX, stamp_at
-from dfs_sdk.chat.messages import Head, Post
+from dfs_sdk.chat.messages import HOLES_MAX, Head, Post, PostId, stream_key
 from dfs_sdk.ids import NodeId
 
+STREAM_HOLES_MAX = 64
+
 StreamKey = tuple[NodeId, int]
+Place = tuple[int, NodeId, int, int]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,36 +34,81 @@ class Entry:
     Attributes:
         received_at_wall: When this node got it.
         delivered_to: Nodes that confirmed it; only kept for posts of this node.
+        post_id: The id of the post, computed once.
+        stamp: What it is sorted by: the post's stamp within what its receipt and its stream allow; set by `commit`.
     """
 
     post: Post
     received_at_wall: float
     delivered_to: set[NodeId] = field(default_factory=set)
+    post_id: PostId = field(init=False)
+    stamp: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.post_id = self.post.post_id
+        self.stamp = min(self.post.stamp, stamp_at(self.received_at_wall + AHEAD_SECONDS_MAX))
 
     @property
-    def order(self) -> tuple[int, NodeId, int, int]:
-        """Sorts entries of a conversation; a stamp from the future counts as one minute ahead of its receipt."""
-        stamp = min(self.post.stamp, stamp_at(self.received_at_wall + AHEAD_SECONDS_MAX))
-        return (stamp, self.post.sender, self.post.stream, self.post.sequence)
+    def place(self) -> Place:
+        """Sorts the entries of a conversation."""
+        return (self.stamp, self.post.sender, self.post.stream, self.post.sequence)
 
 
 @dataclass(slots=True)
 class _Stream:
-    head: int
+    head: int = 0
     posts: dict[int, Entry] = field(default_factory=dict)
+    holes: list[int] = field(default_factory=list)
     pending: dict[int, Post] = field(default_factory=dict)
     waiting_since: float | None = None
 
+    def has(self, sequence: int) -> bool:
+        return sequence <= self.head and sequence not in self.holes
+
+    def hold(self, post: Post, limit: int) -> None:
+        """Keep a post that is ahead of its time; of too many, those closest to their time stay."""
+        self.pending[post.sequence] = post
+        if len(self.pending) > limit:
+            del self.pending[max(self.pending)]
+
+    def ready(self, first: int) -> list[Post]:
+        """The unbroken run of waiting posts that begins with `first`."""
+        run: list[Post] = []
+        while (post := self.pending.get(first + len(run))) is not None:
+            run.append(post)
+        return run
+
+    def advance(self, sequence: int) -> None:
+        """Note that a post takes its place; what was skipped to get there becomes holes."""
+        self.pending.pop(sequence, None)
+        if sequence > self.head:
+            skipped = range(max(self.head + 1, sequence - STREAM_HOLES_MAX), sequence)
+            self.holes = [*self.holes, *skipped][-STREAM_HOLES_MAX:]
+            self.head = sequence
+        elif sequence in self.holes:
+            self.holes.remove(sequence)
+
 
 class Conversation:
-    """The streams of one room, or of the direct posts between two nodes."""
+    """The streams of one room, or of the direct posts between two nodes.
 
-    def __init__(self, *, history_length_max: int, streams_max: int, pending_length_max: int) -> None:
+    Args:
+        me: The node whose conversation this is; its own streams are never dropped.
+        history_length_max: Entries kept, beside the newest one of each stream.
+        streams_max: Streams followed; of more, the one silent for longest is dropped.
+        pending_length_max: Posts of a stream held back while an earlier one is missing.
+    """
+
+    def __init__(self, *, me: NodeId, history_length_max: int, streams_max: int, pending_length_max: int) -> None:
+        self._me = me
         self._history_length_max = history_length_max
         self._streams_max = streams_max
         self._pending_length_max = pending_length_max
+        # The stream heard last comes last.
         self._streams: dict[StreamKey, _Stream] = {}
         self._entries: list[Entry] = []
+        self._dropped: list[Entry] = []
+        self._size_bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -62,110 +117,198 @@ class Conversation:
         """Iterate in the order of showing, oldest first."""
         return iter(tuple(self._entries))
 
-    def entries(self, *, limit: int) -> list[Entry]:
-        """The newest `limit` entries, oldest of them first."""
-        return self._entries[-limit:] if limit > 0 else []
+    @property
+    def size_bytes(self) -> int:
+        """What the posts of all entries take, roughly."""
+        return self._size_bytes
+
+    def entries(self, *, limit: int, before: PostId | None = None) -> list[Entry]:
+        """The newest `limit` entries, oldest of them first; those before one entry if it is named and known."""
+        end = len(self._entries)
+        if before is not None:
+            end = next((at for at, entry in enumerate(self._entries) if entry.post_id == before), 0)
+        return self._entries[max(0, end - limit) : end] if limit > 0 else []
 
     def next_sequence(self, sender: NodeId, stream: int) -> int:
         """The sequence that the sender's next post in this conversation takes."""
         known = self._streams.get((sender, stream))
         return known.head + 1 if known else 1
 
-    def receive(self, post: Post, *, now: float, now_wall: float) -> list[Entry]:
+    def has(self, post: Post) -> bool:
+        """Whether a post has its place here, or its time is over for good."""
+        known = self._streams.get((post.sender, post.stream))
+        return known is not None and known.has(post.sequence)
+
+    def offer(self, post: Post, *, now: float, now_wall: float, patient: bool = True) -> list[Entry]:
         """Take a verified post.
 
         Args:
             post: The post; a second copy changes nothing.
             now: Monotonic seconds, for the wait on missing posts.
             now_wall: Seconds since the epoch, for the record.
+            patient: Wait for missing posts before it. False where the source would have given them if it had them.
 
         Returns:
-            The entries that became visible, in order: none while an earlier post of the stream is missing.
+            The entries to be kept and then committed, in order: none while an earlier post of the stream is missing.
         """
-        stream = self._stream(post)
-        if stream is None or post.sequence <= stream.head:
+        stream = self._stream((post.sender, post.stream))
+        if stream is None or stream.has(post.sequence):
             return []
-        if len(stream.pending) < self._pending_length_max or post.sequence in stream.pending:
-            stream.pending[post.sequence] = post
-        visible = self._advance(stream, now_wall)
-        if not stream.pending:
-            stream.waiting_since = None
-        elif stream.waiting_since is None or visible:
+        if post.sequence in stream.holes:
+            return [Entry(post=post, received_at_wall=now_wall)]
+        stream.hold(post, self._pending_length_max)
+        ready = stream.ready(stream.head + 1)
+        if not ready and not patient:
+            ready = stream.ready(min(stream.pending))
+        if stream.waiting_since is None:
             stream.waiting_since = now
-        return visible
+        return [Entry(post=each, received_at_wall=now_wall) for each in ready]
 
-    def skip_gaps(self, *, now: float, now_wall: float, gap_timeout: float) -> list[Entry]:
-        """Give up on posts that have been missing for `gap_timeout` seconds; show what waited behind them."""
-        visible: list[Entry] = []
+    def overdue(self, *, now: float, now_wall: float, gap_timeout: float) -> list[Entry]:
+        """Entries whose predecessors have been missing for `gap_timeout` seconds, to be kept and committed."""
+        found: list[Entry] = []
         for stream in self._streams.values():
-            if stream.waiting_since is not None and now - stream.waiting_since >= gap_timeout and stream.pending:
-                stream.head = min(stream.pending) - 1
-                visible += self._advance(stream, now_wall)
-                stream.waiting_since = now if stream.pending else None
-        return visible
-
-    def has_gaps(self) -> bool:
-        """Whether some post waits for an earlier one."""
-        return any(stream.pending for stream in self._streams.values())
-
-    def restore(self, entry: Entry) -> None:
-        """Put back an entry that was read from the store."""
-        stream = self._stream(entry.post)
-        if stream is not None and entry.post.sequence not in stream.posts:
-            stream.head = max(stream.head, entry.post.sequence)
-            self._insert(stream, entry)
-
-    def heads(self, limit: int) -> tuple[Head, ...]:
-        """How far this side has each stream, most recently heard last streams preferred, at most `limit`."""
-        newest = list(self._streams.items())[-limit:]
-        return tuple(Head(sender=sender, stream=stream, sequence=held.head) for (sender, stream), held in newest)
-
-    def missing_from(self, heads: tuple[Head, ...], limit: int) -> list[Post]:
-        """Posts that the owner of `heads` lacks and this side has, each stream oldest first, at most `limit`."""
-        known = {(head.sender, head.stream): head.sequence for head in heads}
-        found: list[Post] = []
-        for key, stream in self._streams.items():
-            after = known.get(key, 0)
-            if stream.head > after:
-                wanted = sorted(sequence for sequence in stream.posts if sequence > after)
-                found += [stream.posts[sequence].post for sequence in wanted[: limit - len(found)]]
-            if len(found) >= limit:
-                break
+            if stream.pending and stream.waiting_since is not None and now - stream.waiting_since >= gap_timeout:
+                ready = stream.ready(min(stream.pending))
+                found += [Entry(post=post, received_at_wall=now_wall) for post in ready]
         return found
 
-    def find(self, sender: NodeId, stream: int, sequence: int) -> Entry | None:
-        """The entry at one place of one stream."""
-        known = self._streams.get((sender, stream))
-        return known.posts.get(sequence) if known else None
+    def commit(self, entries: Sequence[Entry], *, now: float = 0.0) -> None:
+        """Make entries part of the conversation, in the order they were offered."""
+        for entry in entries:
+            key = (entry.post.sender, entry.post.stream)
+            stream = self._stream(key)
+            if stream is None or entry.post.sequence in stream.posts:
+                continue
+            self._fit(stream, entry)
+            stream.advance(entry.post.sequence)
+            stream.waiting_since = now if stream.pending else None
+            stream.posts[entry.post.sequence] = entry
+            insort(self._entries, entry, key=lambda item: item.place)
+            self._size_bytes += entry.post.size_bytes
+            self._streams[key] = self._streams.pop(key)
 
-    def trim(self) -> list[Entry]:
-        """Drop the oldest entries above the bound; returns them so that the store can forget them too."""
-        excess = len(self._entries) - self._history_length_max
-        if excess <= 0:
+    def restore(self, entry: Entry) -> None:
+        """Put back an entry that was read from the store; a stream's entries come in the order of their sequences."""
+        stream = self._stream((entry.post.sender, entry.post.stream))
+        if stream is not None and not stream.posts:
+            stream.head = entry.post.sequence - 1
+        self.commit([entry])
+
+    def heads(self, *, after: bytes = b"", until: bytes = b"", limit: int) -> tuple[tuple[Head, ...], bytes]:
+        """How far this side has the streams of a stretch.
+
+        Args:
+            after: The stretch begins after this stream key.
+            until: It ends with this one; empty for the last.
+            limit: At most so many heads.
+
+        Returns:
+            Heads in the order of their keys, and the last key they cover (empty if that is the last of all).
+        """
+        keys = self._stretch(after, until)
+        heads = tuple(
+            Head(sender=key[0], stream=key[1], sequence=held.head, holes=tuple(held.holes[-HOLES_MAX:]))
+            for key in keys[:limit]
+            for held in (self._streams[key],)
+        )
+        return heads, heads[-1].key if len(keys) > limit else until
+
+    def missing_from(
+        self, heads: Sequence[Head], *, after: bytes = b"", until: bytes = b"", limit: int, bytes_max: int
+    ) -> list[Post]:
+        """Posts of a stretch that the owner of `heads` lacks and this side has, each stream oldest first."""
+        known = {(head.sender, head.stream): head for head in heads}
+        found: list[Post] = []
+        for key in self._stretch(after, until):
+            stream, head = self._streams[key], known.get(key) or Head(sender=key[0], stream=key[1], sequence=0)
+            if stream.head <= head.sequence and not head.holes:
+                continue
+            for sequence in sorted(each for each in stream.posts if not head.has(each)):
+                post = stream.posts[sequence].post
+                bytes_max -= post.size_bytes
+                if len(found) >= limit or bytes_max < 0:
+                    return found
+                found.append(post)
+        return found
+
+    def confirmed(self, head: Head, peer: NodeId, *, limit: int) -> list[Entry]:
+        """Of the newest `limit` posts of a stream, those `peer` has by its head and that are not marked so yet."""
+        stream = self._streams.get((head.sender, head.stream))
+        if stream is None:
             return []
-        dropped, self._entries = self._entries[:excess], self._entries[excess:]
-        for entry in dropped:
-            self._streams[(entry.post.sender, entry.post.stream)].posts.pop(entry.post.sequence, None)
+        newest = sorted(stream.posts)[-limit:]
+        return [stream.posts[each] for each in newest if head.has(each) and peer not in stream.posts[each].delivered_to]
+
+    def find(self, post: Post) -> Entry | None:
+        """The entry of a post."""
+        known = self._streams.get((post.sender, post.stream))
+        return known.posts.get(post.sequence) if known else None
+
+    def trim(self, *, size_bytes_max: int | None = None) -> list[Entry]:
+        """Drop the oldest entries above the bounds; returns all that were dropped, so that the store forgets them too.
+
+        Args:
+            size_bytes_max: Drop more until the entries take no more than this.
+        """
+        limit = self._size_bytes if size_bytes_max is None else size_bytes_max
+        if len(self._entries) > self._history_length_max or self._size_bytes > limit:
+            kept = []
+            excess = len(self._entries) - self._history_length_max
+            for entry in self._entries:
+                if (excess > 0 or self._size_bytes > limit) and not self._is_newest(entry):
+                    self._forget(entry)
+                    excess -= 1
+                else:
+                    kept.append(entry)
+            self._entries = kept
+        dropped, self._dropped = self._dropped, []
         return dropped
 
-    def _stream(self, post: Post) -> _Stream | None:
-        key = (post.sender, post.stream)
+    def _is_newest(self, entry: Entry) -> bool:
+        return entry.post.sequence >= self._streams[(entry.post.sender, entry.post.stream)].head
+
+    def _forget(self, entry: Entry) -> None:
+        stream = self._streams.get((entry.post.sender, entry.post.stream))
+        if stream is not None:
+            del stream.posts[entry.post.sequence]
+        self._size_bytes -= entry.post.size_bytes
+        self._dropped.append(entry)
+
+    def _stream(self, key: StreamKey) -> _Stream | None:
         stream = self._streams.get(key)
         if stream is None:
-            if len(self._streams) >= self._streams_max:
+            if len(self._streams) >= self._streams_max and not self._drop_a_stream():
                 return None
-            stream = self._streams[key] = _Stream(head=0)
+            stream = self._streams[key] = _Stream()
         return stream
 
-    def _advance(self, stream: _Stream, now_wall: float) -> list[Entry]:
-        visible = []
-        while (post := stream.pending.pop(stream.head + 1, None)) is not None:
-            stream.head += 1
-            entry = Entry(post=post, received_at_wall=now_wall)
-            self._insert(stream, entry)
-            visible.append(entry)
-        return visible
+    def _drop_a_stream(self) -> bool:
+        silent = next((key for key in self._streams if key[0] != self._me), None)
+        if silent is None:
+            return False
+        posts = self._streams[silent].posts
+        gone = {id(entry) for entry in posts.values()}
+        for entry in tuple(posts.values()):
+            self._forget(entry)
+        del self._streams[silent]
+        self._entries = [entry for entry in self._entries if id(entry) not in gone]
+        return True
 
-    def _insert(self, stream: _Stream, entry: Entry) -> None:
-        stream.posts[entry.post.sequence] = entry
-        insort(self._entries, entry, key=lambda item: item.order)
+    def _stretch(self, after: bytes, until: bytes) -> list[StreamKey]:
+        keys = sorted(self._streams)
+        return [key for key in keys if stream_key(*key) > after and (not until or stream_key(*key) <= until)]
+
+    def _fit(self, stream: _Stream, entry: Entry) -> None:
+        """Keep an entry's stamp between those of its neighbours in the stream, whatever its sender's clock did."""
+        sequence = entry.post.sequence
+        before = stream.posts.get(sequence - 1) or stream.posts.get(stream.head)
+        if sequence > stream.head:
+            if before is not None:
+                entry.stamp = max(entry.stamp, before.stamp)
+            return
+        earlier = [each for each in stream.posts if each < sequence]
+        later = [each for each in stream.posts if each > sequence]
+        low = stream.posts[max(earlier)].stamp if earlier else 0
+        high = stream.posts[min(later)].stamp if later else entry.stamp
+        entry.stamp = min(max(entry.stamp, low), high)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs_sdk.chat.messages import Compare, Deliver, Missing, Post
+from dfs_sdk.chat.messages import HEADS_MAX, POSTS_BYTES_MAX, Compare, Deliver, Head, Missing, Post
+from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import NetworkId
@@ -75,6 +76,31 @@ def test_posts_survive_the_wire_and_keep_their_id():
 
 def test_the_layout_of_a_post_never_changes():
     assert POST.post_id.hex() == "a6d4d198f49d4fb2054fa6f26c04f4d184dbf97128a0f9d23cdb36b4d18e4d68"
+
+
+def test_the_layout_of_a_comparison_never_changes():
+    head = Head(sender=ALICE.node_id, stream=7, sequence=9, holes=(2, 3))
+    compare = Compare(heads=(head,), after=head.key, until=b"")
+    assert blake3_256(encode(compare)).hex()[:16] == "25c5603e79cf012a"
+    assert decode(Compare, encode(compare)) == compare
+    missing = Missing(posts=(POST,), heads=(head,), until=head.key)
+    assert blake3_256(encode(missing)).hex()[:16] == "d21ebebbfd757924"
+    assert decode(Missing, encode(missing)) == missing
+
+
+@pytest.mark.parametrize(("sequence", "expected"), [(1, True), (2, False), (9, True), (10, False)])
+def test_a_head_says_what_its_side_has(sequence, expected):
+    assert Head(sender=ALICE.node_id, stream=7, sequence=9, holes=(2, 3)).has(sequence) is expected
+
+
+def test_the_largest_comparison_fits_into_a_message():
+    head = Head(sender=ALICE.node_id, stream=2**64 - 1, sequence=2**48, holes=(2**48,) * 8)
+    post = replace(POST, text="x" * 4096, link="x" * 512, sender_name="x" * 255).signed(ALICE, HERE)
+    assert len(encode(post)) <= post.size_bytes
+    posts = (post,) * (POSTS_BYTES_MAX // post.size_bytes)
+    encode(Missing(posts=posts, heads=(head,) * HEADS_MAX, until=head.key))
+    small = replace(POST, text="x", sender_name="").signed(ALICE, HERE)
+    assert len(encode(small)) <= small.size_bytes
 
 
 @given(st.binary(max_size=400), st.sampled_from([Deliver, Compare, Missing, Post]))
