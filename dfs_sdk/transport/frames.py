@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from struct import Struct
-from struct import error as StructError
+from struct import Struct, error
 
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import Address
@@ -93,9 +92,7 @@ class Ack:
             fields += (below - stop, stop - start)
             below = start
         delay_us = min(int(self.delay * 1e6), ACK_DELAY_US_MAX)
-        header = _ACK_HEADER.pack(
-            FrameKind.ACK, len(fields) // 2, delay_us, first_stop - 1, first_stop - first_start
-        )
+        header = _ACK_HEADER.pack(FrameKind.ACK, len(fields) // 2, delay_us, first_stop - 1, first_stop - first_start)
         return header + Struct(f">{len(fields)}I").pack(*fields)
 
 
@@ -225,8 +222,8 @@ def read_frames(plaintext: memoryview) -> Iterator[Frame]:
             raise ProtocolError(f"frame kind {kind:#04x} is unknown")
         try:
             frame, position = reader(plaintext, position)
-        except StructError as error:
-            raise ProtocolError(f"a frame of kind {kind:#04x} is cut short") from error
+        except error:
+            raise ProtocolError(f"a frame of kind {kind:#04x} is cut short") from None
         if position > end:
             raise ProtocolError(f"a frame of kind {kind:#04x} is cut short")
         yield frame
@@ -263,9 +260,7 @@ def _read_message(plaintext: memoryview, position: int) -> tuple[Frame, int]:
     _, message_id, total, offset, size = MESSAGE_HEADER.unpack_from(plaintext, position)
     check_segment(total, offset, size)
     start = position + MESSAGE_OVERHEAD
-    segment = Segment(
-        message_id=message_id, total_bytes=total, offset=offset, data=plaintext[start : start + size]
-    )
+    segment = Segment(message_id=message_id, total_bytes=total, offset=offset, data=plaintext[start : start + size])
     return segment, start + size
 
 

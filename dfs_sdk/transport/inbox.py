@@ -11,7 +11,7 @@ altogether (its kernel is blocked) is not.
 
 from __future__ import annotations
 
-from dfs_sdk.errors import ProtocolError
+from dfs_sdk.errors import NodeClosedError, ProtocolError
 from dfs_sdk.transport.config import KIB, MIB, TransportConfig
 from dfs_sdk.transport.frames import check_segment
 from dfs_sdk.transport.outbox import OPEN_MESSAGES_MAX, charge
@@ -83,12 +83,19 @@ class IncomingMessage:
 class Inbox:
     """All messages that come in from one peer."""
 
-    def __init__(self, config: TransportConfig, budget: Budget) -> None:
+    def __init__(self, config: TransportConfig, budget: Budget, *, initial: int) -> None:
+        """Start with the allowance both sides know of without telling.
+
+        Raises:
+            NodeClosedError: The shared budget cannot cover even that.
+        """
+        if budget.free_bytes < initial:
+            raise NodeClosedError("no memory is left in the budget for incoming messages")
         self._config = config
         self._budget = budget
         self._incomplete: dict[int, IncomingMessage] = {}
         self._finished = RangeSet()
-        self._limit = 0
+        self._limit = budget.reserve(initial)
         self._begun = 0
         self._consumed = 0
         self._wanted = 0

@@ -39,7 +39,8 @@ class Pacer:
     def ready_at(self, *, rate: float, packet_bytes: int) -> float:
         """Return the instant at which the next burst may leave."""
         missing = self._burst(rate, packet_bytes) - (self._tokens or 0.0)
-        return self._updated_at + max(missing, 0.0) / rate
+        # One byte more than is missing: rounding must not make a timer that is due before it helps.
+        return self._updated_at + (max(missing, 0.0) + 1.0) / rate
 
     @staticmethod
     def _burst(rate: float, packet_bytes: int) -> float:

@@ -33,14 +33,16 @@ class Outcome:
     Attributes:
         acked: Cargo that arrived.
         lost: Cargo that has to be sent again.
-        acked_sizes: Datagram sizes of the largest packets that arrived, for path MTU discovery.
-        lost_sizes: Sizes of packets that were lost.
+        acked_bytes: Bytes of datagrams that arrived.
+        acked_size_max: The largest datagram that arrived, for path MTU discovery.
+        lost_size_max: The largest that was lost.
         probe_acked: A path MTU probe arrived; its size.
         probe_lost: A path MTU probe was lost; its size.
     """
 
     acked: list[Cargo] = field(default_factory=list)
     lost: list[Cargo] = field(default_factory=list)
+    acked_bytes: int = 0
     acked_size_max: int = 0
     lost_size_max: int = 0
     probe_acked: int | None = None
@@ -134,6 +136,12 @@ class Recovery:
             return []
         return list(oldest.cut(oldest.first, oldest.first + 1).cargo)
 
+    def on_new_path(self, congestion: CongestionControl) -> None:
+        """Start measuring anew; what is under way stays under way."""
+        self.congestion = congestion
+        self.rtt = RttEstimator()
+        self.timeouts = 0
+
     def loss_deadline(self) -> float | None:
         """Return when packets that later ones overtook count as lost."""
         return self._loss_at if self.log.oldest is not None else None
@@ -143,7 +151,7 @@ class Recovery:
         if self.log.oldest is None or self._loss_at is not None:
             return None
         timeout = self.rtt.probe_timeout(self._config.ack_delay_max)
-        backoff = timeout * 2 ** min(self.timeouts, BACKOFF_EXPONENT_MAX)
+        backoff = timeout * float(2 ** min(self.timeouts, BACKOFF_EXPONENT_MAX))
         return self._last_sent_at + min(backoff, self._config.pto_max)
 
     def _check(self, ranges: Iterable[tuple[int, int]], next_number: int) -> None:
@@ -170,6 +178,7 @@ class Recovery:
             outcome.acked_size_max = max(outcome.acked_size_max, run.packet_bytes)
             if run.is_mtu_probe:
                 outcome.probe_acked = run.packet_bytes
+        outcome.acked_bytes = acked_bytes
         self.meter.on_acked(now=now, size_bytes=acked_bytes, sent_at=last.sent_at)
         return acked_bytes
 

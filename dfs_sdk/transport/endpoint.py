@@ -1,0 +1,450 @@
+"""The endpoint: all sessions and handshakes of one node behind one socket, without I/O.
+
+Datagrams and instants go in, bursts, notices and deadlines come out. Bytes that mean nothing to us change a counter
+and nothing else; no exception leaves `receive_datagrams`.
+
+Source: the sans-IO shape of aioquic and quinn-proto, made batched: a burst is the unit in both directions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from dfs_sdk.crypto.identity import Identity, PublicIdentity
+from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError, ProtocolError
+from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.runtime.ports import Entropy, Rng
+from dfs_sdk.transport.acceptor import Acceptor
+from dfs_sdk.transport.config import DATAGRAM_BYTES_MAX, TransportConfig
+from dfs_sdk.transport.congestion import CongestionFactory
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.cookies import PrefixLimiter
+from dfs_sdk.transport.dialing import Dial
+from dfs_sdk.transport.frames import CloseCode
+from dfs_sdk.transport.handshake import INSTANCE_BYTES, WELCOME_BYTES, Agreement, Initiation, Network
+from dfs_sdk.transport.identify import TOKEN_BYTES, build_answer, build_question, read_answer, token_of
+from dfs_sdk.transport.inbox import Budget
+from dfs_sdk.transport.notices import (
+    MessageArrived,
+    MessageSettled,
+    Notice,
+    PeerIdentified,
+    SessionClosed,
+    SessionOpened,
+)
+from dfs_sdk.transport.outbox import OutgoingMessage
+from dfs_sdk.transport.packet import COOKIE_LAYOUT, DATA_BYTES_MIN, DATA_PREFIX, WELCOME_HEADER, Kind
+from dfs_sdk.transport.registry import Registry
+from dfs_sdk.transport.session import Burst, Session
+from dfs_sdk.transport.timers import TimerQueue
+
+__all__ = ["Endpoint", "Network"]
+
+BUFFER_BYTES = 65_536
+# Answers to strangers that wait for the socket; the oldest give way.
+REPLIES_MAX = 1024
+QUESTIONS_MAX = 256
+INDEX_BYTES = 4
+
+
+class Endpoint:
+    """The transport of one node."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        network: Network,
+        config: TransportConfig,
+        rng: Rng,
+        entropy: Entropy,
+        congestion: CongestionFactory | None = None,
+    ) -> None:
+        """Make an endpoint that knows nobody.
+
+        Args:
+            identity: Our keys.
+            network: Whom we talk to: HELLOs of other networks are not answered.
+            config: Settings.
+            rng: For jitter and skipped numbers.
+            entropy: For ephemeral keys, tokens and indices.
+            congestion: Makes the congestion control of a path; None for the default one.
+        """
+        self.identity = identity
+        self.config = config
+        self.counters: Counter[str] = Counter()
+        self._rng = rng
+        self._entropy = entropy
+        self._congestion = congestion
+        self._instance = entropy.token(INSTANCE_BYTES)
+        self._budget = Budget(config.window_bytes_total)
+        self._registry = Registry(config, identity.node_id)
+        self._timers: TimerQueue[Session] = TimerQueue()
+        self._ready: dict[Session, None] = {}
+        self._hungry: dict[Session, None] = {}
+        self._dials: dict[NodeId, Dial] = {}
+        self._questions: dict[bytes, Address] = {}
+        self._replies: deque[tuple[bytes, Address]] = deque(maxlen=REPLIES_MAX)
+        self._notices: deque[Notice] = deque()
+        self._identify_limiter = PrefixLimiter(rate=config.handshakes_per_second, burst=config.handshake_burst)
+        self._out = memoryview(bytearray(BUFFER_BYTES))
+        self._scratch = memoryview(bytearray(BUFFER_BYTES))
+        self._wiped = False
+        self.set_network(network, 0.0)
+
+    @property
+    def network(self) -> Network:
+        """The network it belongs to."""
+        return self._network
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        """The open sessions, in the order in which they were opened."""
+        return self._registry.sessions
+
+    def session(self, node_id: NodeId) -> Session | None:
+        """Return the open session with a peer."""
+        return self._registry.by_node(node_id)
+
+    def set_network(self, network: Network, now: float) -> None:
+        """Belong to another network; dials under way are given up.
+
+        Raises:
+            NodeClosedError: There are connections.
+        """
+        if self._registry.sessions:
+            raise NodeClosedError("a node with connections cannot change its network")
+        self._network = network
+        self._dials.clear()
+        self._acceptor = Acceptor(
+            identity=self.identity,
+            network=network,
+            config=self.config,
+            instance=self._instance,
+            entropy=self._entropy,
+        )
+        self._acceptor.expire(now)
+
+    def connect(self, contact: Contact, address: Address, now: float) -> None:
+        """Begin a handshake with a peer at one address, or try one more address of a peer being dialled.
+
+        `SessionOpened` tells of success. There is no notice of failure: the caller gives up with `abandon`.
+
+        Raises:
+            ConfigError: The contact is our own.
+            ForkedNodeError: The keys were wiped.
+        """
+        self._check_usable()
+        node_id = contact.node_id
+        if node_id == self.identity.node_id:
+            raise ConfigError("a node does not connect to itself")
+        dial = self._dials.get(node_id)
+        if dial is None:
+            dial = self._dials[node_id] = Dial(contact.identity, self._initiate, now)
+        dial.add(address, now)
+
+    def abandon(self, node_id: NodeId) -> None:
+        """Give a handshake up that `connect` began; harmless when there is none."""
+        self._dials.pop(node_id, None)
+
+    def identify(self, address: Address, token: bytes | None = None) -> bytes:
+        """Ask who is at an address; ask again with the same token when no answer came.
+
+        Returns:
+            The token that `PeerIdentified` will carry.
+        """
+        self._check_usable()
+        token = token or self._entropy.token(TOKEN_BYTES)
+        self._questions[token] = address
+        while len(self._questions) > QUESTIONS_MAX:
+            del self._questions[next(iter(self._questions))]
+        self._replies.append((build_question(token), address))
+        return token
+
+    def forget_question(self, token: bytes) -> None:
+        """Ignore answers to a question from here on."""
+        self._questions.pop(token, None)
+
+    def send(self, session: Session, message: OutgoingMessage) -> None:
+        """Queue a message.
+
+        Raises:
+            NodeClosedError: The session is closed.
+            ConfigError: The message is empty.
+            MessageTooLargeError: It is too long.
+            ForkedNodeError: The keys were wiped.
+        """
+        self._check_usable()
+        session.send(message)
+        self._ready[session] = None
+
+    def cancel(self, session: Session, message: OutgoingMessage) -> None:
+        """Give a message up."""
+        session.cancel(message)
+        self._ready[session] = None
+
+    def close_session(self, session: Session, reason: str, code: CloseCode = CloseCode.DONE) -> None:
+        """End a session; the peer is told in one packet that is not repeated unless it goes on sending."""
+        if session.is_open:
+            session.close(code, reason)
+        self._end(session)
+
+    def close(self, now: float) -> None:
+        """End everything; the packets that tell the peers are left for `datagrams_to_send`."""
+        self._dials.clear()
+        self._questions.clear()
+        for session in self.sessions:
+            self.close_session(session, "the node left")
+        self._acceptor.wipe()
+        self._acceptor.expire(now)
+
+    def wipe(self) -> None:
+        """Forget all keys: a forked child must never seal with them. Later use raises `ForkedNodeError`."""
+        self._wiped = True
+        for session in self.sessions:
+            session.wipe()
+        self._acceptor.wipe()
+        for table in (self._dials, self._questions, self._ready, self._replies, self._notices):
+            table.clear()
+
+    def receive_datagrams(self, buffer: memoryview, segment_bytes: int, source: Address, now: float) -> None:
+        """Take a burst that arrived: datagrams end to end, each `segment_bytes` long but the last.
+
+        Nothing in it can raise; what is not understood is counted.
+        """
+        position, total = 0, len(buffer)
+        segment_bytes = segment_bytes if 0 < segment_bytes < total else total
+        while position < total and not self._wiped:
+            packet = buffer[position : position + segment_bytes]
+            if packet[0] & ~1 == Kind.DATA and len(packet) >= DATA_BYTES_MIN:
+                position = self._receive_data(buffer, position, segment_bytes, source, now)
+                continue
+            position += segment_bytes
+            try:
+                self._receive_handshake(packet, source, now)
+            except (ProtocolError, ValueError):
+                # ValueError: a source the simulator or the kernel names in a form that is no IP address.
+                self.counters["handshake dropped"] += 1
+
+    def datagrams_to_send(self, now: float) -> Iterator[Burst]:
+        """Yield bursts until nothing more may leave now; each is lent until the next one is asked for."""
+        while self._replies:
+            datagram, destination = self._replies.popleft()
+            yield Burst(buffer=memoryview(datagram), segment_bytes=len(datagram), destination=destination)
+        for dial in tuple(self._dials.values()):
+            for hello, destination in dial.datagrams():
+                yield Burst(buffer=memoryview(hello), segment_bytes=len(hello), destination=destination)
+        self._feed_hungry()
+        while self._ready:
+            # Sessions take turns, a burst each.
+            session = next(iter(self._ready))
+            del self._ready[session]
+            burst = session.next_burst(now, self._out)
+            if burst is None:
+                self._rearm(session)
+                continue
+            self._ready[session] = None
+            if not session.is_open:
+                self._registry.bury(session, bytes(burst.buffer), burst.destination, now)
+            yield burst
+
+    def next_deadline(self) -> float | None:
+        """Return when `handle_timer` wants to be called, None for never."""
+        deadlines = [dial.next_deadline() for dial in self._dials.values()]
+        others = (self._timers.next_deadline(), self._acceptor.next_deadline())
+        deadlines.extend(at for at in others if at is not None)
+        return min(deadlines, default=None)
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due."""
+        self._acceptor.expire(now)
+        for dial in self._dials.values():
+            dial.handle_timer(now)
+        for session in self._timers.expired(now):
+            session.handle_timer(now)
+            self._ready[session] = None
+            if not session.is_open:
+                self._end(session)
+
+    def next_event(self) -> Notice | None:
+        """Return the next thing that happened, None when all was told."""
+        return self._notices.popleft() if self._notices else None
+
+    def _receive_data(self, buffer: memoryview, position: int, segment_bytes: int, source: Address, now: float) -> int:
+        index = DATA_PREFIX.unpack_from(buffer, position)[1]
+        session = self._registry.by_index(index)
+        if session is None:
+            session = self._confirm(index, buffer[position : position + segment_bytes], now)
+        if session is None:
+            self._answer_buried(index, source, now)
+            return position + segment_bytes
+        try:
+            position, completed = session.receive(buffer, position, segment_bytes, source, now)
+        except ProtocolError as error:
+            self.counters["protocol violation"] += 1
+            self.close_session(session, str(error), CloseCode.PROTOCOL_VIOLATION)
+            return len(buffer)
+        for data in completed:
+            self._notices.append(MessageArrived(session=session, data=data))
+        for message in session.settled():
+            self._notices.append(MessageSettled(message=message))
+        self._ready[session] = None
+        if session.is_hungry:
+            self._hungry[session] = None
+        if not session.is_open:
+            self._end(session)
+        return position
+
+    def _confirm(self, index: int, packet: memoryview, now: float) -> Session | None:
+        """Turn a half-open handshake into a session if the packet is authentic under its keys."""
+        half = self._acceptor.find(index)
+        if half is None:
+            return None
+        try:
+            session = self._make_session(half.agreement, half.address, now)
+        except NodeClosedError:
+            self.counters["connection refused"] += 1
+            return None
+        if not session.receiver.authenticates(packet):
+            session.drop("the first packet was forged")
+            self.counters["confirmation forged"] += 1
+            return None
+        self._acceptor.take(index)
+        return session if self._admit(session, now) else None
+
+    def _receive_handshake(self, packet: memoryview, source: Address, now: float) -> None:
+        kind = packet[0]
+        if kind == Kind.HELLO:
+            self._on_hello(packet, source, now)
+        elif kind == Kind.WELCOME and len(packet) == WELCOME_BYTES:
+            self._on_welcome(packet, source, now)
+        elif kind == Kind.COOKIE and len(packet) == COOKIE_LAYOUT.size:
+            dial = self._dial_with(COOKIE_LAYOUT.unpack(packet)[1])
+            if dial is not None:
+                dial.on_cookie(packet, source)
+        elif kind == Kind.IDENTIFY:
+            if self._identify_limiter.allows(source, now):
+                answer = build_answer(packet, identity=self.identity, network=self._network, source=source)
+                self._replies.append((answer, source))
+        elif kind == Kind.IDENTIFIED:
+            self._on_identified(packet, source)
+        else:
+            self.counters["datagram unknown"] += 1
+
+    def _on_hello(self, packet: memoryview, source: Address, now: float) -> None:
+        if not self._acceptor.is_addressed(packet):
+            return
+        answer, half = self._acceptor.answer(packet, source=source, index=self._new_index(), now=now)
+        if half is not None:
+            dial = self._dials.get(half.agreement.peer.node_id)
+            if dial is not None and dial.insists(now) and self.identity.node_id < dial.node_id:
+                # Both dial: the handshake of the lower id is the one that counts, and it is ours.
+                self._acceptor.take(half.agreement.local_index)
+                return
+        self._replies.append((answer, source))
+
+    def _on_welcome(self, packet: memoryview, source: Address, now: float) -> None:
+        dial = self._dial_with(WELCOME_HEADER.unpack_from(packet)[2])
+        if dial is None:
+            self.counters["welcome unexpected"] += 1
+            return
+        agreement = dial.on_welcome(packet)
+        del self._dials[dial.node_id]
+        try:
+            session = self._make_session(agreement, source, now)
+        except NodeClosedError:
+            self.counters["connection refused"] += 1
+            return
+        self._admit(session, now)
+
+    def _on_identified(self, packet: memoryview, source: Address) -> None:
+        token = token_of(packet)
+        if self._questions.get(token) != source:
+            self.counters["identified unexpected"] += 1
+            return
+        identified = read_answer(packet, source)
+        del self._questions[token]
+        self._notices.append(PeerIdentified(token=token, identified=identified))
+
+    def _make_session(self, agreement: Agreement, address: Address, now: float) -> Session:
+        return Session(
+            agreement=agreement,
+            address=address,
+            config=self.config,
+            budget=self._budget,
+            rng=self._rng,
+            entropy=self._entropy,
+            scratch=self._scratch,
+            now=now,
+            congestion=self._congestion,
+        )
+
+    def _admit(self, session: Session, now: float) -> bool:
+        """Enter a session in the tables, or refuse it; others may have to go for it."""
+        losers = self._registry.admit(session, now)
+        for loser, reason in losers:
+            self.close_session(loser, reason, CloseCode.REPLACED)
+        if session.close_reason is not None:
+            self._ready[session] = None
+            return False
+        self._dials.pop(session.node_id, None)
+        session.begin()
+        self._ready[session] = None
+        self._notices.append(SessionOpened(session=session))
+        return True
+
+    def _end(self, session: Session) -> None:
+        """Take an ended session out of the tables; its CLOSE packet, if any, still leaves."""
+        self._timers.cancel(session)
+        self._hungry.pop(session, None)
+        self._ready[session] = None
+        if self._registry.remove(session):
+            unsettled = tuple(session.sender.outbox.fail_all())
+            reason = session.close_reason or ""
+            self._notices.append(SessionClosed(session=session, reason=reason, unsettled=unsettled))
+
+    def _rearm(self, session: Session) -> None:
+        if session.is_open:
+            self._timers.set(session, session.next_deadline())
+
+    def _feed_hungry(self) -> None:
+        for session in tuple(self._hungry):
+            if session.extend_window():
+                self._ready[session] = None
+            if not session.is_hungry:
+                del self._hungry[session]
+
+    def _answer_buried(self, index: int, source: Address, now: float) -> None:
+        farewell = self._registry.farewell(index, source, now)
+        if farewell is None:
+            self.counters["index unknown"] += 1
+        else:
+            self._replies.append((farewell, source))
+
+    def _initiate(self, peer: PublicIdentity) -> Initiation:
+        return Initiation(
+            identity=self.identity,
+            network=self._network,
+            peer=peer,
+            local_index=self._new_index(),
+            instance=self._instance,
+            entropy=self._entropy,
+        )
+
+    def _dial_with(self, index: int) -> Dial | None:
+        return next((dial for dial in self._dials.values() if dial.local_index == index), None)
+
+    def _new_index(self) -> int:
+        while True:
+            index = int.from_bytes(self._entropy.token(INDEX_BYTES), "big")
+            taken = self._registry.by_index(index) is not None or index in self._acceptor
+            if not taken and self._dial_with(index) is None:
+                return index
+
+    def _check_usable(self) -> None:
+        if self._wiped:
+            raise ForkedNodeError("this node was forked: start a new one in this process")
+
+
+assert BUFFER_BYTES > DATAGRAM_BYTES_MAX  # noqa: S101 - an invariant between two constants

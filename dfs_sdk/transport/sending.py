@@ -1,0 +1,331 @@
+"""The sending half of a session: what leaves next, sealed burst by burst.
+
+A burst is either one packet of small things (acknowledgement, control frames, small messages), or up to 64 equal
+packets that carry consecutive segments of one message. Small things go first, so a call never waits behind more than
+the burst being sealed. Frames that repeat state (window, wanted, observed address) are sent again from the state as
+it is, never from a queue.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from dfs_sdk.ids import Address
+from dfs_sdk.runtime.ports import Rng
+from dfs_sdk.transport.arrivals import Arrivals
+from dfs_sdk.transport.config import TransportConfig
+from dfs_sdk.transport.congestion import CongestionFactory
+from dfs_sdk.transport.frames import (
+    MESSAGE_HEADER,
+    MESSAGE_OVERHEAD,
+    PADDING,
+    PING,
+    Ack,
+    Cancel,
+    FrameKind,
+    Observed,
+    Ping,
+    Wanted,
+    Window,
+)
+from dfs_sdk.transport.keys import SendKeys
+from dfs_sdk.transport.mtu import MtuSearch
+from dfs_sdk.transport.outbox import Outbox, OutgoingMessage
+from dfs_sdk.transport.pacing import Pacer
+from dfs_sdk.transport.packet import DATA_OVERHEAD
+from dfs_sdk.transport.recovery import Outcome, Recovery
+from dfs_sdk.transport.sent import Cargo, Piece, SentRun
+
+BURST_PACKETS_MAX = 64
+# The kernel cuts at most one datagram of 65,535 bytes with headers into a batch.
+BURST_BYTES_MAX = 65_000
+SKIP_EVERY_MIN = 256
+SKIP_EVERY_MAX = 2048
+ACK_BYTES_MAX = 18 + 8 * 64
+BLIND_TIMEOUTS = 2
+CANCELS_PER_PACKET = 32
+
+
+@dataclass(slots=True)
+class Controls:
+    """Control frames that are due: state, not a queue, so that a peer cannot make it grow.
+
+    Cancellations are bounded by the number of messages that may be open.
+    """
+
+    ping: bool = False
+    window: int | None = None
+    wanted: int | None = None
+    observed: Address | None = None
+    cancels: deque[Cancel] = field(default_factory=deque)
+
+    def take(self) -> list[Cargo]:
+        """Return what is due as frames and clear it."""
+        due: list[Cargo] = []
+        if self.window is not None:
+            due.append(Window(limit=self.window))
+        if self.wanted is not None:
+            due.append(Wanted(limit=self.wanted))
+        if self.observed is not None:
+            due.append(Observed(address=self.observed))
+        due.extend(self.cancels.popleft() for _ in range(min(len(self.cancels), CANCELS_PER_PACKET)))
+        if self.ping:
+            due.append(Ping())
+        self.ping, self.window, self.wanted, self.observed = False, None, None, None
+        return due
+
+
+class Sender:
+    """Decides what leaves, seals it and recovers what is lost."""
+
+    def __init__(
+        self, *, config: TransportConfig, keys: SendKeys, congestion: CongestionFactory, mtu: MtuSearch, rng: Rng
+    ) -> None:
+        self._config = config
+        self.keys = keys
+        self.outbox = Outbox()
+        self.recovery = Recovery(config, congestion(mtu.size))
+        self.mtu = mtu
+        self._new_congestion = congestion
+        self.controls = Controls()
+        self.sent_bytes = self.sent_packets = 0
+        self.eliciting_at = 0.0
+        self._pacer = Pacer()
+        self._paced_until: float | None = None
+        self._rng = rng
+        self._until_skip = rng.randrange(SKIP_EVERY_MIN, SKIP_EVERY_MAX)
+
+    def next_burst(self, now: float, out: memoryview, arrivals: Arrivals) -> tuple[int, int] | None:
+        """Seal what leaves next into `out`.
+
+        Returns:
+            (bytes filled, bytes of each datagram but the last), or None when nothing may leave now.
+        """
+        config = self._config
+        self.ask_window()
+        self.keys.change_if_due(now, interval=config.rekey_interval, packets=config.rekey_packets)
+        frames, cargo = self._collect_small(now)
+        if arrivals.ack_at is not None and (frames or arrivals.ack_at <= now):
+            frames.insert(0, arrivals.ack(now).encode())
+        if frames:
+            size = self._seal_one(b"".join(frames), cargo, now, out)
+            return size, size
+        return self._mtu_probe(now, out) or self._bulk(now, out)
+
+    def seal_lone(self, plaintext: bytes, out: memoryview) -> int:
+        """Seal a packet that is neither acknowledged nor repeated; returns its size."""
+        size = self.keys.seal_burst((plaintext,), out)
+        self._count(1, size)
+        return size
+
+    def on_ack(self, ack: Ack, now: float) -> list[OutgoingMessage]:
+        """Settle an acknowledgement and return the messages it completes.
+
+        Raises:
+            ProtocolError: It names packets that were never sent.
+        """
+        outcome = self.recovery.on_ack(ack, next_number=self.keys.next_number, now=now)
+        self.keys.on_acked(ack.ranges[0][1] - 1)
+        done = [
+            piece.message
+            for piece in outcome.acked
+            if isinstance(piece, Piece) and self.outbox.on_acked(piece.message, piece.start, piece.stop)
+        ]
+        self._settle(outcome, now)
+        return done
+
+    def on_timer(self, now: float) -> None:
+        """Declare losses, or probe after silence."""
+        loss_at, probe_at = self.recovery.loss_deadline(), self.recovery.probe_deadline()
+        if loss_at is not None and now >= loss_at:
+            self._settle(self.recovery.on_loss_timer(now), now)
+        elif probe_at is not None and now >= probe_at:
+            self._requeue(self.recovery.on_probe_timer())
+            if self.outbox.next_message(now) is None:
+                self.controls.ping = True
+
+    def ask_window(self) -> None:
+        """Tell the peer what is queued, if that is news to it."""
+        wanted = self.outbox.ask()
+        if wanted is not None:
+            self.controls.wanted = wanted
+
+    def on_new_path(self, now: float) -> None:
+        """Forget what was learned about a path that is not used any more."""
+        self.mtu.reset(now)
+        self.recovery.on_new_path(self._new_congestion(self.mtu.size))
+        self._pacer = Pacer()
+
+    def next_deadline(self) -> float | None:
+        """Return when `on_timer` or `next_burst` has something to do."""
+        deadlines = (self.recovery.loss_deadline(), self.recovery.probe_deadline(), self._paced_until)
+        return min((at for at in deadlines if at is not None), default=None)
+
+    def _collect_small(self, now: float) -> tuple[list[bytes], list[Cargo]]:
+        cargo = self.controls.take()
+        frames = [PING if isinstance(item, Ping) else item.encode() for item in cargo if not isinstance(item, Piece)]
+        room = self._packet_bytes() - DATA_OVERHEAD - ACK_BYTES_MAX - sum(map(len, frames))
+        recovery = self.recovery
+        if recovery.in_flight_bytes >= recovery.congestion.window_bytes and not recovery.probes_due:
+            return frames, cargo
+        while (message := self.outbox.next_message(now)) is not None:
+            start, stop = message.to_send.first
+            room -= stop - start + MESSAGE_OVERHEAD
+            if room < 0:
+                break
+            frames += _segments(message, start, stop, stop - start)
+            cargo.append(Piece(message, start, stop))
+            self.outbox.took(message, start, stop, now)
+        return frames, cargo
+
+    def _mtu_probe(self, now: float, out: memoryview) -> tuple[int, int] | None:
+        size = self.mtu.probe_due(now)
+        if size is None or self.recovery.timeouts:
+            return None
+        plaintext = PING + PADDING * (size - DATA_OVERHEAD - 1)
+        self._seal_one(plaintext, [Ping()], now, out, is_mtu_probe=True)
+        self.mtu.on_probe_sent(size)
+        return size, size
+
+    def _bulk(self, now: float, out: memoryview) -> tuple[int, int] | None:
+        self._paced_until = None
+        message = self.outbox.next_message(now)
+        if message is None:
+            if self.recovery.in_flight_bytes < self.recovery.congestion.window_bytes:
+                self.recovery.meter.mark_app_limited(self.recovery.in_flight_bytes)
+            return None
+        packet_bytes = self._packet_bytes()
+        allowed = self._allowed_packets(now, packet_bytes)
+        if allowed <= 0:
+            return None
+        self._skip_sometimes(allowed)
+        step = packet_bytes - DATA_OVERHEAD - MESSAGE_OVERHEAD
+        start, stop = message.to_send.first
+        stop = min(stop, start + allowed * step)
+        plaintexts = _segments(message, start, stop, step)
+        count = len(plaintexts)
+        first = self.keys.next_number
+        size = self.keys.seal_burst(plaintexts, out)
+        tail_bytes = size - (count - 1) * packet_bytes
+        self.outbox.took(message, start, stop, now)
+        self._on_sent(
+            SentRun(
+                first=first,
+                stop=first + count,
+                packet_bytes=packet_bytes if count > 1 else tail_bytes,
+                tail_bytes=tail_bytes,
+                sent_at=now,
+                snapshot=self._snapshot(now),
+                cargo=(Piece(message, start, stop),),
+                step_bytes=step,
+            )
+        )
+        return size, packet_bytes
+
+    def _seal_one(
+        self, plaintext: bytes, cargo: list[Cargo], now: float, out: memoryview, *, is_mtu_probe: bool = False
+    ) -> int:
+        first = self.keys.next_number
+        size = self.keys.seal_burst((plaintext,), out)
+        if not cargo:
+            self._count(1, size)
+            return size
+        self._on_sent(
+            SentRun(
+                first=first,
+                stop=first + 1,
+                packet_bytes=size,
+                tail_bytes=size,
+                sent_at=now,
+                snapshot=self._snapshot(now),
+                cargo=tuple(cargo),
+                is_mtu_probe=is_mtu_probe,
+            )
+        )
+        return size
+
+    def _on_sent(self, run: SentRun) -> None:
+        self.recovery.on_sent(run)
+        self.eliciting_at = run.sent_at
+        size = run.size_bytes
+        self._pacer.consume(size)
+        self._count(run.stop - run.first, size)
+
+    def _count(self, packets: int, size: int) -> None:
+        self.sent_packets += packets
+        self.sent_bytes += size
+
+    def _snapshot(self, now: float) -> tuple[int, float, float, bool]:
+        return self.recovery.meter.snapshot(now=now, in_flight_bytes=self.recovery.in_flight_bytes)
+
+    def _packet_bytes(self) -> int:
+        # After silence small packets tell a black hole for large ones from a peer that does not answer.
+        return self.mtu.base if self.recovery.timeouts >= BLIND_TIMEOUTS else self.mtu.size
+
+    def _allowed_packets(self, now: float, packet_bytes: int) -> int:
+        limit = min(BURST_PACKETS_MAX, BURST_BYTES_MAX // packet_bytes)
+        recovery = self.recovery
+        if recovery.probes_due:
+            return min(recovery.probes_due, limit)
+        room = recovery.congestion.window_bytes - recovery.in_flight_bytes
+        if room <= 0:
+            return 0
+        rate = recovery.congestion.pacing_rate
+        allowance = self._pacer.allowance(now=now, rate=rate, packet_bytes=packet_bytes)
+        if allowance <= 0:
+            self._paced_until = self._pacer.ready_at(rate=rate, packet_bytes=packet_bytes)
+            return 0
+        return min(limit, max(min(room, allowance) // packet_bytes, 1))
+
+    def _skip_sometimes(self, packets: int) -> None:
+        self._until_skip -= packets
+        if self._until_skip <= 0:
+            self.recovery.on_skipped(self.keys.skip())
+            self._until_skip = self._rng.randrange(SKIP_EVERY_MIN, SKIP_EVERY_MAX)
+
+    def _settle(self, outcome: Outcome, now: float) -> None:
+        self._requeue(outcome.lost)
+        mtu, congestion = self.mtu, self.recovery.congestion
+        if outcome.probe_lost is not None:
+            mtu.on_probe_lost(now)
+        if outcome.probe_acked is not None and mtu.on_probe_acked(outcome.probe_acked):
+            congestion.set_packet_bytes(mtu.size)
+        if mtu.on_settled(
+            acked_bytes=outcome.acked_bytes,
+            acked_size_max=outcome.acked_size_max,
+            lost_size_max=outcome.lost_size_max,
+            now=now,
+        ):
+            congestion.set_packet_bytes(mtu.size)
+
+    def _requeue(self, cargo: list[Cargo]) -> None:
+        controls = self.controls
+        for item in cargo:
+            match item:
+                case Piece(message, start, stop):
+                    self.outbox.on_lost(message, start, stop)
+                case Window(limit=limit):
+                    controls.window = max(limit, controls.window or 0)
+                case Wanted(limit=limit):
+                    controls.wanted = max(limit, controls.wanted or 0)
+                case Observed(address=address):
+                    controls.observed = controls.observed or address
+                case Cancel():
+                    controls.cancels.append(item)
+                case Ping():
+                    pass
+                case _:
+                    assert_never(item)
+
+
+def _segments(message: OutgoingMessage, start: int, stop: int, step: int) -> list[bytes]:
+    """Build MESSAGE frames for [start, stop), `step` bytes each: the plaintexts of a run of packets."""
+    pack, data = MESSAGE_HEADER.pack, message.data
+    message_id, total = message.message_id, message.total
+    return [
+        pack(FrameKind.MESSAGE, message_id, total, offset, min(step, stop - offset))
+        + data[offset : min(offset + step, stop)]
+        for offset in range(start, stop, step)
+    ]

@@ -1,0 +1,359 @@
+"""A session: everything about one peer between the handshake and the end, without I/O.
+
+It joins the sending half, the receiving half and the path, applies frames, and keeps the timers that belong to the
+whole: keep-alive, idleness, stalls. The endpoint drives it; errors of the peer end it and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from dfs_sdk.crypto.identity import PublicIdentity
+from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.runtime.ports import Entropy, Rng
+from dfs_sdk.transport.bbr import Bbr
+from dfs_sdk.transport.config import KIB, TransportConfig
+from dfs_sdk.transport.congestion import CongestionFactory
+from dfs_sdk.transport.frames import (
+    Ack,
+    Cancel,
+    Close,
+    CloseCode,
+    Frame,
+    Observed,
+    PathChallenge,
+    PathResponse,
+    Ping,
+    Segment,
+    Wanted,
+    Window,
+)
+from dfs_sdk.transport.handshake import Agreement
+from dfs_sdk.transport.inbox import Budget, Inbox
+from dfs_sdk.transport.keys import ReceiveKeys, SendKeys
+from dfs_sdk.transport.mtu import MtuSearch
+from dfs_sdk.transport.outbox import OutgoingMessage
+from dfs_sdk.transport.packet import DATA_OVERHEAD
+from dfs_sdk.transport.path import PathKeeper
+from dfs_sdk.transport.receiving import Receiver
+from dfs_sdk.transport.sending import Sender
+
+# What each side may send before it was granted anything.
+INITIAL_WINDOW_BYTES = 64 * KIB
+IDLE_GRACE = 10.0
+STALL_CHECK_INTERVAL = 5.0
+CHALLENGE_BYTES = DATA_OVERHEAD + len(PathChallenge(token=bytes(8)).encode())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """Datagrams to send: end to end in a lent buffer, each `segment_bytes` long but the last."""
+
+    buffer: memoryview
+    segment_bytes: int
+    destination: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStatistics:
+    """A connection in figures: bytes are those of datagrams, times are seconds."""
+
+    sent_bytes: int
+    sent_packets: int
+    received_bytes: int
+    received_packets: int
+    lost_packets: int
+    forged_packets: int
+    replayed_packets: int
+    in_flight_bytes: int
+    queued_bytes: int
+    window_bytes: int
+    pacing_rate: float
+    congestion_state: str
+    rtt: float
+    rtt_min: float
+    mtu_bytes: int
+    timeouts: int
+
+
+class Session:
+    """One established session."""
+
+    def __init__(
+        self,
+        *,
+        agreement: Agreement,
+        address: Address,
+        config: TransportConfig,
+        budget: Budget,
+        rng: Rng,
+        entropy: Entropy,
+        scratch: memoryview,
+        now: float,
+        congestion: CongestionFactory | None = None,
+    ) -> None:
+        self.peer: PublicIdentity = agreement.peer
+        self.instance = agreement.instance
+        self.initiated = agreement.initiated
+        self.local_index = agreement.local_index
+        self.observed_address = agreement.observed
+        self.established_at = now
+        self.close_reason: str | None = None
+        self._config = config
+        self._path = PathKeeper(address, entropy)
+        mtu = MtuSearch(config.datagram_bytes_max)
+        self.sender = Sender(
+            config=config,
+            keys=SendKeys(agreement.send_secret, remote_index=agreement.remote_index, now=now),
+            congestion=congestion or (lambda packet_bytes: Bbr(packet_bytes, rng)),
+            mtu=mtu,
+            rng=rng,
+        )
+        self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES)
+        self.sender.outbox.grant(INITIAL_WINDOW_BYTES)
+        self.receiver = Receiver(
+            config=config,
+            keys=ReceiveKeys(agreement.receive_secret, local_index=agreement.local_index),
+            inbox=self._inbox,
+            scratch=scratch,
+        )
+        self.heard_at = now
+        self._now = now
+        self._source = address
+        self._completed: list[OutgoingMessage] = []
+        self._response: tuple[Address, PathResponse] | None = None
+        self._idle_asked_at: float | None = None
+        self._stall_check_at: float | None = None
+        self._closing: Close | None = None
+
+    def __repr__(self) -> str:
+        return f"Session({self.node_id.short}… at {self.address}, {self.close_reason or 'open'})"
+
+    @property
+    def node_id(self) -> NodeId:
+        """The peer's name."""
+        return self.peer.node_id
+
+    @property
+    def address(self) -> Address:
+        """Where the peer is."""
+        return self._path.address
+
+    @property
+    def rtt(self) -> float:
+        """Smoothed round-trip time in seconds."""
+        return self.sender.recovery.rtt.smoothed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return self.close_reason is None
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether the peer waits for a larger window."""
+        return self._inbox.is_hungry
+
+    @property
+    def statistics(self) -> ConnectionStatistics:
+        """Figures of this moment."""
+        sender, receiver, recovery = self.sender, self.receiver, self.sender.recovery
+        return ConnectionStatistics(
+            sent_bytes=sender.sent_bytes,
+            sent_packets=sender.sent_packets,
+            received_bytes=receiver.received_bytes,
+            received_packets=receiver.received_packets,
+            lost_packets=recovery.lost_packets,
+            forged_packets=receiver.forged_packets,
+            replayed_packets=receiver.replayed_packets,
+            in_flight_bytes=recovery.in_flight_bytes,
+            queued_bytes=sender.outbox.unsent_bytes,
+            window_bytes=recovery.congestion.window_bytes,
+            pacing_rate=recovery.congestion.pacing_rate,
+            congestion_state=recovery.congestion.state,
+            rtt=recovery.rtt.smoothed,
+            rtt_min=recovery.rtt.minimum,
+            mtu_bytes=sender.mtu.size,
+            timeouts=recovery.timeouts,
+        )
+
+    def begin(self) -> None:
+        """Send the first packet: it confirms the handshake to the responder and tells the peer its window."""
+        self._extend_window()
+        self.sender.controls.ping = True
+        self.sender.controls.observed = self.address
+
+    def receive(
+        self, burst: memoryview, position: int, segment_bytes: int, source: Address, now: float
+    ) -> tuple[int, list[memoryview]]:
+        """Take datagrams of this session from a burst.
+
+        Returns:
+            Where the first datagram of somebody else begins, and the messages that are whole now.
+
+        Raises:
+            ProtocolError: The peer broke the protocol: close the session.
+        """
+        self._now, self._source = now, source
+        opened = self.receiver.open_burst(burst, position, segment_bytes, now, self._on_frame)
+        if opened.authentic_bytes:
+            self.heard_at, self._idle_asked_at = now, None
+            self._inbox.on_heard(now)
+            self._path.on_packets(
+                source, size_bytes=opened.authentic_bytes, newest=opened.newest, now=now, rtt=self.rtt
+            )
+            self._extend_window()
+            if self._inbox.incomplete and self._stall_check_at is None:
+                self._stall_check_at = now + STALL_CHECK_INTERVAL
+        return opened.position, opened.completed
+
+    def send(self, message: OutgoingMessage) -> None:
+        """Queue a message.
+
+        Raises:
+            NodeClosedError: The session is closed.
+            ConfigError: The message is empty.
+            MessageTooLargeError: It is too long.
+        """
+        if self.close_reason is not None:
+            raise NodeClosedError(f"the connection is closed: {self.close_reason}")
+        self.sender.outbox.push(message)
+
+    def cancel(self, message: OutgoingMessage) -> None:
+        """Give a message up; harmless when it is over."""
+        if self.sender.outbox.cancel(message) and message.message_id is not None:
+            self.sender.controls.cancels.append(Cancel(message_id=message.message_id, total_bytes=message.total))
+
+    def settled(self) -> list[OutgoingMessage]:
+        """Return the messages that the peer acknowledged in full since the last call."""
+        done, self._completed = self._completed, []
+        return done
+
+    def close(self, code: CloseCode, reason: str) -> None:
+        """End the session; one CLOSE packet still leaves."""
+        if self.close_reason is None:
+            self.close_reason = reason
+            self._closing = Close(code=code, reason=reason)
+            self._inbox.close()
+
+    def drop(self, reason: str) -> None:
+        """End the session without a word."""
+        if self.close_reason is None:
+            self.close_reason = reason
+            self._inbox.close()
+
+    def wipe(self) -> None:
+        """Forget the keys, because this is a forked child process."""
+        self.sender.keys.wipe()
+        self.receiver.keys.wipe()
+
+    def extend_window(self) -> bool:
+        """Try again to give the peer the window it wants; says whether there is something to tell it."""
+        return self._extend_window()
+
+    def next_burst(self, now: float, out: memoryview) -> Burst | None:
+        """Seal what leaves next into `out`, None when nothing may leave now."""
+        if self.close_reason is not None:
+            return self._close_burst(out)
+        lone = self._path_burst(now, out)
+        if lone is not None:
+            return lone
+        filled = self.sender.next_burst(now, out, self.receiver.arrivals)
+        if filled is None:
+            return None
+        size, segment_bytes = filled
+        return Burst(buffer=out[:size], segment_bytes=segment_bytes, destination=self.address)
+
+    def next_deadline(self) -> float:
+        """Return when `handle_timer` wants to be called."""
+        if self._idle_asked_at is not None:
+            deadline = self._idle_asked_at + IDLE_GRACE
+        else:
+            deadline = self.heard_at + self._config.idle_timeout
+        deadline = min(deadline, self._keep_alive_at())
+        for at in (self.sender.next_deadline(), self.receiver.arrivals.ack_at, self._stall_check_at):
+            if at is not None and at < deadline:
+                deadline = at
+        return deadline
+
+    def handle_timer(self, now: float) -> None:
+        """Do what is due: losses, probes, keep-alive, stalls, the end after too long a silence."""
+        self._now = now
+        self.sender.on_timer(now)
+        if now >= self._keep_alive_at():
+            self.sender.controls.ping = True
+            self.sender.eliciting_at = now
+        if self._stall_check_at is not None and now >= self._stall_check_at:
+            self._check_stall(now)
+        if self._idle_asked_at is None and now >= self.heard_at + self._config.idle_timeout:
+            # Asked once more before it is given up: perhaps it was this process that slept.
+            self._idle_asked_at = now
+            self.sender.controls.ping = True
+        elif self._idle_asked_at is not None and now >= self._idle_asked_at + IDLE_GRACE:
+            self.drop(f"nothing was heard from the peer for {now - self.heard_at:.0f} s")
+
+    def _keep_alive_at(self) -> float:
+        return max(self.sender.eliciting_at, self.established_at) + self._config.keep_alive_interval
+
+    def _check_stall(self, now: float) -> None:
+        self._stall_check_at = now + STALL_CHECK_INTERVAL if self._inbox.incomplete else None
+        if self._inbox.has_stalled(now):
+            self.close(CloseCode.STALLED, "a message was begun and not advanced")
+
+    def _on_frame(self, frame: Frame) -> None:
+        sender = self.sender
+        match frame:
+            case Ack():
+                self._completed += sender.on_ack(frame, self._now)
+            case Window(limit=limit):
+                sender.outbox.grant(limit)
+            case Wanted(limit=limit):
+                self._inbox.on_wanted(limit)
+            case Cancel(message_id=message_id, total_bytes=total):
+                self._inbox.on_cancel(message_id, total)
+            case PathChallenge(token=token):
+                self._response = (self._source, PathResponse(token=token))
+            case PathResponse(token=token):
+                self._on_response(token)
+            case Observed(address=address):
+                self.observed_address = address
+            case Close(reason=reason):
+                self.drop(f"the peer closed the connection: {reason or 'no reason given'}")
+            case Ping() | Segment():
+                pass
+            case _:
+                assert_never(frame)
+
+    def _on_response(self, token: bytes) -> None:
+        previous = self.address
+        if self._path.on_response(token, self._source, self._now):
+            self.sender.controls.observed = self.address
+            if previous.host != self.address.host:
+                self.sender.on_new_path(self._now)
+
+    def _extend_window(self) -> bool:
+        if self._inbox.extend():
+            self.sender.controls.window = self._inbox.limit
+            return True
+        return False
+
+    def _path_burst(self, now: float, out: memoryview) -> Burst | None:
+        if self._response is not None:
+            (destination, response), self._response = self._response, None
+            frame = response.encode()
+        else:
+            challenge = self._path.challenge(packet_bytes=CHALLENGE_BYTES, now=now, rtt=self.rtt)
+            if challenge is None:
+                return None
+            destination, frame = challenge[0], challenge[1].encode()
+        size = self.sender.seal_lone(frame, out)
+        return Burst(buffer=out[:size], segment_bytes=size, destination=destination)
+
+    def _close_burst(self, out: memoryview) -> Burst | None:
+        if self._closing is None:
+            return None
+        frame, self._closing = self._closing.encode(), None
+        size = self.sender.seal_lone(frame, out)
+        return Burst(buffer=out[:size], segment_bytes=size, destination=self.address)

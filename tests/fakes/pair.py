@@ -1,0 +1,245 @@
+"""Two endpoints on a wire, driven by hand: a virtual clock, and a lossy wire that draws from a seed.
+
+The wire moves bursts as the driver would. It splits them into datagrams, loses, repeats, delays and damages some,
+and hands what arrives at one instant from one source over as one burst, as a kernel with GRO does.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.runtime.system import SeededRng
+from dfs_sdk.transport.config import TransportConfig
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.endpoint import Endpoint
+from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.notices import MessageArrived, MessageSettled, Notice, SessionClosed, SessionOpened
+from dfs_sdk.transport.outbox import OutgoingMessage
+from dfs_sdk.transport.priority import Priority
+from dfs_sdk.transport.session import Session
+
+NETWORK = Network(network_id=NetworkId(b"n" * 32))
+
+
+class SeededEntropy:
+    """Predictable bytes, for replays only."""
+
+    def __init__(self, seed: int | str) -> None:
+        self._random = random.Random(f"entropy {seed}")
+
+    def token(self, size: int) -> bytes:
+        return self._random.randbytes(size)
+
+
+@dataclass
+class Wire:
+    """What happens to datagrams between two addresses.
+
+    Attributes:
+        delay: Seconds one way.
+        jitter: Seconds added at random: reorders.
+        loss, repeat, damage: Ratios of datagrams.
+        bytes_per_second: Rate of the bottleneck, None for no limit; its queue holds `queue_bytes`.
+        mtu: Larger datagrams vanish.
+    """
+
+    seed: int = 1
+    delay: float = 0.01
+    jitter: float = 0.0
+    loss: float = 0.0
+    repeat: float = 0.0
+    damage: float = 0.0
+    bytes_per_second: float | None = None
+    queue_bytes: int = 1 << 20
+    mtu: int = 65_507
+    cut: bool = False
+    sent_bytes: int = 0
+    busy_until: dict[Address, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"wire {self.seed}")
+
+    def arrivals(self, datagram: bytes, destination: Address, now: float) -> list[tuple[float, bytes]]:
+        """When and how a datagram arrives: not, once, or twice."""
+        draw = self._random.random
+        self.sent_bytes += len(datagram)
+        if self.cut or len(datagram) > self.mtu or draw() < self.loss:
+            return []
+        at = now
+        if self.bytes_per_second is not None:
+            at = max(now, self.busy_until.get(destination, now))
+            if (at - now) * self.bytes_per_second > self.queue_bytes:
+                return []
+            at += len(datagram) / self.bytes_per_second
+            self.busy_until[destination] = at
+        if draw() < self.damage:
+            flipped = bytearray(datagram)
+            flipped[int(draw() * len(flipped))] ^= 1 << int(draw() * 8)
+            datagram = bytes(flipped)
+        copies = 2 if draw() < self.repeat else 1
+        return [(at + self.delay + draw() * self.jitter, datagram) for _ in range(copies)]
+
+
+class Peer:
+    """One endpoint and what it reported."""
+
+    def __init__(self, name: str, address: Address, *, config: TransportConfig, network: Network = NETWORK) -> None:
+        entropy = SeededEntropy(name)
+        self.name = name
+        self.address = address
+        self.identity = Identity.generate(entropy)
+        self.endpoint = Endpoint(
+            identity=self.identity, network=network, config=config, rng=SeededRng(7).child(name), entropy=entropy
+        )
+        self.notices: list[Notice] = []
+        self.asleep = False
+
+    @property
+    def contact(self) -> Contact:
+        public = self.identity.public
+        return Contact(ed=public.ed, x=public.x, addresses=(self.address,))
+
+    @property
+    def session(self) -> Session:
+        (session,) = self.endpoint.sessions
+        return session
+
+    @property
+    def messages(self) -> list[bytes]:
+        return [bytes(notice.data) for notice in self.notices if isinstance(notice, MessageArrived)]
+
+    @property
+    def settled(self) -> list[OutgoingMessage]:
+        return [notice.message for notice in self.notices if isinstance(notice, MessageSettled)]
+
+    @property
+    def opened(self) -> list[Session]:
+        return [notice.session for notice in self.notices if isinstance(notice, SessionOpened)]
+
+    @property
+    def closed(self) -> list[SessionClosed]:
+        return [notice for notice in self.notices if isinstance(notice, SessionClosed)]
+
+    def send(self, data: bytes, priority: Priority = Priority.TRANSFER) -> OutgoingMessage:
+        message = OutgoingMessage(memoryview(data), priority)
+        self.endpoint.send(self.session, message)
+        return message
+
+
+class Pair:
+    """Peers by address on one wire; `left` and `right` are the first two."""
+
+    def __init__(
+        self,
+        *,
+        wire: Wire | None = None,
+        config: TransportConfig | None = None,
+        right_config: TransportConfig | None = None,
+        right_network: Network = NETWORK,
+    ) -> None:
+        config = config or TransportConfig()
+        self.wire = wire or Wire()
+        self.now = 1000.0
+        self.left = Peer("left", Address("192.0.2.1", 4001), config=config)
+        self.right = Peer("right", Address("198.51.100.2", 4001), config=right_config or config, network=right_network)
+        self.peers = [self.left, self.right]
+        self.sent: list[tuple[Address, Address, bytes]] = []
+        self.record = False
+        self.filter: Callable[[Address, Address, bytes], bool] = lambda *_: True
+        self._queue: list[tuple[float, int, Address, Address, bytes]] = []
+        self._count = 0
+
+    def add(self, name: str, address: Address, config: TransportConfig | None = None) -> Peer:
+        peer = Peer(name, address, config=config or TransportConfig())
+        self.peers.append(peer)
+        return peer
+
+    def connect(self) -> None:
+        """Open a session from left to right."""
+        self.left.endpoint.connect(self.right.contact, self.right.address, self.now)
+        self.run_until(lambda: bool(self.left.opened and self.right.opened))
+
+    def inject(self, source: Address, destination: Address, datagram: bytes, *, delay: float = 0.0) -> None:
+        """Put a datagram on the wire that an attacker made."""
+        self._push(self.now + delay, source, destination, datagram)
+
+    def run_until(self, condition: Callable[[], bool], *, limit: float = 60.0) -> float:
+        """Let time pass until the condition holds and return how long it took."""
+        started_at = self.now
+        self._transmit_all()
+        while not condition():
+            assert self._step(started_at + limit), f"not within {limit} s"
+        return self.now - started_at
+
+    def run_for(self, duration: float) -> None:
+        """Let time pass."""
+        end = self.now + duration
+        self._transmit_all()
+        while self._step(end):
+            pass
+        self.now = end
+
+    def _step(self, end: float) -> bool:
+        deadlines = [at for peer in self.peers if not peer.asleep and (at := peer.endpoint.next_deadline()) is not None]
+        if self._queue:
+            deadlines.append(self._queue[0][0])
+        if not deadlines or max(min(deadlines), self.now) > end:
+            return False
+        self.now = max(min(deadlines), self.now)
+        self._deliver()
+        for peer in self.peers:
+            at = peer.endpoint.next_deadline()
+            if not peer.asleep and at is not None and at <= self.now:
+                peer.endpoint.handle_timer(self.now)
+        self._transmit_all()
+        return True
+
+    def _deliver(self) -> None:
+        due: list[tuple[Address, Address, bytes]] = []
+        kept = []
+        while self._queue and self._queue[0][0] <= self.now:
+            entry = heapq.heappop(self._queue)
+            if any(peer.address == entry[3] and peer.asleep for peer in self.peers):
+                kept.append((self.now + 0.1, *entry[1:]))
+                continue
+            due.append(entry[2:])
+        for entry in kept:
+            heapq.heappush(self._queue, entry)
+        while due:
+            source, destination, first = due[0]
+            batch = [first]
+            del due[0]
+            while due and due[0][:2] == (source, destination) and len(batch[-1]) == len(first) and len(batch) < 64:
+                if len(due[0][2]) > len(first):
+                    break
+                batch.append(due.pop(0)[2])
+            for peer in self.peers:
+                if peer.address == destination:
+                    peer.endpoint.receive_datagrams(memoryview(b"".join(batch)), len(first), source, self.now)
+
+    def _transmit_all(self) -> None:
+        for peer in self.peers:
+            if peer.asleep:
+                continue
+            for burst in peer.endpoint.datagrams_to_send(self.now):
+                for start in range(0, len(burst.buffer), burst.segment_bytes):
+                    datagram = bytes(burst.buffer[start : start + burst.segment_bytes])
+                    self._send(peer.address, burst.destination, datagram)
+            while (notice := peer.endpoint.next_event()) is not None:
+                peer.notices.append(notice)
+
+    def _send(self, source: Address, destination: Address, datagram: bytes) -> None:
+        if self.record:
+            self.sent.append((source, destination, datagram))
+        if self.filter(source, destination, datagram):
+            for at, arrived in self.wire.arrivals(datagram, destination, self.now):
+                self._push(at, source, destination, arrived)
+
+    def _push(self, at: float, source: Address, destination: Address, datagram: bytes) -> None:
+        self._count += 1
+        heapq.heappush(self._queue, (at, self._count, source, destination, datagram))
