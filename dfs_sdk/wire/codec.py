@@ -235,7 +235,8 @@ def _number(kind: type[Any], bounds: Range) -> _Convert:
 
 def _sized(kind: type[Any], size: Size) -> _Convert:
     def check(value: Any) -> Any:
-        if type(value) is not kind:
+        # An id is bytes, too; what arrives is of the very type anyway.
+        if not isinstance(value, kind):
             raise ProtocolError(f"expected {kind.__name__}, got {type(value).__name__}")
         try:
             length = len(value.encode()) if kind is str else len(value)
