@@ -14,8 +14,9 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Sized
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dfs_sdk.errors import DeadlineError, NodeClosedError, SyncCallError
 
@@ -44,8 +45,10 @@ def run_nested(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T], timeout: 
         NodeClosedError: The task was cancelled by somebody else, or the loop was stopped.
         SyncCallError: This kind of loop cannot be nested.
     """
+    handles = 0
     if loop.is_running():
         _make_reentrant(loop)
+        handles = len(_ready_handles(loop))
     try:
         with _Interrupts(loop, task), _Deadline(loop, task, timeout):
             return loop.run_until_complete(task)
@@ -60,6 +63,8 @@ def run_nested(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T], timeout: 
         if not task.done():
             _unwind(loop, task)
         raise
+    finally:
+        _refill(loop, handles)
 
 
 def warn_about_old_nesting() -> None:
@@ -84,6 +89,26 @@ def _make_reentrant(loop: asyncio.AbstractEventLoop) -> None:
         raise SyncCallError(
             f"{type(loop).__name__} cannot run a blocking call inside itself: write `await` there"
         ) from error
+
+
+def _ready_handles(loop: asyncio.AbstractEventLoop) -> Sized:
+    return cast("Sized", getattr(loop, "_ready", ()))
+
+
+def _refill(loop: asyncio.AbstractEventLoop, count: int) -> None:
+    """Give the turn of the loop below us as many ready handles as there were before.
+
+    When the loop was made re-entrant in this very turn, the turn is still CPython's own `_run_once`: it counts the ready
+    handles beforehand and pops that many, and the nested turns have run some of them. An empty queue would end the loop
+    and the kernel with it (seen with ipykernel 6.31: "IndexError: pop from an empty deque").
+    """
+    if not loop.is_closed():
+        for _ in range(count - len(_ready_handles(loop))):
+            loop.call_soon(_nothing)
+
+
+def _nothing() -> None:
+    """Fill a place in the queue."""
 
 
 def _unwind(loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:

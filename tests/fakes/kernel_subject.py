@@ -1,6 +1,7 @@
 """What the kernel matrix puts into a kernel: `make` is the one place that says which object that is.
 
-A `Subject` lives on a home as a node does: a task that ticks, a UDP socket that talks to itself, a lag meter, a goodbye.
+A `Subject` lives on a home as a node does: a task that ticks, a UDP socket that talks to itself, a lag meter, a
+goodbye.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Subject:
         self._scope = TaskScope("subject", on_error=lambda name, error: self.failures.append((name, repr(error))))
         self._meter = LagMeter(on_lag=lambda seconds: self.lags.append(seconds))
         self._socket: UdpSocket | None = None
+        self._arrived = asyncio.Event()
         self.failures: list[tuple[str, str]] = []
         self.lags: list[float] = []
         self.ticks = 0
@@ -54,10 +56,9 @@ class Subject:
     @hops
     async def echo(self, value: int) -> tuple[int, bool]:
         """Wait for a datagram, so that the answer takes a round through the loop's selector."""
-        before = self.received
+        self._arrived.clear()
         async with asyncio.timeout(20):
-            while self.received == before:
-                await asyncio.sleep(TICK_SECONDS)
+            await self._arrived.wait()
         return value, threading.get_ident() == self._home.thread_id
 
     @hops
@@ -70,7 +71,7 @@ class Subject:
     async def wait_long(self, began: str) -> None:
         self.waiting += 1
         try:
-            Path(began).write_text("began")
+            note(began, "began")
             await asyncio.sleep(600)
         finally:
             await asyncio.sleep(TICK_SECONDS)
@@ -86,7 +87,7 @@ class Subject:
 
         async def work() -> None:
             result = await self.echo(value)
-            Path(path).write_text(repr(result))
+            note(path, repr(result))
 
         self._home.submit(work())
 
@@ -97,6 +98,14 @@ class Subject:
 
     def _on_datagrams(self, batch: memoryview, segment_bytes: int, source: Address) -> None:
         self.received += -(-len(batch) // segment_bytes)
+        self._arrived.set()
+
+
+def note(path: str, text: str) -> None:
+    """Leave evidence for the test that watches from outside; it is complete as soon as it is there."""
+    fresh = Path(f"{path}.new")
+    fresh.write_text(text)
+    fresh.rename(path)
 
 
 async def make(evidence: str, home: HomeKind = "auto") -> Subject:

@@ -62,7 +62,11 @@ def test_ticks_and_datagrams_go_on_between_cells(kernel: Kernel) -> None:
 
 
 def test_ticks_and_datagrams_go_on_while_a_cell_awaits(kernel: Kernel) -> None:
-    cell = "a = subject.ticks, subject.received\nawait asyncio.sleep(0.3)\nprint(subject.ticks - a[0], subject.received - a[1])"
+    cell = """
+a = subject.ticks, subject.received
+await asyncio.sleep(0.3)
+print(subject.ticks - a[0], subject.received - a[1])
+"""
     ticks, received = map(int, kernel.run(cell).split())
     assert ticks >= 5
     assert received >= 5
