@@ -232,7 +232,7 @@ class DiskStore(StoredDocuments):
 
     def _make_folder(self) -> None:
         """Make the folder, and its name in its parent safe: a power cut must not take the whole store."""
-        missing = [folder for folder in self._folder.parents if not self._disk.exists(folder)]
+        missing = [folder for folder in reversed(self._folder.parents) if not self._disk.exists(folder)]
         self._disk.make_folders(self._folder)
         for folder in missing:
             self._disk.sync_folder(folder.parent)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.runtime.tasks import TaskScope, settle
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,11 @@ class Operations:
             NodeClosedError: After `close`.
         """
         outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        task = self._scope.spawn(name, _carry(coroutine, outcome))
+        try:
+            task = self._scope.spawn(name, _carry(coroutine, outcome))
+        except NodeClosedError:
+            coroutine.close()
+            raise
         self._running[task] = None
         task.add_done_callback(self._forget)
         try:
@@ -47,7 +52,9 @@ class Operations:
     async def close(self) -> None:
         """Wait for the running changes; later ones are refused."""
         while self._running:
-            await settle(next(iter(self._running)))
+            task = next(iter(self._running))
+            await settle(task)
+            self._forget(task)  # its own callback may come a turn later
         await self._scope.close()
 
     def _forget(self, task: asyncio.Task[None]) -> None:

@@ -94,6 +94,7 @@ class FakeDisk:
         self.network = False
         self.steps = 0
         self.journal: list[str] = []
+        self.journal_modes: list[str] = []
         self.locked: set[Path] = set()
         self.cut_at: int | None = None
         self.fail: Callable[[int, str], int | None] = lambda _step, _name: None
@@ -101,6 +102,7 @@ class FakeDisk:
         self._now = Entries(folders={Path("/")})
         self._durable = Entries(folders={Path("/")})
         self._pending: list[EntryChange] = []
+        self._connections: list[sqlite3.Connection] = []
 
     # What a test does to it.
 
@@ -119,6 +121,9 @@ class FakeDisk:
             if survives():
                 self._durable.apply(change)
         self._pending.clear()
+        for connection in self._connections:
+            connection.close()
+        self._connections.clear()
         for file in self._durable.files.values():
             if file.durable is None:
                 length = torn.randrange(len(file.content) + 1) if torn is not None else 0
@@ -136,6 +141,14 @@ class FakeDisk:
     def all_files(self) -> dict[Path, bytes]:
         """Everything there is to see."""
         return {path: file.content for path, file in sorted(self._now.files.items())}
+
+    def copy(self) -> FakeDisk:
+        """Make another disk with the same content, all of it safe, in its folders and files alone."""
+        twin = FakeDisk(capacity_bytes=self.capacity_bytes)
+        for path, content in self.all_files().items():
+            twin._now.files[path] = twin._durable.files[path] = FakeFile(content, content)
+        twin._now.folders, twin._durable.folders = set(self._now.folders), set(self._now.folders)
+        return twin
 
     # The port.
 
@@ -223,6 +236,7 @@ class FakeDisk:
         self._step(f"open {path}")
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False, factory=_FakeConnection)
         connection.disk, connection.path = self, path  # type: ignore[attr-defined]
+        self._connections.append(connection)
         if path in self._now.files:
             if content := self._now.files[path].content:
                 connection.deserialize(content)
@@ -273,6 +287,13 @@ class _FakeConnection(sqlite3.Connection):
     disk: FakeDisk
     path: Path
 
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql.startswith("PRAGMA journal_mode"):
+            # A log in memory would keep commits from `serialize`; what was asked for is noted for the test.
+            self.disk.journal_modes.append(sql.rpartition(" ")[2])
+            sql = "PRAGMA journal_mode = MEMORY"
+        return super().execute(sql, *parameters)
+
     def commit(self) -> None:
         if self.in_transaction:
             self.disk.commit(self.path, self._committed)
@@ -282,9 +303,14 @@ class _FakeConnection(sqlite3.Connection):
         return self.serialize()
 
 
+_SQLITE_ERRORS = {
+    errno.ENOSPC: ("SQLITE_FULL", "database or disk is full"),
+    errno.EMFILE: ("SQLITE_NOMEM", "out of memory"),
+}
+
+
 def _sqlite_error(code: int) -> sqlite3.Error:
-    full = code == errno.ENOSPC
-    error: Any = sqlite3.OperationalError("database or disk is full" if full else "disk I/O error")
-    error.sqlite_errorcode = sqlite3.SQLITE_FULL if full else sqlite3.SQLITE_IOERR_FSYNC
-    error.sqlite_errorname = "SQLITE_FULL" if full else "SQLITE_IOERR_FSYNC"
+    name, words = _SQLITE_ERRORS.get(code, ("SQLITE_IOERR_FSYNC", "disk I/O error"))
+    error: Any = sqlite3.OperationalError(words)
+    error.sqlite_errorname, error.sqlite_errorcode = name, getattr(sqlite3, name)
     return error

@@ -100,12 +100,13 @@ async def test_data_may_be_any_buffer(store: ChunkStore):
 
 
 async def test_info_tells_what_was_said_and_when(store: ChunkStore, clock: FakeClock):
-    new = chunk(1, size=5000, role=Role.SURPLUS, cell=77, removal_hash=b"r" * 32)
+    new = replace(chunk(1, size=5000, role=Role.SURPLUS, cell=77, removal_hash=b"r" * 32), replicas=7)
     stored_at = clock.wall()
     await store.put([new])
     info = store.info(new.chunk_id)
     assert info is not None
     assert (info.size, info.cell, info.role, info.removal_hash) == (5000, 77, Role.SURPLUS, b"r" * 32)
+    assert info.replicas == 7
     assert (info.stored_at_wall, info.last_read_at_wall, info.pinned) == (stored_at, stored_at, False)
     clock.advance(9)
     await store.get(new.chunk_id)
