@@ -38,6 +38,7 @@ RequestT = TypeVar("RequestT", bound=Request[Any])
 OBSERVED_MAX = 4
 # An interface may come and go: a laptop moves.
 HOSTS_LIFETIME = 10.0
+LOCAL_LIFETIME = 2.0
 # From so many peers on, one of them alone is not believed about our own address.
 WITNESSES_FROM = 3
 
@@ -76,6 +77,8 @@ class Rpc:
         self._disconnected_handlers: list[Callable[[NodeId, str], None]] = []
         self._hosts: tuple[str, ...] = ()
         self._hosts_until = -math.inf
+        self._local: tuple[Address, ...] = ()
+        self._local_until = -math.inf
         self.book = AddressBook(identity.node_id, own_addresses=self._own_addresses)
         transport.on_connection = self._on_connection
         transport.on_closed = self._on_closed
@@ -92,7 +95,16 @@ class Rpc:
         return self._identity
 
     def local_addresses(self) -> tuple[Address, ...]:
-        """List where others can reach us: as configured, as peers see us, as bound; most promising first."""
+        """List where others can reach us: as configured, as peers see us, as bound; most promising first.
+
+        Computed anew after a connection came or went, and every few seconds, since a peer may come to see us elsewhere.
+        """
+        now = self._clock.monotonic()
+        if now >= self._local_until:
+            self._local, self._local_until = self._find_local_addresses(), now + LOCAL_LIFETIME
+        return self._local
+
+    def _find_local_addresses(self) -> tuple[Address, ...]:
         votes: Counter[Address] = Counter()
         for session in self._current.values():
             seen, peer = session.connection.observed_address, session.connection.address
@@ -280,6 +292,7 @@ class Rpc:
         peer = connection.node_id
         session = Session(connection, router=self._router, scope=self._scope, config=self._config)
         self._sessions[connection] = session
+        self._local_until = -math.inf
         self.book.confirm(connection.peer, connection.address)
         known = self._current.pop(peer, None)
         self._current[peer] = session
@@ -291,6 +304,7 @@ class Rpc:
         session = self._sessions.pop(connection, None)
         if session is None:
             return
+        self._local_until = -math.inf
         peer = connection.node_id
         last = self._current.get(peer) is session
         if last:

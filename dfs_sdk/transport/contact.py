@@ -6,7 +6,7 @@ The keys name the peer, the addresses are hints: a lying third party can at wors
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 from dfs_sdk.crypto.identity import PublicIdentity
@@ -42,9 +42,15 @@ class Contact:
     @cached_property
     def identity(self) -> PublicIdentity:
         """Both public keys, checked."""
-        return PublicIdentity(ed=self.ed, x=self.x)
+        return _identity(self.ed, self.x)
 
     @property
     def node_id(self) -> NodeId:
         """The name of the node."""
         return self.identity.node_id
+
+
+# Lists of contacts repeat the same nodes over and over: checking and hashing their keys once is enough.
+@lru_cache(maxsize=16_384)
+def _identity(ed: bytes, x: bytes) -> PublicIdentity:
+    return PublicIdentity(ed=ed, x=x)
