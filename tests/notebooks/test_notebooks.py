@@ -1,0 +1,62 @@
+"""Every notebook runs from top to bottom on a fresh kernel, quietly and within a minute."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+pytestmark = [pytest.mark.notebooks, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+SECONDS_MAX = 60.0
+
+
+def run(path: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=SECONDS_MAX, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    )
+    begun = time.monotonic()
+    asyncio.run(client.async_execute())
+    assert time.monotonic() - begun < SECONDS_MAX
+    return notebook
+
+
+def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def assert_quiet(notebook: nbformat.NotebookNode) -> None:
+    noise = [output.text for output in outputs(notebook) if output.get("name") == "stderr"]
+    assert noise == []
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    return "".join(output.text for output in outputs(notebook) if output.get("name") == "stdout")
+
+
+def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    return [output.data[kind] for output in outputs(notebook) if kind in output.get("data", {})]
+
+
+@pytest.mark.parametrize("far_peers", ["processes", "kernel"])
+def test_the_quickstart_runs_with_far_peers_in(far_peers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DFS_FAR_PEERS", far_peers)
+    notebook = run(NOTEBOOKS / "01_quickstart.ipynb")
+    assert_quiet(notebook)
+    assert "bytes, the same ones" in printed(notebook)
+    assert "joined network" in printed(notebook)
+    assert any("I have a copy. It is safe here." in table for table in shown(notebook, "text/html"))
+    assert len(shown(notebook, "image/png")) == 1
+    assert len(shown(notebook, "application/vnd.jupyter.widget-view+json")) == 1
+
+
+def test_the_laboratory_runs() -> None:
+    notebook = run(NOTEBOOKS / "02_where_are_my_chunks.ipynb")
+    assert_quiet(notebook)
+    assert "and is gone" in printed(notebook)
+    assert "whole again after" in printed(notebook)
+    assert len(shown(notebook, "image/png")) == 3
