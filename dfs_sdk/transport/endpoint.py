@@ -170,7 +170,7 @@ class Endpoint:
         """Queue a message.
 
         Raises:
-            NodeClosedError: The session is closed.
+            PeerUnreachableError: The session is closed.
             ConfigError: The message is empty.
             MessageTooLargeError: It is too long.
             ForkedNodeError: The keys were wiped.

@@ -33,7 +33,7 @@ class SendState(Enum):
 
     QUEUED = "queued"
     SENDING = "sending"
-    ACKED = "acked"
+    ACKED = "arrived"
     CANCELLED = "cancelled"
     FAILED = "failed"
 
@@ -47,11 +47,11 @@ class OutgoingMessage:
         message_id: Its number, once it was begun.
         state: How far it has come.
         to_send: Byte ranges that have to leave, for the first time or again.
-        acked: Byte ranges that arrived.
+        arrived: Byte ranges the peer acknowledged.
         served_at: When bytes of it left last.
     """
 
-    __slots__ = ("acked", "data", "message_id", "priority", "queued", "served_at", "state", "to_send", "total")
+    __slots__ = ("arrived", "data", "message_id", "priority", "queued", "served_at", "state", "to_send", "total")
 
     def __init__(self, data: memoryview, priority: Priority) -> None:
         self.data = data
@@ -60,7 +60,7 @@ class OutgoingMessage:
         self.message_id: int | None = None
         self.state = SendState.QUEUED
         self.to_send = RangeSet(0, self.total)
-        self.acked = RangeSet()
+        self.arrived = RangeSet()
         self.queued = False
         self.served_at = 0.0
 
@@ -163,9 +163,9 @@ class Outbox:
         """
         if message.is_over:
             return False
-        message.acked.add(start, stop)
+        message.arrived.add(start, stop)
         self.unsent_bytes -= message.to_send.remove(start, stop)
-        if message.acked.total < message.total:
+        if message.arrived.total < message.total:
             if not message.to_send:
                 self._deactivate(message)
             return False
@@ -176,7 +176,7 @@ class Outbox:
         """Note that bytes have to leave again, as far as no copy of them arrived."""
         if message.is_over:
             return
-        for low, high in message.acked.missing(start, stop):
+        for low, high in message.arrived.missing(start, stop):
             self.unsent_bytes += message.to_send.add(low, high)
         if message.to_send and not message.queued:
             message.queued = True

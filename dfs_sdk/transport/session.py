@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from dfs_sdk.crypto.identity import PublicIdentity
-from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.errors import PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Entropy, Rng
 from dfs_sdk.transport.bbr import Bbr
@@ -213,12 +213,12 @@ class Session:
         """Queue a message.
 
         Raises:
-            NodeClosedError: The session is closed.
+            PeerUnreachableError: The session is closed.
             ConfigError: The message is empty.
             MessageTooLargeError: It is too long.
         """
         if self.close_reason is not None:
-            raise NodeClosedError(f"the connection is closed: {self.close_reason}")
+            raise PeerUnreachableError(f"the connection is closed: {self.close_reason}")
         self.sender.outbox.push(message)
 
     def cancel(self, message: OutgoingMessage) -> None:

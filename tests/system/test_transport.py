@@ -1,0 +1,152 @@
+"""Two transports on real sockets of this machine, on both UDP backends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.errors import DeadlineError, PeerUnreachableError
+from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.runtime.system import system_runtime
+from dfs_sdk.transport.config import MESSAGE_BYTES_MAX, TransportConfig
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.driver import Transport
+from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.priority import Priority
+
+pytestmark = pytest.mark.system
+
+NETWORK = Network(network_id=NetworkId(b"s" * 32))
+LOOPBACK = Address("127.0.0.1", 0)
+
+
+class Node:
+    """A started transport and what it was told."""
+
+    def __init__(self, udp, *, network=NETWORK, config=None):
+        self.runtime = system_runtime(udp=udp)
+        self.identity = Identity.generate(self.runtime.entropy)
+        self.transport = Transport(
+            runtime=self.runtime, identity=self.identity, network=network, config=config, bind=LOOPBACK
+        )
+        self.opened: asyncio.Queue = asyncio.Queue()
+        self.closed: asyncio.Queue = asyncio.Queue()
+        self.messages: asyncio.Queue = asyncio.Queue()
+        self.transport.on_connection = self.opened.put_nowait
+        self.transport.on_closed = lambda connection, reason: self.closed.put_nowait(reason)
+        self.transport.on_message = lambda connection, data: self.messages.put_nowait((connection, data))
+
+    @property
+    def contact(self):
+        public = self.identity.public
+        return Contact(ed=public.ed, x=public.x, addresses=(self.transport.local_address,))
+
+    async def __aenter__(self):
+        await self.transport.start()
+        return self
+
+    async def __aexit__(self, *_exc):
+        await self.transport.close()
+        await self.runtime.offload.close()
+
+
+@pytest.fixture(params=["auto", "portable"])
+def udp(request):
+    return request.param
+
+
+async def test_messages_of_all_sizes_cross_both_ways(udp):
+    sizes = [1, 1000, 70_000, 1 << 20, MESSAGE_BYTES_MAX]
+    async with Node(udp) as left, Node(udp) as right, asyncio.timeout(30):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        assert connection.node_id == right.identity.node_id
+        for size in sizes:
+            data = random.Random(size).randbytes(size)
+            sent = await connection.send([data[:10], data[10:]], priority=Priority.TRANSFER)
+            back, received = await right.messages.get()
+            assert received == data
+            await sent.acked
+            await back.send([received], priority=Priority.INTERACTIVE)
+            assert (await left.messages.get())[1] == data
+
+
+async def test_identify_names_who_listens(udp):
+    async with Node(udp) as left, Node(udp) as right, asyncio.timeout(10):
+        found = await left.transport.identify(right.transport.local_address, timeout=3)
+        assert found.contact == right.contact
+        assert found.network_id == NETWORK.network_id
+        assert found.observed == left.transport.local_address
+        assert not found.private
+
+
+async def test_identify_of_a_silent_address_ends_in_time():
+    async with Node("auto") as left:
+        silent = Address("127.0.0.1", 1)
+        with pytest.raises(DeadlineError):
+            await left.transport.identify(silent, timeout=0.2)
+
+
+async def test_connect_tries_the_next_address_when_the_first_is_silent():
+    async with Node("auto") as left, Node("auto") as right, asyncio.timeout(10):
+        contact = right.contact
+        both = Contact(ed=contact.ed, x=contact.x, addresses=(Address("127.0.0.1", 1), *contact.addresses))
+        connection = await left.transport.connect(both, timeout=5)
+        assert connection.address == right.transport.local_address
+
+
+async def test_connect_to_nobody_raises_and_leaves_no_dial():
+    async with Node("auto") as left, Node("auto") as right:
+        contact = right.contact
+        nobody = Contact(ed=contact.ed, x=contact.x, addresses=(Address("127.0.0.1", 1),))
+        with pytest.raises(DeadlineError):
+            await left.transport.connect(nobody, timeout=0.1)
+        with pytest.raises(PeerUnreachableError):
+            await left.transport.connect(Contact(ed=contact.ed, x=contact.x), timeout=1)
+        assert left.transport.endpoint.next_deadline() is None
+
+
+async def test_two_that_dial_each_other_at_once_share_one_connection(udp):
+    async with Node(udp) as left, Node(udp) as right, asyncio.timeout(10):
+        first = asyncio.create_task(left.transport.connect(right.contact, timeout=5))
+        second = asyncio.create_task(right.transport.connect(left.contact, timeout=5))
+        await first
+        await second
+        await asyncio.sleep(0.05)
+        assert len(left.transport.connections) == len(right.transport.connections) == 1
+
+
+async def test_closing_tells_the_peer_and_fails_what_was_under_way(udp):
+    async with Node(udp) as left, Node(udp) as right, asyncio.timeout(10):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        await right.opened.get()
+        await right.transport.close()
+        assert "left" in await left.closed.get()
+        assert not connection.is_open
+        with pytest.raises(PeerUnreachableError):
+            await connection.send([b"too late"], priority=Priority.INTERACTIVE)
+
+
+async def test_send_waits_while_the_queue_is_full_and_goes_on_later():
+    config = TransportConfig(send_queue_bytes_max=1 << 20)
+    async with Node("auto", config=config) as left, Node("auto") as right, asyncio.timeout(30):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        queued = []
+        for _ in range(32):
+            await connection.send([bytes(1 << 20)], priority=Priority.TRANSFER)
+            queued.append(connection.statistics.queued_bytes)
+        assert max(queued) <= 2 << 20
+        for _ in range(32):
+            assert len((await right.messages.get())[1]) == 1 << 20
+
+
+async def test_cancelled_message_does_not_arrive_and_the_next_one_does():
+    async with Node("auto") as left, Node("auto") as right, asyncio.timeout(10):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        sent = await connection.send([bytes(1 << 20)], priority=Priority.TRANSFER)
+        sent.cancel()
+        assert sent.acked.cancelled()
+        await connection.send([b"after"], priority=Priority.TRANSFER)
+        assert (await right.messages.get())[1] == b"after"
