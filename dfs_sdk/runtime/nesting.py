@@ -98,7 +98,7 @@ def _ready_handles(loop: asyncio.AbstractEventLoop) -> Sized:
 def _refill(loop: asyncio.AbstractEventLoop, count: int) -> None:
     """Give the turn of the loop below us as many ready handles as there were before.
 
-    When the loop was made re-entrant in this very turn, the turn is still CPython's own `_run_once`: it counts the ready
+    When the loop was made re-entrant in this very turn, it is still CPython's own `_run_once`: it counts the ready
     handles beforehand and pops that many, and the nested turns have run some of them. An empty queue would end the loop
     and the kernel with it (seen with ipykernel 6.31: "IndexError: pop from an empty deque").
     """
