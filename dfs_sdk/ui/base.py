@@ -173,24 +173,24 @@ class Panel(anywidget.AnyWidget):
         what, action = self._actions.get(message.kind) or ("answer the browser", own.get(message.kind))
         if action is None:
             raise ValueError("this panel does not know that request: display it again")
-        work = submitted(self._node, self._guarded(what, message.reference, action(message)))
+        work = submitted(self._node, self._guarded(what, action, message))
         if work is None:
             raise NodeClosedError("the node is not running: start it, then try again")
         self._work.add(work)
         work.add_done_callback(self._work.discard)
 
-    async def _guarded(self, what: str, reference: str, work: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, what: str, action: Action, message: Message) -> None:
         fine = False
         try:
-            await work
+            await action(message)
             fine = True
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - shown in the panel
             self.report(what, error)
         finally:
-            if reference:
-                self.tell({"kind": "done", "ref": reference, "fine": fine})
+            if message.reference:
+                self.tell({"kind": "done", "ref": message.reference, "fine": fine})
             self.wake()
 
     async def _hello(self, _message: Message) -> None:

@@ -188,7 +188,7 @@ class FilesPanel(Panel):
     def _row(self, message: Message) -> FileRow:
         wanted = message.text("file", length_max=64)
         for row in self._snapshot.files:
-            if row.file_id == wanted:
+            if words.visible(row.file_id) == wanted:
                 return row
         raise ContentNotFoundError("that file is no longer in the catalog")
 
@@ -231,7 +231,7 @@ def _path(typed: str) -> Path:
 
 def _file(row: FileRow) -> dict[str, Any]:
     return {
-        "id": row.file_id,
+        "id": words.visible(row.file_id),
         "name": words.visible(row.name, length_max=200),
         "size": words.size(row.size),
         "bytes": row.size,

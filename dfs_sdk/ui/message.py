@@ -23,13 +23,12 @@ class Message:
     @property
     def kind(self) -> str:
         """What it asks for; empty if it does not say."""
-        kind = self._fields.get("kind")
-        return kind if isinstance(kind, str) and len(kind) <= REFERENCE_LENGTH_MAX else ""
+        return self._short("kind")
 
     @property
     def reference(self) -> str:
         """What the view calls this request; empty if it expects no answer."""
-        return self.text("ref", length_max=REFERENCE_LENGTH_MAX, default="")
+        return self._short("ref")
 
     def text(self, name: str, *, length_max: int = TEXT_LENGTH_MAX, default: str | None = None) -> str:
         """A text of at most `length_max` characters.
@@ -52,6 +51,10 @@ class Message:
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= maximum:
             raise ValueError(f"{self.kind}: {name} must be a whole number from 0 to {maximum:,}")
         return value
+
+    def _short(self, name: str) -> str:
+        value = self._fields.get(name)
+        return value if isinstance(value, str) and len(value) <= REFERENCE_LENGTH_MAX else ""
 
     def buffer(self) -> bytes:
         """Its one buffer, copied.

@@ -131,6 +131,7 @@ class FakeNode:
         self.gate: asyncio.Event | None = None
         self.snapshots_taken = 0
         self.threads: set[int] = set()
+        self._tasks: set[asyncio.Task[Any] | None] = set()
         self._transfers: dict[int, FakeTransfer] = {}
         self._number = 100
         self._home = home
@@ -156,10 +157,31 @@ class FakeNode:
     async def close(self) -> None:
         self.rows = replace(self.rows, state="closed")
         loop, self._loop = self._loop, None
-        if self._thread is not None and loop is not None:
+        if loop is None:
+            return
+        if self._thread is None:
+            await self._end_tasks()
+        else:
+            asyncio.run_coroutine_threadsafe(self._end_tasks(), loop).result(10)
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join(10)
             loop.close()
+
+    async def _end_tasks(self) -> None:
+        await asyncio.sleep(0)  # what was submitted last has begun
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _tracked(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.current_task()
+        self._tasks.add(task)
+        try:
+            return await coroutine
+        finally:
+            self._tasks.discard(task)
 
     async def __aenter__(self) -> FakeNode:
         return await self.start()
@@ -188,7 +210,7 @@ class FakeNode:
         if self._loop is None:
             coroutine.close()
             raise NodeClosedError("the node is not running")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(self._tracked(coroutine), self._loop)
 
     def invite(self) -> str:
         return f"dfs-join:{SECRET}"

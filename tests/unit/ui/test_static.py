@@ -1,0 +1,50 @@
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dfs_sdk.ui import ChatPanel, FilesPanel, HeaderPanel, JoinPanel, OverviewPanel, PlacementPanel, assets
+from tests.fakes.node import FakeNode
+
+STATIC = Path(assets.__file__).parent / "static"
+SCRIPTS = sorted(STATIC.glob("*.js"))
+FORBIDDEN = [
+    r"innerHTML", r"outerHTML", r"insertAdjacentHTML", r"document\.write", r"DOMParser", r"createContextualFragment",
+    r"\beval\b", r"new Function", r"srcdoc", r"\bfetch\(", r"XMLHttpRequest", r"WebSocket", r"https?://", r"\bimport\b",
+    r"@import", r"url\(", r"localStorage", r"save_changes", r"model\.set\(",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*SCRIPTS, STATIC / "kit.css"], ids=lambda path: path.name)
+@pytest.mark.parametrize("pattern", FORBIDDEN)
+def test_front_end_parses_no_html_and_loads_nothing(path: Path, pattern: str):
+    assert not re.search(pattern, path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("kind", [ChatPanel, FilesPanel, HeaderPanel, JoinPanel, OverviewPanel, PlacementPanel])
+def test_each_panel_carries_its_code(traffic, kind):
+    panel = kind(FakeNode())
+    state = panel.get_state()
+    assert "export default panel(" in state["_esm"]
+    assert "function el(" in state["_esm"]
+    assert ".dfs-panel" in state["_css"]
+    panel.close()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node (the JavaScript runtime) checks the syntax: install it")
+@pytest.mark.parametrize("name", [path.name for path in SCRIPTS if path.name != "kit.js"])
+def test_scripts_are_valid_modules(tmp_path: Path, name: str):
+    module = tmp_path / "module.mjs"
+    module.write_text(assets.script(name), encoding="utf-8")
+    result = subprocess.run(["node", "--check", str(module)], capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_control_says_what_it_does():
+    for path in SCRIPTS:
+        text = path.read_text(encoding="utf-8")
+        for match in re.finditer(r'el\("(?:input|select|textarea)", \{(.*?)\}', text, re.DOTALL):
+            assert "title" in match.group(1), f"{path.name}: {match.group(0)[:60]}"
+        assert not re.search(r'(?<!function )button\("[^"]+", ""', text)

@@ -1,0 +1,176 @@
+import asyncio
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dfs_sdk.errors import DeadlineError, DfsError
+from dfs_sdk.ui import transfer
+from dfs_sdk.ui.transfer import PIECE_BYTES, WINDOW_PIECES, Download, Upload
+from tests.fakes.node import FakeReader
+from tests.fakes.virtual import run_virtual
+
+SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 6 * PIECE_BYTES + 5]
+
+
+def content_of(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def piece(content: bytes, index: int) -> bytes:
+    return content[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
+
+
+class Browser:
+    """Sends an upload as the script does: up to a window beyond the acknowledged piece, some of it lost or swapped."""
+
+    def __init__(self, content: bytes, rng: random.Random, loss: float) -> None:
+        self.content, self.rng, self.loss = content, rng, loss
+        self.next = self.sent = self.in_flight_max = 0
+        self.upload = Upload(len(content), acknowledge=self.acknowledged)
+
+    def acknowledged(self, wanted: int) -> None:
+        self.next = max(self.next, wanted)
+
+    async def run(self) -> None:
+        while self.next < self.upload.piece_count:
+            window = list(range(self.next, min(self.next + WINDOW_PIECES, self.upload.piece_count)))
+            self.rng.shuffle(window)
+            for index in window:
+                if self.rng.random() >= self.loss:
+                    self.upload.receive(index, piece(self.content, index))
+            await asyncio.sleep(1)
+
+
+async def upload_through(content: bytes, seed: int, loss: float) -> bytes:
+    browser = Browser(content, random.Random(seed), loss)
+    sender = asyncio.create_task(browser.run())
+    received = b"".join([part async for part in browser.upload.pieces()])
+    await sender
+    return received
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_upload_arrives_whole(size: int):
+    content = content_of(size)
+    assert run_virtual(upload_through(content, 1, 0.0)) == content
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1_000), st.sampled_from(SIZES))
+def test_upload_survives_lost_and_swapped_pieces(seed: int, size: int):
+    content = content_of(size)
+    assert run_virtual(upload_through(content, seed, 0.4)) == content
+
+
+def test_piece_beyond_the_window_is_refused():
+    async def scenario() -> None:
+        upload = Upload(10 * PIECE_BYTES, acknowledge=lambda _next: None)
+        upload.receive(WINDOW_PIECES - 1, bytes(PIECE_BYTES))
+        with pytest.raises(ValueError, match="piece 4 of 10"):
+            upload.receive(WINDOW_PIECES, bytes(PIECE_BYTES))
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize("length", [0, 1, PIECE_BYTES - 1, PIECE_BYTES + 1])
+def test_piece_of_a_wrong_length_is_refused(length: int):
+    async def scenario() -> None:
+        upload = Upload(2 * PIECE_BYTES, acknowledge=lambda _next: None)
+        with pytest.raises(ValueError, match="the file changed"):
+            upload.receive(0, bytes(length))
+
+    run_virtual(scenario())
+
+
+def test_repeated_piece_only_repeats_the_acknowledgement():
+    async def scenario() -> list[int]:
+        said: list[int] = []
+        upload = Upload(2 * PIECE_BYTES, acknowledge=said.append)
+        upload.receive(0, bytes(PIECE_BYTES))
+        upload.receive(0, bytes(PIECE_BYTES))
+        return said
+
+    assert run_virtual(scenario()) == [0]
+
+
+def test_silent_browser_ends_the_upload_in_words():
+    async def scenario() -> None:
+        upload = Upload(1, acknowledge=lambda _next: None)
+        with pytest.raises(DeadlineError, match="browser stopped sending"):
+            async for _ in upload.pieces():
+                pass
+        assert asyncio.get_running_loop().time() == transfer.SILENCE_SECONDS_MAX
+
+    run_virtual(scenario())
+
+
+async def download_through(content: bytes, seed: int, loss: float) -> tuple[bytes, int]:
+    rng, got, most = random.Random(seed), [], 0
+    arrived: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+    sent: set[int] = set()
+
+    def send(index: int, part: bytes) -> None:
+        sent.add(index)
+        if rng.random() >= loss:
+            arrived.put_nowait((index, part))
+
+    download = Download(len(content), send=send)
+
+    async def browser() -> None:
+        nonlocal most
+        while True:
+            try:
+                async with asyncio.timeout(5):
+                    index, part = await arrived.get()
+            except TimeoutError:
+                download.acknowledge(len(got))
+                continue
+            most = max(most, len(sent) - len(got))
+            if index == len(got):
+                got.append(part)
+                download.acknowledge(len(got))
+
+    reading = asyncio.create_task(browser())
+    await download.run(FakeReader(content))
+    reading.cancel()
+    return b"".join(got), most
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_download_arrives_whole_within_the_window(size: int):
+    content = content_of(size)
+    received, most = run_virtual(download_through(content, 1, 0.0))
+    assert received == content
+    assert most <= WINDOW_PIECES
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1_000), st.sampled_from(SIZES))
+def test_download_survives_lost_pieces(seed: int, size: int):
+    content = content_of(size)
+    assert run_virtual(download_through(content, seed, 0.4))[0] == content
+
+
+def test_silent_browser_ends_the_download_in_words():
+    async def scenario() -> None:
+        download = Download(6 * PIECE_BYTES, send=lambda _index, _piece: None)
+        with pytest.raises(DeadlineError, match="browser stopped answering"):
+            await download.run(FakeReader(bytes(6 * PIECE_BYTES)))
+
+    run_virtual(scenario())
+
+
+def test_file_that_ends_early_is_an_error():
+    async def scenario() -> None:
+        with pytest.raises(DfsError, match="ended 1 bytes early"):
+            await Download(3, send=lambda _index, _piece: None).run(FakeReader(b"ab"))
+
+    run_virtual(scenario())
+
+
+def test_downloads_go_to_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert transfer.download_folder() == tmp_path / "dfs_downloads"
+    assert transfer.download_folder().is_dir()
