@@ -146,6 +146,10 @@ class Exchange:
         """Say how busy a peer is, as far as its answers told."""
         return self._loads.load(peer, rtt=self._rpc.rtt(peer), now=self._clock.monotonic())
 
+    def removed(self, chunk_id: ChunkId) -> bool:
+        """Say whether its owner took this chunk back, as far as this node knows."""
+        return self._tombstones.key_of(chunk_id) is not None
+
     async def push(
         self,
         peer: NodeId,

@@ -1,0 +1,170 @@
+"""Gathers what a plan rests on, in slices, so that planning for many chunks never holds the loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.peers.view import View
+from dfs_sdk.replication.claims import Claims
+from dfs_sdk.replication.config import ReplicationConfig
+from dfs_sdk.replication.keeper import Keeper
+from dfs_sdk.replication.messages import HeldChunk
+from dfs_sdk.replication.placement import Placement
+from dfs_sdk.replication.planner import Action, Copy, Observation, Push, is_spare, missing_copies, plan
+from dfs_sdk.runtime.ports import Clock, Rng
+from dfs_sdk.store.base import ChunkInfo, ChunkStore, Role
+
+# A few milliseconds of planning in a store of 100,000 chunks.
+CELLS_PER_TURN = 16
+
+
+class Observer:
+    """Looks at our chunks and remembers since when each lacks copies or is superfluous.
+
+    Args:
+        store: What we hold.
+        claims: What others hold.
+        keeper: Who announced repairs.
+        clock: The node's clocks.
+        rng: For the planner.
+        config: Bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ChunkStore,
+        claims: Claims,
+        keeper: Keeper,
+        clock: Clock,
+        rng: Rng,
+        config: ReplicationConfig,
+    ) -> None:
+        self._store = store
+        self._claims = claims
+        self._keeper = keeper
+        self._clock = clock
+        self._rng = rng
+        self._config = config
+        self._started_wall = clock.wall()
+        self._short_since: dict[ChunkId, float] = {}
+        self._spare_since: dict[ChunkId, float] = {}
+
+    @property
+    def short_count(self) -> int:
+        """Chunks that lacked copies in the last plan."""
+        return len(self._short_since)
+
+    async def plan(self, placement: Placement, avoid: Collection[NodeId], *, leaving: bool = False) -> list[Action]:
+        """Plan for everything we hold and everything that should be here.
+
+        Args:
+            placement: The ranking of the current view.
+            avoid: Peers that take no copies just now.
+            leaving: Plan as if our own copies were gone.
+        """
+        short: dict[ChunkId, float] = {}
+        spare: dict[ChunkId, float] = {}
+        actions: list[Action] = []
+        # Cells that others hold chunks of matter, too: some of those may belong here.
+        for cells in _batches(sorted({*self._store.cells(), *self._claims.cells()})):
+            observation = self._observe(cells, placement, avoid, leaving=leaving)
+            for copy in observation.copies:
+                self._note(copy, observation, short, spare)
+            actions += plan(observation, self._config, self._rng)
+            await asyncio.sleep(0)
+        self._short_since, self._spare_since = short, spare
+        actions.sort(key=lambda action: -action.urgency if isinstance(action, Push) else float("inf"))
+        return actions
+
+    def _observe(
+        self, cells: Iterable[int], placement: Placement, avoid: Collection[NodeId], *, leaving: bool
+    ) -> Observation:
+        now, usage = self._clock.monotonic(), self._store.usage()
+        copies: list[Copy] = []
+        offered: dict[ChunkId, tuple[HeldChunk, tuple[NodeId, ...]]] = {}
+        for cell in cells:
+            if cell >= self._config.cells:
+                continue
+            copies += [
+                self._copy(info, placement, now)
+                for info in self._store.chunks_in_cell(cell)
+                if info.role is not Role.CACHE and (leaving or self._settled(info))
+            ]
+            for chunk_id, chunk in self._claims.chunks_of_others(cell).items():
+                held = self._store.info(chunk_id)
+                if held is None or held.role is Role.CACHE:
+                    offered[chunk_id] = (chunk, tuple(self._claims.holders(cell, chunk_id)))
+        return Observation(
+            now=now,
+            me=placement.view.me,
+            placement=placement,
+            copies=copies,
+            offered=offered,
+            fill=usage.used_bytes / max(1, usage.capacity_bytes),
+            avoid=frozenset(avoid),
+            leaving=leaving,
+        )
+
+    def _copy(self, info: ChunkInfo, placement: Placement, now: float) -> Copy:
+        claimed = self._claims.holders(info.cell, info.chunk_id)
+        view = placement.view
+        return Copy(
+            chunk=HeldChunk(
+                chunk_id=info.chunk_id,
+                cell=info.cell,
+                role=info.role,
+                replicas=info.replicas,
+                size=info.size,
+                removal_hash=info.removal_hash,
+            ),
+            holders=(*claimed, *self._presumed(info, claimed, placement, view)),
+            confirmed=tuple(
+                peer for peer in claimed if now - self._claims.heard_at(peer) <= self._config.confirm_age_max
+            ),
+            short_since=self._short_since.get(info.chunk_id, now),
+            spare_since=self._spare_since.get(info.chunk_id, now),
+            claimed_until=self._keeper.claimed_until(info.chunk_id),
+            pinned=info.pinned,
+        )
+
+    def _presumed(self, info: ChunkInfo, claimed: Collection[NodeId], placement: Placement, view: View) -> list[NodeId]:
+        """Name silent members that got a copy before this node last started, as far as placement tells.
+
+        After a restart we cannot ask them; without this a restart during somebody's absence would cost repair bytes.
+        """
+        if info.stored_at_wall >= self._started_wall:
+            return []
+        return [
+            peer
+            for peer in placement.members(info.cell, info.replicas)
+            if peer not in claimed and peer not in self._claims and not view.is_reachable(peer)
+        ]
+
+    def _note(
+        self, copy: Copy, observation: Observation, short: dict[ChunkId, float], spare: dict[ChunkId, float]
+    ) -> None:
+        chunk_id = copy.chunk.chunk_id
+        if missing_copies(copy, replace_leaving(observation), self._config) > 0:
+            short[chunk_id] = self._short_since.get(chunk_id, observation.now)
+            return
+        self._keeper.settle(chunk_id)
+        if is_spare(copy, observation):
+            spare[chunk_id] = self._spare_since.get(chunk_id, observation.now)
+
+    def _settled(self, info: ChunkInfo) -> bool:
+        """Whether its writer has had the time to place all copies; a wall clock set back settles everything."""
+        age = self._clock.wall() - info.stored_at_wall
+        return age < 0 or age >= self._config.settle_time
+
+
+def replace_leaving(observation: Observation) -> Observation:
+    """Look at an observation as a node that stays: missing copies are those missing now."""
+    return replace(observation, leaving=False) if observation.leaving else observation
+
+
+def _batches(cells: list[int]) -> Iterable[list[int]]:
+    return (cells[at : at + CELLS_PER_TURN] for at in range(0, len(cells), CELLS_PER_TURN))

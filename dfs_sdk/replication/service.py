@@ -1,0 +1,459 @@
+"""Copies of chunks: places new ones, finds old ones, brings lost ones back.
+
+The parts: `placement` says where, `policy` how many, `planner` what to do; `spreader` places new chunks, `surveyor`
+learns what others hold, `keeper` exchanges promises, `repairer` carries a plan out. This module observes, and drives
+one round after the other: on news about members after a short pause, otherwise now and then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from dfs_sdk.errors import DeadlineError, DfsError
+from dfs_sdk.events import EventBus
+from dfs_sdk.exchange.service import Exchange, Receipt
+from dfs_sdk.ids import ChunkId, NetworkId, NodeId
+from dfs_sdk.peers.prober import CALL_ERRORS
+from dfs_sdk.peers.service import Peers
+from dfs_sdk.peers.view import View
+from dfs_sdk.replication.claims import Claims
+from dfs_sdk.replication.config import ReplicationConfig
+from dfs_sdk.replication.keeper import Keeper
+from dfs_sdk.replication.messages import HeldChunk
+from dfs_sdk.replication.observer import Observer
+from dfs_sdk.replication.placement import Placement, cells_of
+from dfs_sdk.replication.planner import Action, Push, Wait
+from dfs_sdk.replication.policy import Policy
+from dfs_sdk.replication.repairer import Repairer
+from dfs_sdk.replication.spreader import Spread, SpreadJob, choose_targets, too_few
+from dfs_sdk.replication.surveyor import Surveyor
+from dfs_sdk.rpc.base import RpcService
+from dfs_sdk.runtime.ports import Runtime
+from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role, ScrubReport
+from dfs_sdk.transport.priority import Priority
+
+logger = logging.getLogger(__name__)
+
+ASK_CHUNKS_MAX = 1000
+ASKS_PARALLEL = 8
+# In a network this small everybody is asked for a chunk: the order of the cell only says whom first.
+TINY_NETWORK = 16
+HAND_OVER_TIMEOUT = 30.0
+PLAN_KEPT_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """One copy of a chunk that its holder confirmed.
+
+    Attributes:
+        holder: Who has it.
+        role: Why it is kept there.
+        confirmed_at: Monotonic second at which the holder said so.
+        confirmed_at_wall: The same instant in seconds since the epoch.
+    """
+
+    holder: NodeId
+    role: Role
+    confirmed_at: float
+    confirmed_at_wall: float
+
+
+class Replication:
+    """Decides where chunks live and keeps enough of their copies alive.
+
+    Args:
+        rpc: Calls.
+        exchange: Moves chunks.
+        peers: Knows the members.
+        store: The local store, open.
+        events: Where news goes.
+        scope: The parent of its tasks.
+        runtime: Clocks and chance.
+        network_id: The network, which salts the placement.
+        config: What can be tuned.
+    """
+
+    def __init__(
+        self,
+        *,
+        rpc: RpcService,
+        exchange: Exchange,
+        peers: Peers,
+        store: ChunkStore,
+        events: EventBus,
+        scope: TaskScope,
+        runtime: Runtime,
+        network_id: NetworkId,
+        config: ReplicationConfig | None = None,
+    ) -> None:
+        self._config = config or ReplicationConfig()
+        self._rpc = rpc
+        self._exchange = exchange
+        self._peers = peers
+        self._store = store
+        self._scope = scope
+        self._clock = runtime.clock
+        self._rng = runtime.rng.child("replication")
+        self._network_id = network_id
+        self._claims = Claims()
+        self._surveyor = Surveyor(rpc=rpc, store=store, claims=self._claims, clock=self._clock, config=self._config)
+        self._keeper = Keeper(rpc=rpc, store=store, clock=self._clock, config=self._config)
+        self._repairer = Repairer(
+            exchange=exchange,
+            store=store,
+            claims=self._claims,
+            keeper=self._keeper,
+            events=events,
+            peers=peers,
+            clock=self._clock,
+            config=self._config,
+        )
+        self._observer = Observer(
+            store=store,
+            claims=self._claims,
+            keeper=self._keeper,
+            clock=self._clock,
+            rng=self._rng,
+            config=self._config,
+        )
+        self._placement: Placement | None = None
+        self._pending: Counter[NodeId] = Counter()
+        self._pending_used: dict[NodeId, int] = {}
+        self._survey_order: list[NodeId] = []
+        self._interest: tuple[bytes, list[int]] = (b"", [])
+        self._wake = asyncio.Event()
+        self._rounds = asyncio.Lock()
+        self._again_at = float("inf")
+        self._last_plan: tuple[Action, ...] = ()
+
+    # Life
+
+    async def start(self) -> None:
+        """Answer other holders and begin the rounds; the store is open, peers and exchange run."""
+        self._surveyor.serve()
+        self._keeper.serve()
+        self._peers.on_change(self._on_view)
+        self._scope.spawn("repair", self._rounds_for_ever())
+
+    async def hand_over(self, timeout: float = HAND_OVER_TIMEOUT) -> int:
+        """Before leaving: give others what would lack copies without this node.
+
+        Args:
+            timeout: Seconds for everything.
+
+        Returns:
+            How many copies were handed over.
+
+        Raises:
+            DeadlineError: Not everything could be handed over in time.
+        """
+        handed = 0
+        try:
+            async with asyncio.timeout(timeout), self._rounds:
+                self._meet_members()
+                await self._survey(self._peers.view.reachable())
+                for _ in range(1 + self._config.stand_ins_max):
+                    actions = await self._observer.plan(self.placement, self._repairer.avoided(), leaving=True)
+                    pushes = [action for action in actions if isinstance(action, Push)]
+                    if not pushes:
+                        return handed
+                    handed += await self._repairer.apply(pushes, at_once=True)
+        except TimeoutError:
+            raise DeadlineError(f"{handed} copies were handed over in {timeout:.0f} s, others were not") from None
+        return handed
+
+    # Placing and finding
+
+    @property
+    def config(self) -> ReplicationConfig:
+        """The settings in use."""
+        return self._config
+
+    @property
+    def placement(self) -> Placement:
+        """The ranking of the current view."""
+        view = self._peers.view
+        known = self._placement
+        if known is None or known.view.version != view.version or known.view.partitioned != view.partitioned:
+            known = self._placement = Placement(self._network_id, view, self._config)
+        return known
+
+    def cells_of(self, chunk_id: ChunkId) -> tuple[int, int]:
+        """Name the two candidate cells of a chunk, the first choice first."""
+        return cells_of(chunk_id, self._config.cells)
+
+    async def spread(self, chunk: NewChunk, *, policy: Policy) -> Spread:
+        """Place the copies of a new chunk; returns at the write quorum, the rest follows in the background.
+
+        Args:
+            chunk: Its cell, role and count of copies are decided here, whatever it says.
+            policy: How many copies, and how many peers must confirm. With quorum 0 this node keeps a copy itself.
+
+        Raises:
+            TooFewReplicasError: Too few peers confirmed; copies that were placed stay until they are removed.
+            QuotaExceededError: Quorum 0, and our own store is full.
+        """
+        placement = self.placement
+        cell = placement.choose_cell(chunk.chunk_id, policy.replicas, pending=self._pending)
+        chunk = replace(chunk, cell=cell, replicas=policy.replicas)
+        job = self._new_job(chunk, cell, placement, policy)
+        if job.possible() < policy.write_quorum:
+            raise too_few(policy, able=job.possible(), confirmed=0, members=len(placement))
+        if policy.write_quorum == 0:
+            role = job.targets.role(self._rpc.node_id)
+            job.receipts.append(await self._exchange.push(self._rpc.node_id, replace(chunk, role=role)))
+        task = self._scope.spawn(f"spread {chunk.chunk_id.short}", job.run())
+        try:
+            await job.at_quorum()
+        except BaseException:
+            task.cancel()
+            raise
+        return Spread(chunk_id=chunk.chunk_id, cell=cell, holders=job.receipts, wanted=policy.replicas, complete=task)
+
+    def candidates(self, chunk_id: ChunkId, cell: int | None = None) -> list[NodeId]:
+        """List other nodes that probably hold a chunk, the most promising first; all in a tiny network.
+
+        Args:
+            chunk_id: The chunk.
+            cell: Its cell, None if unknown: then both candidate cells count.
+        """
+        cells = self.cells_of(chunk_id) if cell is None else (cell,)
+        placement, view = self.placement, self._peers.view
+        depth = self._config.interest_rank + self._config.stand_ins_max
+        found: dict[NodeId, None] = {}
+        for each in cells:
+            found.update(dict.fromkeys(self._claims.holders(each, chunk_id)))
+        for each in cells:
+            order = placement.order(each)
+            found.update(dict.fromkeys(order if len(order) <= TINY_NETWORK else order[:depth]))
+        found.pop(self._rpc.node_id, None)
+        members = [node_id for node_id in found if node_id in view]
+        return sorted(members, key=lambda node_id: not view.is_reachable(node_id))
+
+    async def locate(
+        self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int] | None = None
+    ) -> dict[ChunkId, list[Holding]]:
+        """Ask the candidates which of some chunks they hold; our own copies are listed, too.
+
+        Args:
+            chunk_ids: The chunks.
+            cells: Their cells as far as they are known, which halves the number of questions.
+        """
+        known = cells or {}
+        questions: dict[NodeId, list[ChunkId]] = {}
+        for chunk_id in dict.fromkeys(chunk_ids):
+            for peer in self.candidates(chunk_id, known.get(chunk_id)):
+                if self._peers.view.is_reachable(peer):
+                    questions.setdefault(peer, []).append(chunk_id)
+        found: dict[ChunkId, list[Holding]] = {chunk_id: [] for chunk_id in chunk_ids}
+        for chunk_id, holdings in found.items():
+            info = self._store.info(chunk_id)
+            if info is not None:
+                holdings.append(self._holding(self._rpc.node_id, info.role))
+        pages = [
+            self._ask(peer, asked[at : at + ASK_CHUNKS_MAX])
+            for peer, asked in questions.items()
+            for at in range(0, len(asked), ASK_CHUNKS_MAX)
+        ]
+        for peer, roles in await run_all(*pages, limit=ASKS_PARALLEL):
+            for chunk_id, role in roles.items():
+                found[chunk_id].append(self._holding(peer, role))
+        return found
+
+    def why(self, chunk_id: ChunkId, cell: int, holder: NodeId, replicas: int | None = None) -> str:
+        """Say in a sentence why a node holds, or does not hold, a chunk.
+
+        Args:
+            chunk_id: The chunk.
+            cell: Its cell.
+            holder: The node.
+            replicas: Copies wanted; what we know of the chunk, or the default, if not given.
+        """
+        info = self._store.info(chunk_id)
+        count = replicas or (info.replicas if info is not None else self._config.replicas)
+        return self.placement.why(cell, holder, count)
+
+    # Watching
+
+    @property
+    def short_count(self) -> int:
+        """Chunks held here that lacked copies when we last looked."""
+        return self._observer.short_count
+
+    @property
+    def last_plan(self) -> tuple[Action, ...]:
+        """What the last round decided, with reasons; at most 10,000 actions."""
+        return self._last_plan
+
+    async def check(self, *, read_data: bool = False, subset: tuple[int, int] | None = None) -> ScrubReport:
+        """Check the local store; damaged or lost chunks are fetched again from other holders.
+
+        Args:
+            read_data: Hash every byte.
+            subset: (part, parts): only this share of the chunks.
+        """
+        before = {info.chunk_id: info for info in self._store.chunks()}
+        report = await self._store.check(read_data=read_data, subset=subset)
+        for chunk_id in (*report.corrupt, *report.missing):
+            info = before.get(chunk_id)
+            if info is not None and info.role is not Role.CACHE:
+                await self._refetch(info)
+        return report
+
+    async def round(self) -> int:
+        """Look at all our chunks once and do what is needed.
+
+        Returns:
+            How many copies were pushed, fetched or dropped.
+        """
+        async with self._rounds:
+            self._meet_members()
+            await self._survey(self._next_surveyed())
+            actions = await self._observer.plan(self.placement, self._repairer.avoided())
+            self._last_plan = tuple(actions[:PLAN_KEPT_MAX])
+            waits = [action.until for action in actions if isinstance(action, Wait)]
+            self._again_at = min(waits, default=float("inf"))
+            return await self._repairer.apply([action for action in actions if not isinstance(action, Wait)])
+
+    async def _rounds_for_ever(self) -> None:
+        while True:
+            await self._pause()
+            try:
+                await self.round()
+            except Exception:
+                # One bad round must not end repair for the rest of the node's life.
+                logger.exception("a round of repair failed")
+
+    async def _pause(self) -> None:
+        interval = self._config.repair_interval * self._rng.uniform(0.8, 1.2)
+        wait = min(interval, max(0.05, self._again_at - self._clock.monotonic()))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._wake.wait()
+                # Several members may come or go at once: one round for all of them.
+                await asyncio.sleep(self._config.settle_time)
+        self._wake.clear()
+
+    def _on_view(self, _view: View) -> None:
+        self._wake.set()
+
+    def _meet_members(self) -> None:
+        view = self._peers.view
+        for peer in self._claims.peers():
+            if view.odds(peer) == 0.0:
+                self._claims.forget(peer)
+        for node_id, member in view.members.items():
+            if node_id != view.me and member.p_return > 0.0:
+                self._claims.meet(node_id, member.desc.storage_uuid)
+
+    def _next_surveyed(self) -> list[NodeId]:
+        """Take the next peers in turn, so that each is asked before any is asked again."""
+        reachable = set(self._peers.view.reachable())
+        count = min(self._config.survey_peers_max, len(reachable))
+        self._survey_order = [peer for peer in self._survey_order if peer in reachable]
+        late = sorted(reachable - set(self._survey_order))
+        self._rng.shuffle(late)
+        self._survey_order = late + self._survey_order
+        chosen, rest = self._survey_order[:count], self._survey_order[count:]
+        self._survey_order = rest + chosen
+        return chosen
+
+    async def _survey(self, peers: Sequence[NodeId]) -> None:
+        digest = self.placement.view.digest
+        if self._interest[0] != digest:
+            cells = self.placement.interesting_cells(self._rpc.node_id, self._config.interest_rank)
+            self._interest = (digest, cells)
+        interest = {*self._interest[1], *self._store.cells()}
+        await run_all(*(self._surveyor.survey(peer, interest) for peer in peers), limit=ASKS_PARALLEL)
+
+    def _new_job(self, chunk: NewChunk, cell: int, placement: Placement, policy: Policy) -> SpreadJob:
+        targets = choose_targets(
+            placement,
+            cell,
+            replicas=policy.replicas,
+            stand_ins_max=self._config.stand_ins_max,
+            avoid=sorted(self._repairer.avoided()),
+        )
+
+        async def push(peer: NodeId, role: Role) -> Receipt:
+            receipt = await self._exchange.push(
+                peer, replace(chunk, role=role), priority=Priority.TRANSFER, timeout=self._config.push_timeout
+            )
+            self._note_receipt(chunk, receipt)
+            return receipt
+
+        return SpreadJob(
+            me=self._rpc.node_id,
+            targets=targets,
+            policy=policy,
+            placement=placement,
+            push=push,
+            on_failed=self._repairer.avoid,
+        )
+
+    def _note_receipt(self, chunk: NewChunk, receipt: Receipt) -> None:
+        self._note_pending(receipt.peer, len(chunk.data))
+        member = self._peers.view.get(receipt.peer)
+        # Holders keep track of each other; a writer that keeps no copy leaves that to them.
+        if receipt.peer == self._rpc.node_id or member is None or chunk.chunk_id not in self._store:
+            return
+        self._claims.meet(receipt.peer, member.desc.storage_uuid)
+        self._claims.note(
+            receipt.peer,
+            HeldChunk(
+                chunk_id=chunk.chunk_id,
+                cell=chunk.cell,
+                role=receipt.role,
+                replicas=chunk.replicas,
+                size=len(chunk.data),
+                removal_hash=chunk.removal_hash,
+            ),
+        )
+
+    def _note_pending(self, peer: NodeId, size: int) -> None:
+        """Count bytes on their way to a peer until its description shows them."""
+        member = self._peers.view.get(peer)
+        used = 0 if member is None else member.desc.used_bytes
+        if self._pending_used.get(peer) != used:
+            self._pending_used[peer] = used
+            self._pending[peer] = 0
+        self._pending[peer] += size
+
+    def _holding(self, holder: NodeId, role: Role) -> Holding:
+        return Holding(
+            holder=holder,
+            role=role,
+            confirmed_at=self._clock.monotonic(),
+            confirmed_at_wall=self._clock.wall(),
+        )
+
+    async def _ask(self, peer: NodeId, chunk_ids: Sequence[ChunkId]) -> tuple[NodeId, Mapping[ChunkId, Role]]:
+        try:
+            report = await self._exchange.have(peer, chunk_ids, timeout=self._config.ask_timeout)
+        except CALL_ERRORS:
+            return peer, {}
+        return peer, report.roles
+
+    async def _refetch(self, info: ChunkInfo) -> None:
+        try:
+            data = await self._exchange.fetch(info.chunk_id, self.candidates(info.chunk_id, info.cell))
+            chunk = NewChunk(
+                chunk_id=info.chunk_id,
+                data=data,
+                cell=info.cell,
+                role=info.role,
+                removal_hash=info.removal_hash,
+                replicas=info.replicas,
+            )
+            await self._store.put([chunk])
+            if info.pinned:
+                await self._store.set_pinned([info.chunk_id], True)
+        except DfsError as error:
+            logger.warning("chunk %s could not be fetched again: %s", info.chunk_id.short, error)

@@ -1,0 +1,175 @@
+"""The first copies of a chunk: to the chosen members, to stand-ins where one is missing, until the policy is met.
+
+`spread` returns at the write quorum; the remaining copies go on in the background. Only a peer's receipt counts: the
+bytes are on its disk, fsynced and held against their id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, RemoteError, TooFewReplicasError
+from dfs_sdk.exchange.service import Receipt
+from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.replication.placement import Placement, distinct_hosts
+from dfs_sdk.replication.policy import Policy
+from dfs_sdk.runtime.tasks import run_all
+from dfs_sdk.store.base import Role
+
+PUSH_ERRORS = (PeerUnreachableError, DeadlineError, RemoteError, ProtocolError, OSError)
+
+# Pushes one chunk to one node; raises one of `PUSH_ERRORS` if it did not get there.
+PushChunk = Callable[[NodeId, Role], Awaitable[Receipt]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """A chunk that reached its write quorum.
+
+    Attributes:
+        chunk_id: The chunk.
+        cell: The cell chosen for it.
+        holders: The receipts so far; more are added while `complete` is pending.
+        wanted: Copies the policy asks for.
+        complete: Done when the remaining copies are placed or given up; gives all receipts.
+    """
+
+    chunk_id: ChunkId
+    cell: int
+    holders: Sequence[Receipt]
+    wanted: int
+    complete: Awaitable[Sequence[Receipt]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Targets:
+    """Who is to get a chunk.
+
+    Attributes:
+        cell: The cell.
+        chosen: The members that should hold it, whether or not they can be reached.
+        first: Nodes to try first, as many as copies are wanted where there are so many.
+        then: Stand-ins for those that do not take it.
+        members: Members of the network, this node included.
+    """
+
+    cell: int
+    chosen: tuple[NodeId, ...]
+    first: tuple[NodeId, ...]
+    then: tuple[NodeId, ...]
+    members: int
+
+    def role(self, node_id: NodeId) -> Role:
+        """What the chunk is to a node."""
+        return Role.PRIMARY if node_id in self.chosen else Role.SURPLUS
+
+
+def choose_targets(
+    placement: Placement, cell: int, *, replicas: int, stand_ins_max: int, avoid: Sequence[NodeId] = ()
+) -> Targets:
+    """Choose who gets a new chunk: reachable nodes with room, the chosen members of the cell before others."""
+
+    def able(node_id: NodeId) -> bool:
+        return placement.view.is_reachable(node_id) and node_id not in avoid
+
+    first = placement.choose(cell, replicas, eligible=able)
+    then = placement.choose(cell, stand_ins_max, holding=first, eligible=able)
+    return Targets(
+        cell=cell,
+        chosen=placement.members(cell, replicas),
+        first=tuple(first),
+        then=tuple(then),
+        members=len(placement),
+    )
+
+
+def too_few(policy: Policy, *, able: int, confirmed: int, members: int) -> TooFewReplicasError:
+    """Say in numbers why a put cannot be acknowledged, and what to do."""
+    others = max(0, members - 1)
+    return TooFewReplicasError(
+        f"{confirmed} of {policy.write_quorum} required peers confirmed a copy: of {others} other members {able} can "
+        f"be reached and have room. Wait for peers, ask for fewer with quorum={min(able, policy.write_quorum)}, or use "
+        "quorum=0 to keep it here for now and spread it as peers join."
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class SpreadJob:
+    """One chunk on its way to its holders.
+
+    Attributes:
+        me: The writer, whose own copy is no peer's receipt.
+        targets: Who gets it.
+        policy: How many copies, and how many receipts before `at_quorum` is done.
+        placement: The view it was planned on.
+        push: Pushes the chunk.
+        on_failed: Told who did not take it.
+        receipts: The receipts so far.
+    """
+
+    me: NodeId
+    targets: Targets
+    policy: Policy
+    placement: Placement
+    push: PushChunk
+    on_failed: Callable[[NodeId], None]
+    receipts: list[Receipt] = field(default_factory=list)
+    _left: deque[NodeId] = field(default_factory=deque)
+    _at_quorum: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> list[Receipt]:
+        """Place the copies; ends when as many as wanted are there or nobody is left to ask."""
+        held = {receipt.peer for receipt in self.receipts}
+        self._left.extend(i for i in (*self.targets.first, *self.targets.then) if i not in held)
+        wanted = min(self.policy.replicas - len(held & set(self.targets.first)), len(self._left))
+        self._check()
+        try:
+            await run_all(*(self._fill_place() for _ in range(max(0, wanted))))
+        finally:
+            self._at_quorum.set()
+        return self.receipts
+
+    async def at_quorum(self) -> None:
+        """Wait until enough peers confirmed, on different machines where there are several.
+
+        Raises:
+            TooFewReplicasError: Nobody is left to ask.
+        """
+        await self._at_quorum.wait()
+        confirmed = self._confirmed()
+        if len(confirmed) < self.policy.write_quorum:
+            able = sum(1 for i in (*self.targets.first, *self.targets.then) if i != self.me)
+            raise too_few(self.policy, able=able, confirmed=len(confirmed), members=self.targets.members)
+
+    def possible(self) -> int:
+        """How many peers may confirm at most."""
+        return sum(1 for i in (*self.targets.first, *self.targets.then) if i != self.me)
+
+    async def _fill_place(self) -> None:
+        """Find one holder: try nodes until one takes the chunk."""
+        while self._left:
+            node_id = self._left.popleft()
+            try:
+                receipt = await self.push(node_id, self.targets.role(node_id))
+            except PUSH_ERRORS:
+                self.on_failed(node_id)
+                continue
+            self.receipts.append(receipt)
+            self._check()
+            return
+
+    def _check(self) -> None:
+        confirmed = self._confirmed()
+        if len(confirmed) < self.policy.write_quorum:
+            return
+        view = self.placement.view
+        others = [i for i in (*self.targets.first, *self.targets.then) if i != self.me]
+        hosts_wanted = min(self.policy.write_quorum, distinct_hosts(view, others))
+        if distinct_hosts(view, confirmed) >= hosts_wanted:
+            self._at_quorum.set()
+
+    def _confirmed(self) -> list[NodeId]:
+        return [receipt.peer for receipt in self.receipts if receipt.peer != self.me]
