@@ -28,7 +28,7 @@ class FileDiskLock:
 
     def release(self) -> None:
         """Free the lock; calling it again, or in a forked child, is harmless."""
-        if self._lock.is_locked and os.getpid() == self._owner_pid:
+        if os.getpid() == self._owner_pid and self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
 
