@@ -20,7 +20,10 @@ class RpcConfig:
         peer_calls_max: Calls of one peer that run or wait here; further ones are refused as BUSY.
         peer_bytes_max: Bytes of request bodies of one peer held here; further ones are refused as BUSY.
         total_bytes_max: The same for all peers together.
-        peer_refusals_max: Refusals on their way to one peer; it is disconnected beyond that, since it does not listen.
+        peer_refusals_max: Refusals that one peer has not acknowledged; beyond that it does not listen: it is
+            disconnected.
+        peer_reply_bytes_max: Bytes of replies that one peer has not acknowledged; further replies wait, and keep their
+            turns meanwhile.
         advertised: Addresses that the user says we are reached at, named before all others.
     """
 
@@ -30,6 +33,7 @@ class RpcConfig:
     peer_bytes_max: int = 32 * MIB
     total_bytes_max: int = 256 * MIB
     peer_refusals_max: int = 256
+    peer_reply_bytes_max: int = 16 * MIB
     advertised: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:

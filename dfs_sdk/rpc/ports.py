@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -17,6 +18,11 @@ from dfs_sdk.transport.priority import Priority
 
 class SentPort(Protocol):
     """A message handed to a connection."""
+
+    @property
+    def acked(self) -> asyncio.Future[None]:
+        """Done when the peer has it; fails or is cancelled when it never will."""
+        ...
 
     def cancel(self) -> None:
         """Stop sending it where it is not delivered yet; calling it again or too late is harmless."""

@@ -274,7 +274,10 @@ class Rpc:
 
     def _own_addresses(self) -> tuple[Address, ...]:
         """List where we listen for sure; what peers say they see is not among it."""
-        bound = self._transport.local_address
+        try:
+            bound = self._transport.local_address
+        except NodeClosedError:  # not started yet, or closed
+            return self._config.advertised
         if scope_of(bound) is not None:
             return (*self._config.advertised, bound)
         now = self._clock.monotonic()

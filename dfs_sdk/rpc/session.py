@@ -7,9 +7,9 @@ caller gives up, CANCEL goes out and the handler over there ends; when the conne
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -18,8 +18,9 @@ from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode
 from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.rpc.envelope import TIMEOUT_MS_MAX, Envelope, Kind, pack_envelope, parse_envelope
 from dfs_sdk.rpc.messages import REFUSAL_TEXT_BYTES_MAX, RefusalMessage
-from dfs_sdk.rpc.ports import ConnectionPort
+from dfs_sdk.rpc.ports import ConnectionPort, SentPort
 from dfs_sdk.rpc.router import IncomingCall, Outcome, Router
+from dfs_sdk.rpc.unacked import UnackedBytes
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.transport.contact import Contact
@@ -63,6 +64,7 @@ class Session:
         self._incoming: dict[int, IncomingCall] = {}
         self._early_cancels: OrderedDict[int, None] = OrderedDict()
         self._refusals = 0
+        self._replies = UnackedBytes(config.peer_reply_bytes_max)
 
     async def call(
         self, request: Request[ReplyT], *, body: Buffer, timeout: float, priority: Priority
@@ -79,13 +81,15 @@ class Session:
             PeerUnreachableError, RemoteError, ProtocolError, MessageTooLargeError: See `RpcService.call`.
         """
         call_id = self._free_id()
+        # CONTROL is the transport's own.
+        priority = max(priority, Priority.INTERACTIVE)
         parts = pack_envelope(
             Envelope(
                 kind=Kind.REQUEST,
                 call_id=call_id,
                 tag=request.tag,
                 timeout_ms=min(max(1, math.ceil(timeout * 1000)), TIMEOUT_MS_MAX),
-                priority=max(priority, Priority.INTERACTIVE),
+                priority=priority,
                 header=encode(request),
                 body=body,
             )
@@ -215,37 +219,52 @@ class Session:
 
     async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
         if outcome.refusal is not None:
-            await self._send(_refusal(asked.call_id, outcome.refusal), priority=Priority.INTERACTIVE)
+            await self._reply(_refusal(asked.call_id, outcome.refusal), priority=Priority.INTERACTIVE)
             return
         reply = Envelope(
             kind=Kind.REPLY, call_id=asked.call_id, tag=asked.tag, header=outcome.header, body=outcome.body
         )
         try:
-            await self._send(reply, priority=asked.priority)
+            await self._reply(reply, priority=asked.priority)
         except MessageTooLargeError:
-            await self._send(_refusal(asked.call_id, Refusal(RefusalCode.TOO_LARGE)), priority=Priority.INTERACTIVE)
+            refusal = _refusal(asked.call_id, Refusal(RefusalCode.TOO_LARGE))
+            await self._reply(refusal, priority=Priority.INTERACTIVE)
+
+    async def _reply(self, envelope: Envelope, *, priority: Priority) -> None:
+        """Send a reply once the peer has taken enough of the earlier ones."""
+        parts = pack_envelope(envelope)
+        size = sum(map(len, parts))
+        await self._replies.wait_for_room()
+        sent = await self._send(parts, priority=priority)
+        if sent is not None:
+            self._replies.add(size, sent)
 
     def _refuse_later(self, call_id: int, refusal: Refusal) -> None:
         if self._refusals >= self._config.peer_refusals_max:
             raise ProtocolError("the peer asks on without taking the refusals")
         self._refusals += 1
+        self._send_later("refuse", _refusal(call_id, refusal), on_settled=self._count_refusal)
 
-        def on_done(_task: asyncio.Task[None]) -> None:
-            self._refusals -= 1
+    def _count_refusal(self) -> None:
+        self._refusals -= 1
 
-        task = self._send_later("refuse", _refusal(call_id, refusal))
-        if task is not None:
-            task.add_done_callback(on_done)
+    def _send_later(self, name: str, envelope: Envelope, *, on_settled: Callable[[], None] | None = None) -> None:
+        """Send something small that no task waits for, and say when the peer has it or never will."""
 
-    def _send_later(self, name: str, envelope: Envelope) -> asyncio.Task[None] | None:
-        if self._scope.closed:
-            return None
-        return self._scope.spawn(name, self._send(envelope, priority=Priority.INTERACTIVE))
+        async def send() -> None:
+            sent = await self._send(pack_envelope(envelope), priority=Priority.INTERACTIVE)
+            if sent is not None and on_settled is not None:
+                sent.acked.add_done_callback(lambda _acked: on_settled())
 
-    async def _send(self, envelope: Envelope, *, priority: Priority) -> None:
+        if not self._scope.closed:
+            self._scope.spawn(name, send())
+
+    async def _send(self, parts: Sequence[Buffer], *, priority: Priority) -> SentPort | None:
         """Send what nobody waits for: a connection that has gone meanwhile is none of our worries."""
-        with contextlib.suppress(PeerUnreachableError):
-            await self.connection.send(pack_envelope(envelope), priority=priority)
+        try:
+            return await self.connection.send(parts, priority=priority)
+        except PeerUnreachableError:
+            return None
 
 
 def _refusal(call_id: int, refusal: Refusal) -> Envelope:
