@@ -1,0 +1,86 @@
+"""Audits: asks the holders of the catalog's chunks what they hold, when the network changes and now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from dfs_sdk.errors import DfsError
+from dfs_sdk.files.catalog import Catalog, Entry
+from dfs_sdk.files.config import FilesConfig
+from dfs_sdk.files.opened import cells_in
+from dfs_sdk.files.ports import Replicator
+from dfs_sdk.files.supply import Supply
+from dfs_sdk.ids import ChunkId
+
+logger = logging.getLogger(__name__)
+
+# One round of audits asks about so many chunks; the next one goes on behind them.
+ROUND_CHUNKS_MAX = 20_000
+
+
+class Auditor:
+    """Keeps the known holders of the catalog's chunks fresh.
+
+    Args:
+        catalog: Whose chunks.
+        supply: Asks and remembers.
+        replication: Knows the cells.
+        config: Rhythm.
+    """
+
+    def __init__(self, *, catalog: Catalog, supply: Supply, replication: Replicator, config: FilesConfig) -> None:
+        self._catalog = catalog
+        self._supply = supply
+        self._replication = replication
+        self._config = config
+        self._wanted = asyncio.Event()
+        self._cursor = 0
+
+    def request(self) -> None:
+        """Audit soon; many requests in a short time cause one audit."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Audit on request and at intervals, for ever."""
+        while True:
+            try:
+                async with asyncio.timeout(self._config.audit_interval):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(self._config.audit_delay)
+            self._wanted.clear()
+            try:
+                await self.round()
+            except DfsError as error:
+                logger.info("an audit could not finish: %s", type(error).__name__)
+
+    async def round(self) -> None:
+        """Audit the next files of the catalog, up to a bound of chunks."""
+        entries = list(self._catalog)
+        if not entries:
+            return
+        start, asked = self._cursor % len(entries), 0
+        for entry in (*entries[start:], *entries[:start]):
+            await self.audit(entry)
+            self._cursor += 1
+            asked += 1 + (entry.manifest.chunk_count if entry.manifest is not None else 0)
+            if asked >= ROUND_CHUNKS_MAX:
+                return
+
+    async def audit(self, entry: Entry) -> None:
+        """Ask who holds the chunks of one file."""
+        ids, cells = file_chunks(entry, self._replication)
+        await self._supply.locate(ids, cells)
+
+
+def file_chunks(entry: Entry, replication: Replicator) -> tuple[Sequence[ChunkId], dict[ChunkId, int]]:
+    """List a file's chunks, the manifest first, and the cells that are known."""
+    manifest_id = entry.file.link.manifest_id
+    if entry.manifest is None:
+        return [manifest_id], {}
+    cells = cells_in(entry.manifest, replication.cells_of)
+    ids = entry.manifest.chunk_ids
+    return [manifest_id, *dict.fromkeys(ids)], dict(zip(ids, cells, strict=True))

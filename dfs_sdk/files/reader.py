@@ -1,0 +1,158 @@
+"""A file opened in place: seek, read, close; only the chunks that are read are fetched."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.files.chunker import chunks_touched
+from dfs_sdk.files.config import FilesConfig
+from dfs_sdk.files.download import fetch_chunk
+from dfs_sdk.files.names import display_name
+from dfs_sdk.files.opened import OpenedFile
+from dfs_sdk.files.supply import Supply
+from dfs_sdk.ids import NodeId
+from dfs_sdk.runtime.ports import Offload
+from dfs_sdk.runtime.tasks import run_all
+
+
+class Reader:
+    """Reads ranges of a file; its latest chunks stay in memory until it is closed.
+
+    Every chunk is verified. The hash of the whole file is not, since the whole is not read: each chunk's id comes from
+    the manifest, whose own id is in the link.
+
+    Args:
+        file: The opened file.
+        supply: Where chunks come from.
+        offload: Worker threads.
+        config: Bounds.
+        extra: Peers that may have chunks for reasons of their own.
+    """
+
+    def __init__(
+        self, file: OpenedFile, supply: Supply, offload: Offload, config: FilesConfig, *, extra: Sequence[NodeId] = ()
+    ) -> None:
+        self._file = file
+        self._supply = supply
+        self._offload = offload
+        self._config = config
+        self._extra = extra
+        self._position = 0
+        self._closed = False
+        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+
+    @property
+    def name(self) -> str:
+        """The file's name, safe to show."""
+        return display_name(self._file.contents.name)
+
+    @property
+    def size(self) -> int:
+        """Plain bytes."""
+        return self._file.size
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    async def read(self, size: int = -1) -> bytes:
+        """Read from the position on.
+
+        Args:
+            size: At most so many bytes; all that is left if negative.
+
+        Returns:
+            Fewer bytes only at the end of the file.
+
+        Raises:
+            ContentUnavailableError: A chunk has no holder that answers; the position has not moved.
+            CorruptContentError: No intact copy of a chunk was found.
+        """
+        self._require_open()
+        data = await self.read_at(self._position, self.size if size < 0 else size)
+        self._position += len(data)
+        return data
+
+    async def read_at(self, offset: int, size: int) -> bytes:
+        """Read a range without moving the position; raises like `read`, or ValueError for a negative range."""
+        self._require_open()
+        if offset < 0 or size < 0:
+            raise ValueError(f"cannot read {size} bytes at {offset}")
+        length = min(size, self.size - offset)
+        if length <= 0:
+            return b""
+        if self._file.chunk_count == 0:
+            return self._file.contents.inline[offset : offset + length]
+        touched = chunks_touched(offset, length, self._file.manifest.chunk_bytes)
+        pieces = await run_all(
+            *(self._piece(index, offset, offset + length) for index in touched), limit=self._concurrency()
+        )
+        return pieces[0] if len(pieces) == 1 else await self._offload.run(b"".join, pieces)
+
+    async def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move the position, also beyond the end; returns the new one.
+
+        Raises:
+            ValueError: Before the start, or an unknown `whence`.
+        """
+        self._require_open()
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self.size}
+        if whence not in bases or bases[whence] + offset < 0:
+            raise ValueError(f"cannot seek to {offset} from {whence}")
+        self._position = bases[whence] + offset
+        return self._position
+
+    async def tell(self) -> int:
+        """Return the position."""
+        self._require_open()
+        return self._position
+
+    async def close(self) -> None:
+        """Let go of the chunks in memory; calling it again is harmless."""
+        self._closed = True
+        self._chunks.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"at {self._position} of {self.size}"
+        return f"Reader({self.name!r}, {state})"
+
+    async def _piece(self, index: int, start: int, end: int) -> bytes:
+        begin, length = self._file.span(index)
+        data = await self._chunk(index)
+        if start <= begin and begin + length <= end:
+            return data
+        return data[max(start - begin, 0) : end - begin]
+
+    async def _chunk(self, index: int) -> bytes:
+        data = self._chunks.get(index)
+        if data is None:
+            data = await fetch_chunk(self._file, index, self._supply, self._offload, extra=self._extra)
+            if not self._closed:
+                self._chunks[index] = data
+        if index in self._chunks:
+            self._chunks.move_to_end(index)
+        while len(self._chunks) > self._config.reader_chunks_max:
+            self._chunks.popitem(last=False)
+        return data
+
+    def _concurrency(self) -> int:
+        room = self._config.download_bytes_max // self._file.manifest.chunk_bytes
+        return max(min(self._config.download_concurrency, room), 1)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NodeClosedError("this reader is closed: open the file again")

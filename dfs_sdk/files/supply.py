@@ -1,0 +1,105 @@
+"""Where the chunks of a file come from: confirmed holders, placement, whoever says so when asked.
+
+Reading is patient in rounds: holders that are silent for a moment are asked again before a chunk counts as unavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from dfs_sdk.errors import ContentUnavailableError, CorruptContentError
+from dfs_sdk.exchange.service import Exchange, NotHeldError
+from dfs_sdk.files.config import FilesConfig
+from dfs_sdk.files.holders import Copy, Holders
+from dfs_sdk.files.ports import Holding, Membership, Replicator
+from dfs_sdk.ids import ChunkId, NodeId
+
+LOCATE_CHUNKS_MAX = 1000
+
+
+class Supply:
+    """Gets chunks, verified, and remembers who has which.
+
+    Args:
+        exchange: Fetches from given sources.
+        replication: Knows who should have a chunk, and asks around.
+        peers: Who is up.
+        holders: What is known of copies.
+        config: Patience.
+    """
+
+    def __init__(
+        self, *, exchange: Exchange, replication: Replicator, peers: Membership, holders: Holders, config: FilesConfig
+    ) -> None:
+        self._exchange = exchange
+        self._replication = replication
+        self._peers = peers
+        self._holders = holders
+        self._config = config
+
+    async def fetch(
+        self, chunk_id: ChunkId, cell: int | None, *, size_max: int | None = None, extra: Sequence[NodeId] = ()
+    ) -> bytes:
+        """Get one chunk.
+
+        Args:
+            chunk_id: The chunk; its bytes are verified against it.
+            cell: Its placement cell, None if only its two candidates are known.
+            size_max: Sealed bytes expected.
+            extra: Peers that may have it for reasons of their own, such as the file's provider.
+
+        Raises:
+            NotHeldError: Everybody who could have it answered, and has it not.
+            ContentUnavailableError: No holder answered in all rounds.
+            CorruptContentError: No intact copy was found.
+        """
+        pause = self._config.round_pause
+        for turn in range(1, self._config.rounds + 1):
+            try:
+                return await self._exchange.fetch(chunk_id, self._sources(chunk_id, cell, extra), size_max=size_max)
+            except NotHeldError:
+                if turn == self._config.rounds or not await self._found_more(chunk_id, cell, extra):
+                    raise
+            except (ContentUnavailableError, CorruptContentError):
+                if turn == self._config.rounds:
+                    raise
+                await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
+            await asyncio.sleep(pause)
+            pause *= 2
+        raise AssertionError("unreachable: the last round returns or raises")
+
+    async def locate(
+        self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int]
+    ) -> dict[ChunkId, tuple[Copy, ...]]:
+        """Ask who holds some chunks and remember the answers."""
+        found: dict[ChunkId, tuple[Copy, ...]] = {}
+        for start in range(0, len(chunk_ids), LOCATE_CHUNKS_MAX):
+            page = chunk_ids[start : start + LOCATE_CHUNKS_MAX]
+            page_cells = {chunk_id: cells[chunk_id] for chunk_id in page if chunk_id in cells}
+            located = await self._replication.locate(page, page_cells)
+            for chunk_id in page:
+                found[chunk_id] = copies_of(located.get(chunk_id, ()))
+                self._holders.replace(chunk_id, found[chunk_id])
+        return found
+
+    async def _found_more(self, chunk_id: ChunkId, cell: int | None, tried: Sequence[NodeId]) -> bool:
+        asked = set(self._sources(chunk_id, cell, tried))
+        found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
+        return any(copy.holder not in asked for copy in found[chunk_id])
+
+    def _sources(self, chunk_id: ChunkId, cell: int | None, extra: Iterable[NodeId]) -> list[NodeId]:
+        view = self._peers.view
+        known = [*self._holders.holders(chunk_id), *extra]
+        candidates = self._replication.candidates(chunk_id, cell)
+        up = [node_id for node_id in known if view.is_reachable(node_id)]
+        down = [node_id for node_id in known if not view.is_reachable(node_id)]
+        return list(dict.fromkeys((*up, *candidates, *down)))
+
+
+def copies_of(holdings: Iterable[Holding]) -> tuple[Copy, ...]:
+    """Keep of holdings what is shown."""
+    return tuple(
+        Copy(holder=holding.holder, role=holding.role, confirmed_at_wall=holding.confirmed_at_wall)
+        for holding in holdings
+    )
