@@ -287,8 +287,10 @@ class DiskStore(StoredDocuments):
     async def _close(self, state: _OpenState) -> None:
         await state.operations.close()
         try:
-            await state.changes.close()
-            await state.documents.close()
+            try:
+                await state.changes.close()
+            finally:
+                await state.documents.close()
         finally:
             await self._runtime.offload.run(state.lock.release)
 
