@@ -92,11 +92,11 @@ class Membership:
         known = self._known.get(node_id)
         return known[0] if known else None
 
-    def take(self, signed: SignedDesc, now: float, wall: float) -> NodeDesc | None:
+    def take(self, signed: SignedDesc, now: float, wall: float) -> tuple[NodeDesc, NodeDesc | None] | None:
         """Learn from a description that anybody passed on.
 
         Returns:
-            The description if it is news about another node.
+            The description and the one before it, if it is news about another node.
 
         Raises:
             ProtocolError: It is malformed or not signed by its owner.
@@ -117,7 +117,7 @@ class Membership:
         self._descs.add(node_id, signed)
         self._rumours.drop(node_id)
         self._changed()
-        return desc
+        return desc, before
 
     def hear(self, rumour: Rumour, by: NodeId, now: float, wall: float) -> bool:
         """Take note that member `by` suspects somebody.

@@ -356,13 +356,15 @@ class Peers:
         self._after_change()
 
     def _take(self, signed: SignedDesc, sender: NodeId) -> None:
-        now, wall, known = self._clock.monotonic(), self._clock.wall(), len(self._membership)
-        desc = self._membership.take(signed, now, wall)
-        if desc is None:
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        taken = self._membership.take(signed, now, wall)
+        if taken is None:
             return
+        desc, before = taken
         self._rpc.book.learn(desc.contact, self._rpc.address(sender), first_hand=desc.node_id == sender)
         member = self._membership.member(desc.node_id, now)
-        if member is not None and len(self._membership) > known and desc.status is not NodeStatus.LEFT:
+        is_new = before is None or before.status is NodeStatus.LEFT
+        if member is not None and is_new and desc.status is not NodeStatus.LEFT:
             self._events.publish(PeerJoined(at_wall=wall, node_id=desc.node_id, name=member.name))
         self._note_word(desc.node_id)
 

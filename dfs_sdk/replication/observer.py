@@ -58,11 +58,14 @@ class Observer:
         """Chunks that lacked copies in the last plan."""
         return len(self._short_since)
 
-    async def plan(self, placement: Placement, avoid: Collection[NodeId], *, leaving: bool = False) -> list[Action]:
+    async def plan(
+        self, view: View, placement: Placement, avoid: Collection[NodeId], *, leaving: bool = False
+    ) -> list[Action]:
         """Plan for everything we hold and everything that should be here.
 
         Args:
-            placement: The ranking of the current view.
+            view: The members as they are now.
+            placement: The ranking of that view.
             avoid: Peers that take no copies just now.
             leaving: Plan as if our own copies were gone.
         """
@@ -71,7 +74,7 @@ class Observer:
         actions: list[Action] = []
         # Cells that others hold chunks of matter, too: some of those may belong here.
         for cells in _batches(sorted({*self._store.cells(), *self._claims.cells()})):
-            observation = self._observe(cells, placement, avoid, leaving=leaving)
+            observation = self._observe(cells, view, placement, avoid, leaving=leaving)
             for copy in observation.copies:
                 self._note(copy, observation, short, spare)
             actions += plan(observation, self._config, self._rng)
@@ -81,7 +84,7 @@ class Observer:
         return actions
 
     def _observe(
-        self, cells: Iterable[int], placement: Placement, avoid: Collection[NodeId], *, leaving: bool
+        self, cells: Iterable[int], view: View, placement: Placement, avoid: Collection[NodeId], *, leaving: bool
     ) -> Observation:
         now, usage = self._clock.monotonic(), self._store.usage()
         copies: list[Copy] = []
@@ -90,7 +93,7 @@ class Observer:
             if cell >= self._config.cells:
                 continue
             copies += [
-                self._copy(info, placement, now)
+                self._copy(info, view, placement, now)
                 for info in self._store.chunks_in_cell(cell)
                 if info.role is not Role.CACHE and (leaving or self._settled(info))
             ]
@@ -100,7 +103,8 @@ class Observer:
                     offered[chunk_id] = (chunk, tuple(self._claims.holders(cell, chunk_id)))
         return Observation(
             now=now,
-            me=placement.view.me,
+            me=view.me,
+            view=view,
             placement=placement,
             copies=copies,
             offered=offered,
@@ -109,9 +113,8 @@ class Observer:
             leaving=leaving,
         )
 
-    def _copy(self, info: ChunkInfo, placement: Placement, now: float) -> Copy:
+    def _copy(self, info: ChunkInfo, view: View, placement: Placement, now: float) -> Copy:
         claimed = self._claims.holders(info.cell, info.chunk_id)
-        view = placement.view
         return Copy(
             chunk=HeldChunk(
                 chunk_id=info.chunk_id,

@@ -56,7 +56,8 @@ class Observation:
     Attributes:
         now: Monotonic seconds.
         me: This node.
-        placement: The ranking of the current view, which it carries.
+        view: The members as they are now.
+        placement: The ranking of that view, or of one that differs from it in odds and times only.
         copies: Our chunks, cache copies left out.
         offered: Chunks of others in cells this node may belong to, with those who claim them.
         fill: Share of our capacity in use.
@@ -66,17 +67,13 @@ class Observation:
 
     now: float
     me: NodeId
+    view: View
     placement: Placement
     copies: Sequence[Copy]
     offered: Mapping[ChunkId, tuple[HeldChunk, tuple[NodeId, ...]]] = field(default_factory=dict)
     fill: float = 0.0
     avoid: Collection[NodeId] = frozenset()
     leaving: bool = False
-
-    @property
-    def view(self) -> View:
-        """The members."""
-        return self.placement.view
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

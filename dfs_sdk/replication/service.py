@@ -18,6 +18,7 @@ from dfs_sdk.errors import DeadlineError, DfsError
 from dfs_sdk.events import EventBus
 from dfs_sdk.exchange.service import Exchange, Receipt
 from dfs_sdk.ids import ChunkId, NetworkId, NodeId
+from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.peers.view import View
@@ -27,7 +28,7 @@ from dfs_sdk.replication.keeper import Keeper
 from dfs_sdk.replication.messages import HeldChunk
 from dfs_sdk.replication.observer import Observer
 from dfs_sdk.replication.placement import Placement, cells_of
-from dfs_sdk.replication.planner import Action, Push, Wait
+from dfs_sdk.replication.planner import Action, Pull, Push, Wait
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.replication.repairer import Repairer
 from dfs_sdk.replication.spreader import Spread, SpreadJob, choose_targets, too_few
@@ -45,6 +46,7 @@ ASKS_PARALLEL = 8
 # In a network this small everybody is asked for a chunk: the order of the cell only says whom first.
 TINY_NETWORK = 16
 HAND_OVER_TIMEOUT = 30.0
+ROUND_SECONDS = 10.0
 PLAN_KEPT_MAX = 10_000
 
 
@@ -130,6 +132,7 @@ class Replication:
         self._interest: tuple[bytes, list[int]] = (b"", [])
         self._wake = asyncio.Event()
         self._rounds = asyncio.Lock()
+        self._members_seen: frozenset[tuple[NodeId, PeerState, bytes]] = frozenset()
         self._again_at = float("inf")
         self._last_plan: tuple[Action, ...] = ()
 
@@ -160,7 +163,7 @@ class Replication:
                 self._meet_members()
                 await self._survey(self._peers.view.reachable())
                 for _ in range(1 + self._config.stand_ins_max):
-                    actions = await self._observer.plan(self.placement, self._repairer.avoided(), leaving=True)
+                    actions = await self._plan(leaving=True)
                     pushes = [action for action in actions if isinstance(action, Push)]
                     if not pushes:
                         return handed
@@ -316,11 +319,23 @@ class Replication:
         async with self._rounds:
             self._meet_members()
             await self._survey(self._next_surveyed())
-            actions = await self._observer.plan(self.placement, self._repairer.avoided())
+            actions = await self._plan()
             self._last_plan = tuple(actions[:PLAN_KEPT_MAX])
             waits = [action.until for action in actions if isinstance(action, Wait)]
-            self._again_at = min(waits, default=float("inf"))
-            return await self._repairer.apply([action for action in actions if not isinstance(action, Wait)])
+            now_due = [action for action in actions if not isinstance(action, Wait)]
+            first = self._first_bytes(now_due)
+            self._again_at = min(waits, default=float("inf")) if len(first) == len(now_due) else float("-inf")
+            return await self._repairer.apply(first)
+
+    def _first_bytes(self, actions: Sequence[Action]) -> Sequence[Action]:
+        """Take what moves within about ten seconds: then look again, something more urgent may have come up."""
+        left = ROUND_SECONDS * self._config.repair_bytes_per_second
+        for position, action in enumerate(actions):
+            if isinstance(action, Push | Pull):
+                left -= action.chunk.size
+                if left < 0 and position > 0:
+                    return actions[:position]
+        return actions
 
     async def _rounds_for_ever(self) -> None:
         while True:
@@ -341,8 +356,15 @@ class Replication:
                 await asyncio.sleep(self._config.settle_time)
         self._wake.clear()
 
-    def _on_view(self, _view: View) -> None:
-        self._wake.set()
+    async def _plan(self, *, leaving: bool = False) -> list[Action]:
+        return await self._observer.plan(self._peers.view, self.placement, self._repairer.avoided(), leaving=leaving)
+
+    def _on_view(self, view: View) -> None:
+        """Begin a round when somebody came, went, changed state or lost its storage, not at every new description."""
+        members = frozenset((i, member.state, member.desc.storage_uuid) for i, member in view.members.items())
+        if members != self._members_seen:
+            self._members_seen = members
+            self._wake.set()
 
     def _meet_members(self) -> None:
         view = self._peers.view

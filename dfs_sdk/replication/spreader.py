@@ -77,6 +77,8 @@ def choose_targets(
 
     first = placement.choose(cell, replicas, eligible=able)
     then = placement.choose(cell, stand_ins_max, holding=first, eligible=able)
+    # A node that refused lately is better than none: it may have been busy.
+    then += placement.choose(cell, stand_ins_max, holding=[*first, *then], eligible=placement.view.is_reachable)
     return Targets(
         cell=cell,
         chosen=placement.members(cell, replicas),

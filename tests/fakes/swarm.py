@@ -126,8 +126,8 @@ class FakeSwarm:
     async def restart(self, node: SwarmNode, *, wiped: bool = False) -> SwarmNode:
         """Start a killed node again with its identity, and with its store unless that is wiped."""
         self.nodes.remove(node)
-        again = await self.add(identity=node.rpc.identity, store=None if wiped else node.store, host=0)
-        return again
+        host = node.peers.view.members[node.node_id].desc.host[0]
+        return await self.add(identity=node.rpc.identity, store=None if wiped else node.store, host=host)
 
     def holders(self, chunk_id: ChunkId) -> list[SwarmNode]:
         """The living nodes that hold a chunk as more than a cache copy."""
