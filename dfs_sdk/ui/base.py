@@ -147,14 +147,14 @@ class Panel(anywidget.AnyWidget):
         )
         self._problems.append(problem)
         logger.debug("could not %s", what, exc_info=error)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the traits looked at soon; on the home loop while there is one."""
         if self._pump.running:
             self._pump.wake()
         else:  # a node that does not run has no side that could write
-            self.refresh(self._snapshot)
-
-    def wake(self) -> None:
-        """Have the traits looked at soon; on the home loop."""
-        self._pump.wake()
+            self.refresh(self._node.snapshot())
 
     def _state(self) -> dict[str, Any]:
         shown = [{"number": each.number, "what": each.what, "text": each.text} for each in self._problems]

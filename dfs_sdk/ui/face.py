@@ -8,11 +8,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dfs_sdk.events import Event
 from dfs_sdk.ids import NodeId
 from dfs_sdk.node.snapshot import NodeSnapshot
+
+if TYPE_CHECKING:
+    from dfs_sdk.node.node import Node
 
 T = TypeVar("T")
 
@@ -26,12 +29,9 @@ class Cancellable(Protocol):
 
 
 class TransferFace(Protocol):
-    """A running upload or download."""
+    """A running upload or download; `transfer_id` as in the snapshot."""
 
-    @property
-    def id(self) -> int:
-        """Its number, as in the snapshot."""
-        ...
+    transfer_id: int
 
     def cancel(self) -> None:
         """Stop it."""
@@ -106,7 +106,7 @@ class NodeFace(Protocol):
         """Text that lets others join; a secret in a private network."""
         ...
 
-    def transfers_running(self) -> Sequence[Any]:
+    def running_transfers(self) -> Sequence[Any]:
         """The running transfers, each a `TransferFace`."""
         ...
 
@@ -139,3 +139,10 @@ class NodeFace(Protocol):
 
     async def share(self, what: str, peer: NodeId) -> Any:  # noqa: D102
         ...
+
+
+if TYPE_CHECKING:
+
+    def _fits(node: Node) -> NodeFace:
+        """The type checker's proof that the node's own class is a `NodeFace`."""
+        return node

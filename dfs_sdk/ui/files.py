@@ -181,8 +181,8 @@ class FilesPanel(Panel):
 
     async def _cancel(self, message: Message) -> None:
         number = message.number("transfer", maximum=2**53)
-        for transfer in self._node.transfers_running():
-            if transfer.id == number:
+        for transfer in self._node.running_transfers():
+            if transfer.transfer_id == number:
                 transfer.cancel()
 
     def _row(self, message: Message) -> FileRow:

@@ -106,4 +106,4 @@ class JoinPanel(Panel):
 
     async def _leave(self, _message: Message) -> None:
         await self._node.leave()
-        self._outcome = "Left the network."
+        self._outcome = "Left the network; this node is closed."

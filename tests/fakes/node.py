@@ -87,7 +87,7 @@ class FakeReader:
 
 class FakeTransfer:
     def __init__(self, number: int, task: asyncio.Task[Any] | None) -> None:
-        self.id = number
+        self.transfer_id = number
         self._task = task
 
     def cancel(self) -> None:
@@ -169,7 +169,7 @@ class FakeNode:
 
     async def _end_tasks(self) -> None:
         await asyncio.sleep(0)  # what was submitted last has begun
-        tasks = tuple(self._tasks)
+        tasks = tuple(self._tasks - {asyncio.current_task()})
         for task in tasks:
             task.cancel()
         if tasks:
@@ -215,7 +215,7 @@ class FakeNode:
     def invite(self) -> str:
         return f"dfs-join:{SECRET}"
 
-    def transfers_running(self) -> list[FakeTransfer]:
+    def running_transfers(self) -> list[FakeTransfer]:
         return list(self._transfers.values())
 
     async def join(self, target: str, *, passphrase: str | None = None, timeout: float = 20.0) -> FakeJoinReport:
@@ -229,7 +229,8 @@ class FakeNode:
         return FakeJoinReport()
 
     async def leave(self) -> None:
-        self.change(state="alone", peers=self.rows.peers[:1])
+        self.change(state="closed", peers=self.rows.peers[:1])
+        await self.close()
 
     async def put(self, source: str | Path | bytes | AsyncIterable[bytes], *, name: str | None = None) -> FakeFile:
         number = int(self.tick() - NOW)

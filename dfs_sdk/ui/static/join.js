@@ -23,7 +23,7 @@ const view = (model, root) => {
     const ref = token();
     ask({ kind: "invite" }, start, ref);
   });
-  const leave = carefulButton("Leave", "Really leave?", "Leave the network; this node's copies are handed over first",
+  const leave = carefulButton("Leave", "Really leave?", "Leave the network for good: this node hands over what only it has, says goodbye and closes",
     (node) => ask({ kind: "leave" }, node));
   const onMessage = (content) => {
     if (content.kind === "invite")
