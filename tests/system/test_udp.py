@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime import udp_linux
+from dfs_sdk.runtime import udp_linux, udp_portable
 from dfs_sdk.runtime.ports import Udp, UdpSocket
 from dfs_sdk.runtime.udp_addressing import CACHED_ADDRESSES_MAX, AddressBook
 from dfs_sdk.runtime.udp_linux import LinuxUdp, LinuxUdpSocket
@@ -249,6 +249,30 @@ async def test_failing_handler_does_not_stop_the_reader(udp: Udp, caplog: pytest
         assert await b.expect(2) == [b"bad", b"good"]
         assert b.errors["HANDLER"] == 1
         assert "handler broke" in caplog.text
+
+
+async def test_flood_does_not_hold_the_loop(udp: Udp) -> None:
+    async with parties(udp, 1) as (a,):
+        turn, per_turn = 0, Counter[int]()
+        loop = asyncio.get_running_loop()
+
+        def count_turns() -> None:
+            nonlocal turn
+            turn += 1
+            if len(a.datagrams) < 1_000:
+                loop.call_soon(count_turns)
+
+        def arrived(_data: bytes, _source: Address) -> None:
+            per_turn[turn] += 1
+
+        a.on_datagram = arrived
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
+            for _ in range(1_000):
+                raw.sendto(b"flood", a.address)
+        count_turns()
+        await a.expect(1_000)
+        assert max(per_turn.values()) <= max(udp_linux.READ_BATCHES_MAX, udp_portable.READ_DATAGRAMS_MAX + 1)
+        assert len(per_turn) >= 3
 
 
 async def test_empty_datagram_is_ignored(udp: Udp) -> None:
