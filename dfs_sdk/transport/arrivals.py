@@ -12,6 +12,9 @@ from dfs_sdk.transport.ranges import RangeSet
 
 REPLAY_WINDOW = 16_384
 PACKETS_BEFORE_ACK = 2  # RFC 9000 section 13.2.2
+# Where datagrams come one by one, an acknowledgement for every second one would cost more than opening them does.
+PACKETS_BEFORE_ACK_AT_ONCE = 16
+ACK_GATHER = 0.001
 
 
 class Arrivals:
@@ -50,9 +53,12 @@ class Arrivals:
                 self._seen.remove_below(self._floor)
         if eliciting:
             self._eliciting += stop - start
-            at_once = not in_order or self._eliciting >= PACKETS_BEFORE_ACK
-            due = now if at_once else now + ack_delay_max
-            self.ack_at = due if self.ack_at is None else min(self.ack_at, due)
+            burst = stop - start >= PACKETS_BEFORE_ACK or self._eliciting >= PACKETS_BEFORE_ACK_AT_ONCE
+            if burst or not in_order:
+                delay = 0.0
+            else:
+                delay = ACK_GATHER if self._eliciting >= PACKETS_BEFORE_ACK else ack_delay_max
+            self.ack_at = now + delay if self.ack_at is None else min(self.ack_at, now + delay)
 
     def ack(self, now: float) -> Ack:
         """Build the acknowledgement of what arrived and count it as sent; something must have arrived."""

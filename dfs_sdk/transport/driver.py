@@ -149,11 +149,21 @@ class Transport:
                 async with asyncio.timeout(self._config.close_drain):
                     await self._drained.wait()
         finally:
-            self._finished = True
-            if self._timer is not None:
-                self._timer.cancel()
-            self._socket.close()
-            self._fail_waiters()
+            self._release(self._socket)
+
+    def abort(self) -> None:
+        """Vanish like a killed process: the socket is released and nobody is told."""
+        self._closed = True
+        if self._socket is not None and not self._finished:
+            self.wipe()
+            self._release(self._socket)
+
+    def _release(self, socket: UdpSocket) -> None:
+        self._finished = True
+        if self._timer is not None:
+            self._timer.cancel()
+        socket.close()
+        self._fail_waiters()
 
     def set_network(self, network: Network) -> None:
         """Belong to another network.

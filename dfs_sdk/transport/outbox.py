@@ -77,8 +77,9 @@ class Outbox:
     """All messages that are queued or under way to one peer."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Priority, deque[OutgoingMessage]] = {priority: deque() for priority in Priority}
-        self._active: dict[Priority, deque[OutgoingMessage]] = {priority: deque() for priority in Priority}
+        # Indexed by priority: messages not begun, and begun ones with bytes to send.
+        self._waiting: list[deque[OutgoingMessage]] = [deque() for _ in Priority]
+        self._active: list[deque[OutgoingMessage]] = [deque() for _ in Priority]
         self._open: dict[int, OutgoingMessage] = {}
         self._next_id = 0
         self._limit = 0
@@ -95,7 +96,7 @@ class Outbox:
     @property
     def is_blocked(self) -> bool:
         """Whether a message waits for the peer's window."""
-        head = next((queue[0] for queue in self._waiting.values() if queue), None)
+        head = next((queue[0] for queue in self._waiting if queue), None)
         return head is not None and self._used + charge(head.total) > self._limit
 
     def push(self, message: OutgoingMessage) -> None:
@@ -134,14 +135,14 @@ class Outbox:
         """Return the message whose bytes leave next; it has some in `to_send`."""
         best: OutgoingMessage | None = None
         may_begin = len(self._open) < OPEN_MESSAGES_MAX
-        for priority in Priority:
-            if active := self._active[priority]:
+        for active, waiting in zip(self._active, self._waiting, strict=True):
+            if active:
                 if best is None:
                     best = active[0]
                 elif now - active[0].served_at > STARVATION_INTERVAL:
                     return active[0]
                 continue
-            if best is None and may_begin and (waiting := self._waiting[priority]):
+            if best is None and may_begin and waiting:
                 if self._used + charge(waiting[0].total) <= self._limit:
                     best = self._begin(waiting.popleft(), now)
                 else:
@@ -202,7 +203,7 @@ class Outbox:
     def fail_all(self) -> list[OutgoingMessage]:
         """End all messages, because the connection ended; returns them in the order in which they were begun."""
         pending = list(self._open.values())
-        for queue in self._waiting.values():
+        for queue in self._waiting:
             pending += queue
             queue.clear()
         for message in pending:
