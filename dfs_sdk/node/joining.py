@@ -31,6 +31,7 @@ CHECK_REACH = (
 )
 CHECK_THE_KEY = "check the passphrase: a private network answers a wrong one with silence"
 IDENTIFY_TRY = 3.0
+KNOCK_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +118,7 @@ def parse_target(target: str) -> Invite | tuple[str, int]:
     return host, int(port)
 
 
-class Network(Protocol):
+class Doorway(Protocol):
     """What finding an entrance needs of the node."""
 
     async def lookup(self, host: str, port: int) -> list[Address]:
@@ -129,7 +130,7 @@ class Network(Protocol):
         ...
 
 
-async def find_entrance(target: str, network: Network, attempt: Attempt) -> Entrance:
+async def find_entrance(target: str, doorway: Doorway, attempt: Attempt) -> Entrance:
     """Find the keys and the network behind what the user typed.
 
     Asks again and again until somebody answers: the caller sets the time-out.
@@ -145,20 +146,20 @@ async def find_entrance(target: str, network: Network, attempt: Attempt) -> Entr
         return Entrance(contact=parsed.contact, network_id=parsed.network_id, private=parsed.private)
     host, port = parsed
     try:
-        addresses = await network.lookup(host, port)
+        addresses = await doorway.lookup(host, port)
     except OSError as error:
         attempt.check = "check the spelling of the host name"
         raise attempt.failed(f"the name {host!r} is unknown ({error.strerror or error})") from error
-    return await _ask_until_answered(addresses, network, attempt)
+    return await _ask_until_answered(addresses, doorway, attempt)
 
 
-async def _ask_until_answered(addresses: list[Address], network: Network, attempt: Attempt) -> Entrance:
+async def _ask_until_answered(addresses: list[Address], doorway: Doorway, attempt: Attempt) -> Entrance:
     pause = IDENTIFY_TRY
     while True:
         for address in addresses:
             attempt.note(f"asked {address} who is there")
             try:
-                found = await network.dial(address, timeout=pause)
+                found = await doorway.dial(address, timeout=pause)
             except DeadlineError:
                 attempt.note(f"no answer from {address} in {pause:g} s")
             except PeerUnreachableError as error:

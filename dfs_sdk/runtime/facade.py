@@ -22,7 +22,8 @@ _END = object()
 class Housed(Protocol):
     """An object that lives on a home."""
 
-    _home: Home
+    @property
+    def _home(self) -> Home: ...
 
 
 def hops(method: MethodT) -> MethodT:

@@ -1,0 +1,8 @@
+"""The command line: `dfs node`, `put`, `get`, `ls`, `peers`, `chunks`, `chat`, `demo`.
+
+A face like the panels: it speaks to `Node` and its snapshots only.
+"""
+
+from dfs_sdk.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,142 @@
+"""How a command opens its node: options, joining, an orderly end, errors as words and exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from rich.text import Text
+
+from dfs_sdk.cli import show
+from dfs_sdk.cli.exits import Exit, exit_for, words_for
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.node.config import parse_size
+from dfs_sdk.node.node import Node
+
+TIMEOUT_DEFAULT = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options every command that opens a node takes."""
+
+    name: str | None
+    store: str | None
+    listen: str
+    join: str | None
+    passphrase: str | None
+    quota: str | None
+    timeout: float
+    json: bool
+
+
+def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the common options to a command; it receives them as one `Options`."""
+    options = (
+        click.option("--name", help="Name that the others see.", metavar="NAME"),
+        click.option("--store", help="Folder of this node's store, or 'memory' to keep nothing.", metavar="FOLDER"),
+        click.option("--listen", default="0.0.0.0:0", show_default=True, help="Address to bind.", metavar="HOST:PORT"),
+        click.option("--join", help="A member's HOST:PORT or an invite (dfs-join:…).", metavar="PEER"),
+        click.option(
+            "--passphrase",
+            envvar="DFS_PASSPHRASE",
+            help="Of a private network. Better in DFS_PASSPHRASE: others on this machine can read a command line.",
+            metavar="TEXT",
+        ),
+        click.option("--quota", callback=_checked_size, help="Bytes to offer, such as '2 GiB'.", metavar="SIZE"),
+        click.option(
+            "--timeout",
+            default=TIMEOUT_DEFAULT,
+            show_default=True,
+            type=click.FloatRange(min=0.1),
+            help="Seconds to wait for the network.",
+            metavar="SECONDS",
+        ),
+        click.option("--json", is_flag=True, help="Print JSON, one document a line, instead of text."),
+    )
+
+    def wrapped(
+        *, name: str | None, store: str | None, listen: str, join: str | None, passphrase: str | None,
+        quota: str | None, timeout: float, json: bool, **rest: Any,
+    ) -> Any:  # fmt: skip
+        common = Options(
+            name=name, store=store, listen=listen, join=join, passphrase=passphrase, quota=quota, timeout=timeout,
+            json=json,
+        )  # fmt: skip
+        return command(common, **rest)
+
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+@asynccontextmanager
+async def open_node(options: Options) -> AsyncIterator[Node]:
+    """Start a node with its store, join as asked (or meet the peers of last time) and end in order."""
+    node = Node(
+        options.name,
+        store=options.store,
+        listen=options.listen,
+        passphrase=options.passphrase,
+        quota=options.quota,
+        home="loop",
+    )
+    async with node:
+        if options.join:
+            with show.err.status("joining …"):
+                await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)
+        elif options.store != "memory":
+            with show.err.status("looking for the peers of last time …"):
+                await node.rejoin(timeout=options.timeout)
+        yield node
+
+
+def run(command: Coroutine[Any, Any, int | None], *, on_terminate: Exit = Exit.TERMINATED) -> None:
+    """Run a command and end the program with its exit code; errors a user can meet become one line on stderr.
+
+    Args:
+        command: What to do; its result is the exit code, None for `OK`.
+        on_terminate: The exit code after SIGTERM.
+    """
+    # Without a handler Python prints warnings of background tasks to stderr, where scripts expect our words only.
+    logging.getLogger("dfs_sdk").addHandler(logging.NullHandler())
+    try:
+        code: int = asyncio.run(_until_terminated(command)) or Exit.OK
+    except KeyboardInterrupt:
+        code = Exit.INTERRUPTED
+    except asyncio.CancelledError:
+        code = on_terminate
+    except Exception as error:
+        known = exit_for(error)
+        if known is None:
+            raise
+        show.err.print(Text.assemble(("error: ", "bold red"), words_for(error)), soft_wrap=True)
+        code = known
+    sys.exit(int(code))
+
+
+async def _until_terminated(command: Coroutine[Any, Any, int | None]) -> int | None:
+    """Await a command; SIGTERM, with which services are stopped, cancels it so that the node ends in order."""
+    task = asyncio.current_task()
+    if task is not None:
+        with suppress(NotImplementedError):  # Windows has no such signal to handle
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await command
+
+
+def _checked_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        if value is not None:
+            parse_size(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error)) from error
+    return value

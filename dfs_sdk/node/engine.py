@@ -1,0 +1,263 @@
+"""What a running node consists of: opened, joined, closed. `node.Node` is its face for users.
+
+An engine is made by `open_engine` and lives until `close` or `abort`; it never starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dfs_sdk.errors import ConfigError, JoinError, NodeClosedError, PeerUnreachableError
+from dfs_sdk.events import EventBus
+from dfs_sdk.ids import Address
+from dfs_sdk.node import joining
+from dfs_sdk.node.config import NodeConfig
+from dfs_sdk.node.identity_file import load_identity
+from dfs_sdk.node.joining import Attempt, Entrance, JoinReport
+from dfs_sdk.node.membership import FORMER_MAX, Membership, derive_psk, load_membership, save_membership
+from dfs_sdk.node.news import JoinStep, LoopBlocked, NodeNews, TaskFailed
+from dfs_sdk.node.observing import observe
+from dfs_sdk.node.snapshot import NodeSnapshot
+from dfs_sdk.node.stack import Foundation, Stack
+from dfs_sdk.runtime.lag import LagMeter
+from dfs_sdk.runtime.ports import Runtime
+from dfs_sdk.store.base import ChunkStore
+from dfs_sdk.store.disk import DiskStore
+from dfs_sdk.store.memory import MemoryStore
+from dfs_sdk.wire.text import safe_text
+
+logger = logging.getLogger(__name__)
+
+ERROR_TEXT_LENGTH_MAX = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a node was asked to be; the fields mean what they mean in `Node`.
+
+    Attributes:
+        folder: The store's folder; None keeps everything in memory.
+    """
+
+    name: str
+    folder: Path | None
+    bind: Address
+    passphrase: str | None
+    identity_passphrase: str | None
+    config: NodeConfig
+    membership: Membership | None
+
+
+class Engine:
+    """The moving parts of one running node.
+
+    Args:
+        plan: What was asked for.
+        foundation: Keys, store, ports and news.
+    """
+
+    def __init__(self, plan: Plan, foundation: Foundation) -> None:
+        self._plan = plan
+        self._bind = plan.bind
+        self._lag = LagMeter(on_lag=self._on_lag)
+        self._open = True
+        self._rejoining: asyncio.Task[int] | None = None
+        self.foundation = foundation
+        self.stack: Stack
+
+    @property
+    def keeps_nothing(self) -> bool:
+        """Whether what it holds ends with it."""
+        return self._plan.folder is None
+
+    async def start(self, membership: Membership) -> None:
+        """Take part in a network; one from an earlier life is looked for in the background.
+
+        Raises:
+            ConfigError: The address to listen on is not ours, or taken.
+        """
+        await self._build(membership)
+        self._lag.start()
+        if not self.keeps_nothing and self._plan.membership is None:
+            self._rejoining = self.stack.scope.spawn("rejoin", self.stack.peers.rejoin())
+
+    async def rejoined(self) -> int:
+        """Wait until the peers of an earlier life were looked for; returns how many answered."""
+        return 0 if self._rejoining is None else await asyncio.shield(self._rejoining)
+
+    async def close(self) -> None:
+        """Stop; a node in memory hands over and says goodbye for good first, since what it holds ends with it."""
+        if self._open:
+            self._open = False
+            if self.keeps_nothing:
+                await self.stack.leave(self.foundation.config.leave_timeout)
+            await self._end(self.stack.close)
+
+    async def depart(self) -> None:
+        """Stop within a second, as the interpreter exits: goodbye, but no handing over."""
+        if self._open:
+            self._open = False
+            if self.keeps_nothing:
+                await self.stack.peers.leave()
+            await self._end(self.stack.close)
+
+    async def abort(self) -> None:
+        """Vanish like a killed process."""
+        if self._open:
+            self._open = False
+            await self._end(self.stack.abort)
+
+    def wipe(self) -> None:
+        """Forget keys and socket: this is a forked child."""
+        self._open = False
+        self.stack.transport.wipe()
+
+    def observe(self) -> NodeSnapshot:
+        """What the node looks like at this instant."""
+        return observe(self.stack, self.foundation, lag=self._lag.max_seconds)
+
+    async def join(self, target: str, *, passphrase: str | None, timeout: float) -> JoinReport:
+        """Join a network: see `Node.join`."""
+        attempt = Attempt(on_step=lambda text: self.publish(JoinStep, text))
+        clock = self.foundation.runtime.clock
+        begun = clock.monotonic()
+        try:
+            async with asyncio.timeout(timeout):
+                entrance = await joining.find_entrance(target, self.stack, attempt)
+                await self._enter(entrance, passphrase, attempt)
+                await self._knock(entrance, attempt, timeout)
+        except TimeoutError as error:
+            if isinstance(error, JoinError):
+                raise
+            raise attempt.timed_out(timeout) from None
+        stack = self.stack
+        address = stack.rpc.address(entrance.contact.node_id)
+        report = JoinReport(
+            through=str(address) if address else entrance.contact.node_id.short,
+            network=stack.membership.network_id.short,
+            peers=len(stack.peers.view) - 1,
+            seconds=clock.monotonic() - begun,
+        )
+        self.publish(NodeNews, str(report))
+        stack.scope.spawn("chat-catch-up", stack.chat.catch_up())
+        return report
+
+    def publish(self, kind: type[NodeNews], sentence: str) -> None:
+        """Tell the subscribers something about the node."""
+        self.foundation.events.publish(kind(at_wall=self.foundation.runtime.clock.wall(), sentence=sentence))
+
+    async def _build(self, membership: Membership) -> None:
+        stack = Stack(self.foundation, membership, self._bind)
+        try:
+            await stack.start()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise ConfigError(f"cannot listen on {self._bind}: {reason}; give another `listen`") from error
+        self.stack = stack
+        # A stack of another network keeps the port: invites and firewalls know it.
+        self._bind = self._bind._replace(port=stack.address.port)
+
+    async def _enter(self, entrance: Entrance, passphrase: str | None, attempt: Attempt) -> None:
+        """Check that it can work, and take over the entrance's network."""
+        stack = self.stack
+        if entrance.contact.node_id == self.foundation.identity.node_id:
+            raise ConfigError("that is this node itself: give the address or invite of another one")
+        same = entrance.network_id == stack.membership.network_id
+        joining.check_networks(
+            entrance,
+            current=stack.membership.network_id,
+            has_passphrase=bool(passphrase) or same,
+            has_members=len(stack.peers.view) > 1,
+            attempt=attempt,
+        )
+        if not same:
+            attempt.note(f"moving to network {entrance.network_id.short}")
+            await self._move(entrance, passphrase if entrance.private else None)
+
+    async def _move(self, entrance: Entrance, passphrase: str | None) -> None:
+        old = self.stack.membership
+        psk = await derive_psk(entrance.network_id, passphrase, self.foundation.runtime)
+        former = (*(known for known in old.former if known != entrance.network_id), old.network_id)[-FORMER_MAX:]
+        await self.stack.close()
+        await self._build(Membership(network_id=entrance.network_id, psk=psk, former=former, founded=False))
+
+    async def _knock(self, entrance: Entrance, attempt: Attempt, timeout: float) -> None:
+        """Open a session and meet the others; again and again until the time-out, since a kernel may be busy."""
+        stack = self.stack
+        while True:
+            attempt.note(f"opening a session with {entrance.contact.node_id.short}")
+            try:
+                await stack.peers.join(entrance.contact, timeout=timeout)
+            except PeerUnreachableError as error:
+                attempt.note(f"no session yet: {error}")
+                await asyncio.sleep(joining.KNOCK_PAUSE)
+            else:
+                break
+        await stack.dht.join([entrance.contact])
+        await save_membership(self.foundation.store, stack.membership)
+
+    async def _end(self, stop: Callable[[], object]) -> None:
+        self._lag.stop()
+        result = stop()
+        if asyncio.iscoroutine(result):
+            await result
+        await self.foundation.store.close()
+
+    def _on_lag(self, seconds: float) -> None:
+        self.publish(LoopBlocked, f"the loop was blocked for {seconds:.1f} s: nothing was sent or answered meanwhile")
+
+
+async def open_engine(plan: Plan, *, runtime: Runtime, events: EventBus) -> Engine:
+    """Open the store, read the keys and take part in the network.
+
+    Raises:
+        StoreLockedError: Another kernel or process uses the store.
+        StoreError: The store cannot be used.
+        IdentityError: The keys cannot be read.
+        ConfigError: The address is not ours, or taken.
+    """
+    store = _make_store(plan, runtime, events)
+    await store.open()
+    try:
+        identity = await load_identity(plan.folder, passphrase=plan.identity_passphrase, runtime=runtime)
+        foundation = Foundation(
+            name=plan.name or f"node {identity.node_id.short}",
+            identity=identity,
+            store=store,
+            runtime=runtime,
+            events=events,
+            config=plan.config,
+            on_error=_Reporter(runtime, events).report,
+        )
+        membership = plan.membership or await load_membership(store, passphrase=plan.passphrase, runtime=runtime)
+        engine = Engine(plan, foundation)
+        await engine.start(membership)
+    except BaseException:
+        await store.close()
+        raise
+    return engine
+
+
+def _make_store(plan: Plan, runtime: Runtime, events: EventBus) -> ChunkStore:
+    if plan.folder is None:
+        return MemoryStore(runtime, plan.config.store)
+    return DiskStore(plan.folder, runtime, plan.config.store, events=events)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reporter:
+    """Where errors of background tasks go: the log, with their traceback, and the news, in words."""
+
+    runtime: Runtime
+    events: EventBus
+
+    def report(self, task: str, error: BaseException) -> None:
+        if isinstance(error, NodeClosedError):
+            return
+        logger.error("task %s failed", task, exc_info=error)
+        words = safe_text(str(error), length_max=ERROR_TEXT_LENGTH_MAX) or type(error).__name__
+        self.events.publish(TaskFailed(at_wall=self.runtime.clock.wall(), sentence=f"{task} failed: {words}"))

@@ -1,0 +1,142 @@
+"""The door to the faces: methods of `Node` that show it, loaded by name when somebody looks.
+
+Views and panels live on floors above the node, and no import runs upward: this module is the one exception, so that
+users find `node.chunks()` and `node.dashboard()` where they look for them (docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from dfs_sdk.node.snapshot import NodeSnapshot
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+    from dfs_sdk.node.node import Node
+
+
+def _face(name: str) -> Any:
+    return importlib.import_module(f"dfs_sdk.{name}")
+
+
+def chunks(node: Node, what: str | None = None) -> pd.DataFrame:
+    """Where every chunk is and why: one row per copy, as last confirmed; `await node.audit()` asks anew.
+
+    Args:
+        node: The node.
+        what: Only the file of this name.
+    """
+    frame: pd.DataFrame = _face("views.frames").chunks(node.snapshot(), file=what)
+    return frame
+
+
+def peers(node: Node) -> pd.DataFrame:
+    """The members of the network, one row each, this node included."""
+    frame: pd.DataFrame = _face("views.frames").peers(node.snapshot())
+    return frame
+
+
+def files(node: Node) -> pd.DataFrame:
+    """The files this node knows, one row each."""
+    frame: pd.DataFrame = _face("views.frames").files(node.snapshot())
+    return frame
+
+
+def transfers(node: Node) -> pd.DataFrame:
+    """Uploads and downloads, one row each, running and finished."""
+    frame: pd.DataFrame = _face("views.frames").transfers(node.snapshot())
+    return frame
+
+
+def events(node: Node, limit: int | None = None) -> pd.DataFrame:
+    """What happened, one row per event, oldest first."""
+    frame: pd.DataFrame = _face("views.frames").events(node.snapshot(), limit=limit)
+    return frame
+
+
+def messages(node: Node) -> pd.DataFrame:
+    """The chat as a table, one row per message."""
+    frame: pd.DataFrame = _face("views.frames").messages(node.snapshot())
+    return frame
+
+
+def plot_chunks(node: Node, what: str | None = None, ax: Axes | None = None) -> Axes:
+    """Draw which holder has which chunk.
+
+    Args:
+        node: The node.
+        what: Only the file of this name.
+        ax: Axes to draw on.
+    """
+    axes: Axes = _face("views.plots").plot_chunks(chunks(node, what), ax)
+    return axes
+
+
+def plot_load(node: Node, ax: Axes | None = None) -> Axes:
+    """Draw how full each member is."""
+    axes: Axes = _face("views.plots").plot_load(peers(node), ax)
+    return axes
+
+
+def dashboard(node: Node) -> Any:
+    """Everything in one widget: joining, files, chunks, peers, chat."""
+    return _face("ui.dashboard").Dashboard(node)
+
+
+def join_panel(node: Node) -> Any:
+    """The widget to create or join a network."""
+    return _face("ui.join").JoinPanel(node)
+
+
+def files_panel(node: Node) -> Any:
+    """The widget for files: upload, list, download, progress."""
+    return _face("ui.files").FilesPanel(node)
+
+
+def chat_panel(node: Node) -> Any:
+    """The widget to talk."""
+    return _face("ui.chat").ChatPanel(node)
+
+
+def repr_mimebundle(node: Node, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's
+    """A static card for notebooks, and plain text for everything else."""
+    snapshot = node.snapshot()
+    return {"text/plain": _face("views.text").node_text(snapshot), "text/html": _face("views.html").node_card(snapshot)}
+
+
+def text(node: Node) -> str:
+    """One line about the node."""
+    state = "running" if node.running else "not running"
+    return f"<Node {node.name}: {state}>"
+
+
+def closed(snapshot: NodeSnapshot) -> NodeSnapshot:
+    """The last snapshot of a node that stops."""
+    return replace(snapshot, state="closed", health="closed: this is what it last knew")
+
+
+def empty_snapshot(name: str, state: str) -> NodeSnapshot:
+    """The snapshot of a node that was never started."""
+    return NodeSnapshot(
+        name=name,
+        node_id="",
+        address="",
+        network="",
+        private=False,
+        state="closed" if state == "closed" else "starting",
+        health="not started" if state == "new" else state,
+        lag=0.0,
+        used_bytes=0,
+        capacity_bytes=0,
+        at_wall=0.0,
+        chunks=(),
+        peers=(),
+        files=(),
+        transfers=(),
+        events=(),
+        messages=(),
+    )

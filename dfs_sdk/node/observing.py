@@ -1,0 +1,179 @@
+"""Making a snapshot: the rows of all slices at one instant, on the home loop, without I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from dfs_sdk.files.observe import ChunkPlace
+from dfs_sdk.ids import NodeId
+from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
+from dfs_sdk.node.stack import Foundation, Stack
+from dfs_sdk.peers.liveness import PeerState
+from dfs_sdk.peers.view import Member, View
+
+HOST_DIGITS = 4
+MESSAGES_MAX = 1_000
+ROOM_NAME = "network"
+
+
+def observe(stack: Stack, foundation: Foundation, *, lag: float) -> NodeSnapshot:
+    """Describe a running node.
+
+    Args:
+        stack: Its slices.
+        foundation: What they stand on.
+        lag: Longest recent time its loop was blocked, in seconds.
+    """
+    view = stack.peers.view
+    usage = foundation.store.usage()
+    files = tuple(_file_rows(stack))
+    return NodeSnapshot(
+        name=foundation.name,
+        node_id=foundation.identity.node_id.hex(),
+        address=str(stack.address),
+        network=stack.membership.network_id.short,
+        private=stack.membership.private,
+        state="alone" if len(view) < 2 else "in network",
+        health=_health(view, files, foundation.store.read_only),
+        lag=lag,
+        used_bytes=usage.used_bytes,
+        capacity_bytes=usage.capacity_bytes,
+        at_wall=foundation.runtime.clock.wall(),
+        chunks=tuple(_chunk_rows(stack, view)),
+        peers=tuple(_peer_rows(stack, view, foundation)),
+        files=files,
+        transfers=tuple(_transfer_rows(stack)),
+        events=tuple(
+            EventRow(at_wall=event.at_wall, topic=event.topic, kind=type(event).__name__, text=event.text)
+            for event in foundation.events.log()
+        ),
+        messages=tuple(_message_rows(stack, view)),
+    )
+
+
+def _health(view: View, files: tuple[FileRow, ...], read_only: str | None) -> str:
+    others = len(view.reachable())
+    if read_only:
+        return f"the store only reads: {read_only}"
+    if not others:
+        return "alone: what is stored is only here" if files else "alone: join a network or hand on an invite"
+    peers = f"{others} peer{'s' if others > 1 else ''}"
+    if not files:
+        return f"{peers}; no files yet"
+    lost = sum(file.copies_min == 0 for file in files)
+    if lost:
+        return f"{peers}; {lost} of {len(files)} files cannot be read just now"
+    spare = min(file.copies_min for file in files) - 1
+    if spare == 0:
+        return f"{peers}; some file has a single copy"
+    return f"{peers}; every file survives any {spare} of its holders leaving"
+
+
+def _chunk_rows(stack: Stack, view: View) -> Iterator[ChunkRow]:
+    for places in stack.files.places():
+        file = places.file
+        for chunk in places.chunks:
+            for copy in chunk.copies:
+                yield ChunkRow(
+                    file=file.name,
+                    chunk=chunk.index,
+                    chunk_id=chunk.chunk_id.hex(),
+                    size=chunk.size,
+                    cell=chunk.cell,
+                    holder=view.name(copy.holder),
+                    holder_id=copy.holder.hex(),
+                    role=copy.role.name.lower(),
+                    state=_state(view, view.get(copy.holder)),
+                    why=_why(stack, chunk, copy.holder, file.replicas),
+                    confirmed_at_wall=copy.confirmed_at_wall,
+                )
+
+
+def _why(stack: Stack, chunk: ChunkPlace, holder: NodeId, replicas: int) -> str:
+    if chunk.cell < 0:
+        return "holds the manifest; its cell is known after an audit"
+    return stack.replication.why(chunk.chunk_id, chunk.cell, holder, replicas or None)
+
+
+def _state(view: View, member: Member | None) -> str:
+    if member is None:
+        return PeerState.GONE.label
+    return "self" if member.node_id == view.me else member.state.label
+
+
+def _peer_rows(stack: Stack, view: View, foundation: Foundation) -> Iterator[PeerRow]:
+    clock = foundation.runtime.clock
+    now, wall = clock.monotonic(), clock.wall()
+    for member in view.members.values():
+        mine = member.node_id == view.me
+        address = stack.address if mine else stack.rpc.address(member.node_id)
+        usage = foundation.store.usage() if mine else None
+        yield PeerRow(
+            name=member.name,
+            node_id=member.node_id.hex(),
+            state=_state(view, member),
+            address=str(address) if address is not None else "",
+            host=member.desc.host[:HOST_DIGITS].hex(),
+            rtt=math.nan if member.rtt is None else member.rtt,
+            used_bytes=usage.used_bytes if usage else member.desc.used_bytes,
+            capacity_bytes=usage.capacity_bytes if usage else member.desc.capacity_bytes,
+            load=0 if mine else stack.exchange.load(member.node_id).inflight,
+            uptime=max(0.0, wall - member.desc.up_since_wall),
+            last_heard_wall=wall if mine else wall - (now - member.last_heard),
+            p_return=member.p_return,
+        )
+
+
+def _file_rows(stack: Stack) -> Iterator[FileRow]:
+    for file in stack.files.stats():
+        yield FileRow(
+            name=file.name,
+            file_id=file.file_id,
+            size=file.size,
+            chunks=file.chunk_count,
+            copies_min=file.copies_min,
+            copies_wanted=file.copies_wanted,
+            health=file.health.value,
+            pinned=file.pinned,
+            origin=file.origin,
+            created_at_wall=file.created_at_wall,
+        )
+
+
+def _transfer_rows(stack: Stack) -> Iterator[TransferRow]:
+    for transfer in stack.files.transfers:
+        yield TransferRow(
+            transfer_id=transfer.transfer_id,
+            direction=transfer.direction.value,
+            file=transfer.name,
+            state=transfer.state.value,
+            bytes_done=transfer.bytes_done,
+            bytes_total=-1 if transfer.bytes_total is None else transfer.bytes_total,
+            rate=transfer.rate,
+            eta=transfer.eta,
+            sources=len(transfer.sources),
+            started_at_wall=transfer.started_at_wall,
+            error=transfer.error,
+        )
+
+
+def _message_rows(stack: Stack, view: View) -> Iterator[MessageRow]:
+    messages = [
+        message
+        for conversation in stack.chat.conversations()
+        for message in stack.chat.history(conversation, limit=MESSAGES_MAX)
+    ]
+    messages.sort(key=lambda message: (message.received_at_wall, message.message_id))
+    for message in messages[-MESSAGES_MAX:]:
+        other = message.conversation
+        yield MessageRow(
+            room=ROOM_NAME if other is None else view.name(other),
+            sender=message.sender_name,
+            sender_id=message.sender.hex(),
+            text=message.text,
+            sent_at_wall=message.sent_at_wall,
+            delivered=message.delivered,
+            mine=message.mine,
+            link=message.link,
+        )

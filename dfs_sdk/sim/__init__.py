@@ -1,0 +1,1 @@
+"""Networks for study: several nodes in one kernel, looked at as one."""
