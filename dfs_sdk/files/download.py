@@ -93,7 +93,8 @@ class Download:
 
     async def _consume(self, hasher: Blake3) -> None:
         for index in range(self._file.chunk_count):
-            data, was_saved = await self._ready.pop(index)
+            data, was_saved = await self._ready[index]
+            del self._ready[index]
             await self._offload.run(self._sink.write, index, data, hasher, was_saved=was_saved)
             self._window.give(len(data))
             self._transfer.advance(len(data))
