@@ -150,8 +150,16 @@ class Lookup:
         return is_suspiciously_dense(distances, network_size)
 
     def widen(self) -> None:
-        """Ask twice as many of the closest nodes, so that those who crowd a region do not make up all of it."""
+        """Ask twice as many of the closest nodes, so that those who crowd a region do not make up all of it.
+
+        A finished lookup may have questions under way, which nobody waits for: they may be asked again.
+        """
         self._region *= 2
+        for candidate in self._candidates.values():
+            if candidate.state is _State.ASKED:
+                candidate.state = None
+        for path in self._paths:
+            path.under_way = 0
 
     def _wanted(self) -> list[tuple[int, _Candidate]]:
         """Choose whom to ask: on each path, and when all are over, in the region."""
