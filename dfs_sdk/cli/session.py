@@ -96,7 +96,7 @@ async def open_node(options: Options) -> AsyncIterator[Node]:
                 await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)
         elif options.store != "memory":
             with show.err.status("looking for the peers of last time …"):
-                await node.rejoin(timeout=options.timeout)
+                await node.rejoined(timeout=options.timeout)
         yield node
 
 
