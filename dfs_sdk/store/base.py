@@ -74,7 +74,10 @@ class ChunkInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChunk:
-    """A chunk on its way in; the fields mean what they mean in `ChunkInfo`."""
+    """A chunk on its way in; the fields mean what they mean in `ChunkInfo`.
+
+    `data` must not change until `put` has returned: it is hashed first and written afterwards.
+    """
 
     chunk_id: ChunkId
     data: Buffer

@@ -266,8 +266,7 @@ class DiskStore(StoredDocuments):
 
     def _built(self, lock: DiskLock, recovered: Recovered) -> _OpenState:
         self._storage_uuid = recovered.storage_uuid
-        self._holdings = Holdings()
-        self._holdings.load(recovered.infos)
+        self._holdings = recovered.holdings
         documents = OpenDocuments(recovered.documents, self._guard, self._reserve)
         changes = ChunkChanges(
             files=self._files,

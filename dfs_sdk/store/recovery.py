@@ -17,6 +17,7 @@ from dfs_sdk.store.base import ChunkInfo
 from dfs_sdk.store.documents import DocumentTable, open_documents
 from dfs_sdk.store.files import TEMPORARY_FOLDER, ChunkFiles
 from dfs_sdk.store.header import decode_store_name, encode_store_name
+from dfs_sdk.store.holdings import Holdings
 from dfs_sdk.store.index import ChunkIndex, IndexChanges, open_index
 from dfs_sdk.store.reserve import Reserve
 
@@ -29,7 +30,7 @@ class Recovered:
 
     Attributes:
         storage_uuid: Its name.
-        infos: Everything it holds.
+        holdings: Everything it holds.
         pins: The pinned ids, also of chunks that are not held just now.
         index: The open index.
         documents: The open documents.
@@ -37,7 +38,7 @@ class Recovered:
     """
 
     storage_uuid: bytes
-    infos: list[ChunkInfo]
+    holdings: Holdings
     pins: set[ChunkId]
     index: ChunkIndex
     documents: DocumentTable
@@ -79,9 +80,11 @@ def recover(
         documents.close()
         index.close()
         raise
+    holdings = Holdings()
+    holdings.load(replace(info, pinned=True) if info.chunk_id in pins else info for info in infos)
     return Recovered(
         storage_uuid=storage_uuid,
-        infos=[replace(info, pinned=True) if info.chunk_id in pins else info for info in infos],
+        holdings=holdings,
         pins=pins,
         index=index,
         documents=documents,
@@ -110,7 +113,7 @@ def _reconciled(
     """Compare rows with files by name; return what is held and what the index has to learn."""
     held: list[ChunkInfo] = []
     adopted: list[ChunkInfo] = []
-    damaged = 0
+    damaged = unreadable = 0
     for chunk_id in files.scan():
         info = rows.pop(chunk_id, None)
         if info is None:
@@ -120,12 +123,16 @@ def _reconciled(
                 files.quarantine(chunk_id)
                 damaged += 1
                 continue
+            except OSError:
+                unreadable += 1  # one bad sector must not keep the rest of the store from its owner
+                continue
             adopted.append(info)
         held.append(info)
     for count, what in (
         (len(adopted), "chunk files were added to the index"),
         (len(rows), "chunks were dropped from the index: their files are gone"),
         (damaged, "damaged chunk files were put aside"),
+        (unreadable, "chunk files could not be read and do not count as held: check the disk"),
     ):
         if count:
             repairs.append(f"{count} {what}")

@@ -64,10 +64,11 @@ class Entries:
                     self.files[change.path] = change.file
             case "rename":
                 assert change.target is not None
-                if change.path in self.files and change.target.parent in self.folders:
-                    self.files[change.target] = self.files.pop(change.path)
-                elif change.target.parent in self.folders and change.file is not None:
-                    # The source's creation was never safe, but the rename that names the same file was made so.
+                assert change.file is not None
+                # What was renamed is this file, whatever its old name stands for on the platter.
+                if change.target.parent in self.folders:
+                    if self.files.get(change.path) is change.file:
+                        del self.files[change.path]
                     self.files[change.target] = change.file
             case "remove":
                 self.files.pop(change.path, None)

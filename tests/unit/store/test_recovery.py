@@ -1,6 +1,7 @@
 """A start sets right whatever it finds: lost or damaged index, damaged documents, strange files, another holder."""
 
 import asyncio
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -225,6 +226,22 @@ async def test_corruption_of_any_byte_of_a_file_is_found():
         disk.overwrite(path, content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
         with pytest.raises(CorruptContentError):
             await store.get(small.chunk_id)
+    await store.close()
+
+
+async def test_unreadable_file_does_not_keep_the_rest_from_opening():
+    disk = FakeDisk()
+    await filled(disk)
+    disk.remove(FOLDER / INDEX_FILE)
+    bad = CHUNKS[1].chunk_id
+    disk.fail = lambda _step, name: errno.EIO if name.startswith("read") and bad.hex() in name else None
+    store = disk_store(disk)
+    await store.open()
+    assert len(store) == 2
+    await store.close()
+    disk.fail = lambda _step, _name: None
+    await store.open()
+    await assert_all_there(store)
     await store.close()
 
 
