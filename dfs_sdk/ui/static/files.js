@@ -208,7 +208,7 @@ const view = (model, root, shared) => {
   const notice = el("div", { role: "status", "aria-live": "polite", class: "dfs-notice" });
   const total = el("h4", { class: "dfs-heading" });
   const body = el("tbody");
-  const heads = ["file", "size", "copies", "health", "do"];
+  const heads = ["file", "size", "copies", "health", "actions"];
   const table = el("table", { class: "dfs-table" },
     el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col", text })))), body);
   const moves = el("ul", { class: "dfs-transfers", "aria-label": "transfers with the browser" });

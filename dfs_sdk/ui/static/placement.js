@@ -58,7 +58,7 @@ const view = (model, root) => {
     legendItem("p", "suspect", "holder suspect"), legendItem("p", "away", "holder away or gone"));
   const empty = el("div", { class: "dfs-quiet", text: "No chunks yet: put a file." });
   const board = el("div", { class: "dfs-board" }, heads, labels, grid);
-  root.append(el("div", { class: "dfs-line" }, choice.box, total), legend, empty,
+  root.append(el("div", { class: "dfs-line dfs-filter" }, choice.box, total), legend, empty,
     el("div", { class: "dfs-scroll dfs-tall", tabindex: "0", role: "region", "aria-label": "chunk map" }, board), about);
 
   choice.input.addEventListener("change", () => model.send({ kind: "show", file: choice.input.selectedIndex }));

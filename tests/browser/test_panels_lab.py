@@ -1,0 +1,88 @@
+"""The panels in a real JupyterLab in a real Chromium, on a node that needs no network."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.lab import Lab, Notebook, tab, wait_until, watch
+
+pytestmark = pytest.mark.browser
+
+SIZE = 12 * 2**20 + 12_345
+
+START = """
+from pathlib import Path
+from tests.fakes.node import FakeNode
+from dfs_sdk.ui import Dashboard
+node = await FakeNode().start()
+dashboard = Dashboard(node)
+dashboard
+"""
+REMEMBER = """
+import hashlib
+Path("evidence.txt").write_text("\\n".join(hashlib.sha256(each).hexdigest() for each in node.contents.values()))
+"""
+
+
+def open_dashboard(lab: Lab, page: Page, name: str, *cells: str) -> Notebook:
+    lab.write_notebook(name, [START, *cells])
+    notebook = lab.open(page, name)
+    notebook.run(0)
+    expect(page.locator(".dfs-header .dfs-title")).to_have_text("node-0")
+    return notebook
+
+
+def test_story_of_the_dashboard(lab: Lab, page: Page, tmp_path: Path, artefacts: Path):
+    errors, strangers = watch(page)
+    notebook = open_dashboard(lab, page, "panels", REMEMBER)
+
+    page.get_by_label("Address or invite").fill("127.0.0.1:4001")
+    page.keyboard.press("Enter")
+    expect(page.locator(".dfs-join [role=status]").first).to_contain_text("Joined through node-1")
+    expect(page.locator(".dfs-overview tbody tr")).to_have_count(3)
+
+    tab(page, "Files")
+    content = random.Random(1).randbytes(SIZE)
+    (tmp_path / "big.bin").write_bytes(content)
+    page.locator(".dfs-upload").set_input_files(tmp_path / "big.bin")
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
+    notebook.run(1)
+    wait_until((lab.folder / "evidence.txt").exists, "no evidence")
+    assert (lab.folder / "evidence.txt").read_text() == hashlib.sha256(content).hexdigest()
+
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "big.bin"
+    assert Path(download.value.path()).read_bytes() == content
+    page.screenshot(path=artefacts / "fake-files.png")
+
+    tab(page, "Chunks")
+    expect(page.locator(".dfs-map-label")).to_have_count(14)
+    expect(page.locator(".dfs-map-head")).to_have_count(3)
+    page.locator(".dfs-map-grid").focus()
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".dfs-about")).to_contain_text("rank 1 of cell 17")
+    page.screenshot(path=artefacts / "fake-chunks.png")
+
+    tab(page, "Chat")
+    page.get_by_role("textbox", name="Message").fill("<img src=x onerror='window.pwned=1'> hello")
+    page.keyboard.press("Enter")
+    expect(page.locator(".dfs-message-text")).to_have_text("<img src=x onerror='window.pwned=1'> hello")
+    expect(page.locator(".dfs-delivered")).to_contain_text("delivered to 2")
+    page.screenshot(path=artefacts / "fake-chat.png")
+    assert page.evaluate("window.pwned") is None
+    assert page.locator(".dfs-panel img").count() == 0
+
+    tab(page, "Network")
+    page.screenshot(path=artefacts / "fake-network.png")
+    notebook.theme("JupyterLab Dark")
+    for title in ("Network", "Files", "Chunks", "Chat"):
+        tab(page, title)
+        page.screenshot(path=artefacts / f"fake-{title.lower()}-dark.png")
+    assert errors == []
+    assert strangers == []
