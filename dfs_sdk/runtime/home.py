@@ -27,9 +27,21 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ExitAction = Callable[[], Awaitable[object]]
 
-GOODBYE_SECONDS = 1.0
+GOODBYE_SECONDS = 1.0  # for all homes of the process together: a frontend kills a kernel that takes its time
+GOODBYE_SECONDS_MIN = 0.01
 EXIT_ACTIONS_MAX = 64
 POLL_SECONDS = 0.5  # Windows does not interrupt a wait on a lock: Ctrl-C is seen between two of them
+
+
+_exit_began: list[float] = []
+
+
+def _goodbye_seconds() -> float:
+    """What is left of the process's goodbye; the first to ask starts the clock."""
+    now = time.monotonic()
+    if not _exit_began:
+        _exit_began.append(now)
+    return max(GOODBYE_SECONDS_MIN, GOODBYE_SECONDS - (now - _exit_began[0]))
 
 
 def _ignore(_name: str, _error: BaseException) -> None:
@@ -138,7 +150,7 @@ class Home(ABC):
         """End all submitted calls and let go of the loop; from any loop, also from a call of the home itself."""
 
     def on_exit(self, action: ExitAction) -> Callable[[], None]:
-        """Run `action` when the interpreter exits with the home still open; all actions together get 1 s.
+        """Run `action` when the interpreter exits with the home still open; all homes together get 1 s.
 
         Returns:
             A function that takes it back.
@@ -181,7 +193,7 @@ class Home(ABC):
         actions = list(self._exit_actions.values())
         self._exit_actions.clear()
         try:
-            async with asyncio.timeout(GOODBYE_SECONDS):
+            async with asyncio.timeout(_goodbye_seconds()):
                 for action in actions:
                     try:
                         await action()

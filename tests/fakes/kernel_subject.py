@@ -1,7 +1,7 @@
 """What the kernel matrix puts into a kernel: `make` is the one place that says which object that is.
 
-A `Subject` lives on a home as a node does: a task that ticks, a UDP socket that talks to itself, a lag meter, a
-goodbye.
+A `Subject` is two nodes that know each other, with meters beside the first on the same home: a task that ticks, a
+socket that talks to itself, a lag meter, and a goodbye that comes after the node's own.
 """
 
 from __future__ import annotations
@@ -12,21 +12,27 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from dfs_sdk.ids import Address
+from dfs_sdk.node.news import LoopBlocked
+from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.facade import SyncFacade, hops
-from dfs_sdk.runtime.homes import HomeKind, choose_home
+from dfs_sdk.runtime.homes import HomeKind
 from dfs_sdk.runtime.lag import LagMeter
 from dfs_sdk.runtime.ports import UdpSocket
 from dfs_sdk.runtime.system import system_runtime
 from dfs_sdk.runtime.tasks import TaskScope
 
 TICK_SECONDS = 0.01
+CONTENT = bytes(range(256)) * 1_000
 
 
 class Subject:
     """Counts ticks and datagrams for as long as its loop runs."""
 
     def __init__(self, evidence: Path, home: HomeKind) -> None:
-        self._home = choose_home(home)
+        listen = "127.0.0.1:0"
+        self.node = Node("first", store=evidence.with_suffix(".store"), listen=listen, home=home)
+        self.peer = Node("second", store="memory", listen=listen, home=home)
+        self._home = self.node._home
         self._evidence = evidence
         self._runtime = system_runtime()
         self._scope = TaskScope("subject", on_error=lambda name, error: self.failures.append((name, repr(error))))
@@ -35,6 +41,7 @@ class Subject:
         self._arrived = asyncio.Event()
         self.failures: list[tuple[str, str]] = []
         self.lags: list[float] = []
+        self.news: list[str] = []
         self.ticks = 0
         self.received = 0
         self.waiting = 0
@@ -44,8 +51,17 @@ class Subject:
     def home_name(self) -> str:
         return type(self._home).__name__
 
+    @property
+    def home_tasks(self) -> list[str]:
+        """Calls that still run on the notebook's loop."""
+        return sorted(name for task in asyncio.all_tasks() if (name := task.get_name()).startswith("dfs-home/"))
+
     @hops
     async def start(self) -> None:
+        await self.node.start()
+        await self.peer.start()
+        await self.peer.join(self.node.invite())
+        self.node.subscribe(LoopBlocked, lambda event: self.news.append(event.text))
         self._socket = await self._runtime.udp.bind(
             Address("127.0.0.1", 0), on_datagrams=self._on_datagrams, on_writable=lambda: None
         )
@@ -79,8 +95,8 @@ class Subject:
 
     @hops
     async def leave(self) -> None:
-        """Say goodbye on disk, through the worker threads if there still are any."""
-        await self._runtime.offload.run(self._evidence.write_text, f"left after {self.ticks} ticks")
+        """Say goodbye on disk, through the worker threads if there still are any; the node has gone before."""
+        await self._runtime.offload.run(self._evidence.write_text, f"{self.node!r} after {self.ticks} ticks")
 
     def submit_echo(self, value: int, path: str) -> None:
         """What a widget's callback does: start and return."""

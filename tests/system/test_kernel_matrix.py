@@ -76,6 +76,7 @@ def test_blocking_cell_stops_everything_and_is_reported_as_lag(kernel: Kernel) -
     kernel.run("await asyncio.sleep(0.15); subject.lags.clear()")
     assert kernel.run("a = subject.ticks\ntime.sleep(0.9)\nprint(subject.ticks - a)") == "0"
     assert 0.7 <= float(kernel.run("await asyncio.sleep(0.3); print(max(subject.lags))")) < 10
+    assert "the loop was blocked" in kernel.run("print(subject.news)")
 
 
 def test_public_methods_are_awaited_in_place(kernel: Kernel) -> None:
@@ -90,6 +91,16 @@ def test_run_all_of_six_blocking_cells_runs_six(kernel: Kernel) -> None:
     assert kernel.run("print(done)") == str([(n, True) for n in range(6)])
 
 
+def test_files_pass_between_two_nodes_by_blocking_cells(kernel: Kernel) -> None:
+    kernel.run("from tests.fakes.kernel_subject import CONTENT\nnode, peer, links = subject.node, subject.peer, []")
+    put = "links.append(node.sync.put(CONTENT + bytes([{n}]), name='f{n}', quorum=1).link)"
+    get = "print(peer.sync.get(links[{n}]) == CONTENT + bytes([{n}]))"
+    replies = kernel.wait(*(kernel.send(cell.format(n=n)) for n in range(3) for cell in (put, get)))
+    assert [(reply.status, reply.error) for reply in replies] == [("ok", "")] * 6
+    assert [reply.printed for reply in replies] == ["", "True\n"] * 3
+    assert kernel.run("print(await peer.get(links[0]) == CONTENT + bytes([0]))") == "True"
+
+
 def test_loop_goes_on_below_a_blocking_call(kernel: Kernel) -> None:
     cell = (
         "a = subject.ticks\nfor n in range(5): subject.sync.echo(n)\nprint(subject.ticks - a, [*subject.sync.count(3)])"
@@ -102,7 +113,7 @@ def test_loop_goes_on_below_a_blocking_call(kernel: Kernel) -> None:
 @pytest.mark.parametrize("call", ["subject.sync.wait_long({})", "await subject.wait_long({})"])
 def test_interrupt_ends_the_call_and_leaves_no_task(kernel: Kernel, call: str, tmp_path: Path) -> None:
     began = tmp_path / "began"
-    tasks = kernel.run("print(len(asyncio.all_tasks()))")
+    tasks = kernel.run("print(subject.home_tasks)")
     cell = kernel.send(call.format(repr(str(began))))
     until(began.exists, "the call never began")
     kernel.interrupt()
@@ -110,7 +121,7 @@ def test_interrupt_ends_the_call_and_leaves_no_task(kernel: Kernel, call: str, t
     assert reply.status == "error"
     assert reply.error.startswith(("KeyboardInterrupt", "CancelledError")), reply
     kernel.run("await asyncio.sleep(0.05)")
-    assert kernel.run("print(subject.waiting, subject.failures, len(asyncio.all_tasks()))") == f"0 [] {tasks}"
+    assert kernel.run("print(subject.waiting, subject.failures, subject.home_tasks)") == f"0 [] {tasks}"
     ticks = int(kernel.run("print(subject.ticks)"))
     until(lambda: int(kernel.run("print(subject.ticks)")) > ticks, "the interrupt ended the ticking task")
     assert kernel.run("print(subject.sync.echo(1))") == "(1, True)"
@@ -179,11 +190,16 @@ def test_thread_home_lives_through_a_blocking_cell(kernel: Kernel, tmp_path: Pat
 
 def test_restart_and_shutdown_say_goodbye(kernel: Kernel, tmp_path: Path) -> None:
     """Last of its kernel: both homes, at a restart and at a shutdown, which are two messages to the kernel."""
+    evidence = {home: tmp_path / home for home in ("loop", "thread")}
     for end in (kernel.restart, kernel.shut_down):
-        evidence = {home: tmp_path / f"{end.__name__}-{home}" for home in ("loop", "thread")}
         for home, path in evidence.items():
             begin(kernel, path, home)
+            kernel.run(f"await subject.node.put(b'kept', name='at {end.__name__}', quorum=0)")
+        if end == kernel.shut_down:
+            names = kernel.run("print([file.name for file in await subject.node.ls()])")
+            assert names == "['at restart', 'at shut_down']", "the store of before the restart opens at once"
         end()
         for home, path in evidence.items():
             assert path.exists(), f"no goodbye from the {home} home at {end.__name__}"
-            assert path.read_text().startswith("left after ")
+            assert path.read_text().startswith("<Node first: not running> after "), path.read_text()
+            path.unlink()
