@@ -42,13 +42,14 @@ class FakeReplication:
         self._node = node
         self._network = network
         self.others: list[NodeId] = []
+        self.readers: set[NodeId] = set()
         self.spreads = 0
 
     async def spread(self, chunk: NewChunk, *, policy: Policy) -> FakeSpread:
         self.spreads += 1
         cell = self.cells_of(chunk.chunk_id)[chunk.chunk_id[31] & 1]
         receipts = []
-        for peer in self.others:
+        for peer in [peer for peer in self.others if peer not in self.readers]:
             if len(receipts) == policy.replicas:
                 break
             try:
@@ -77,9 +78,7 @@ class FakeReplication:
             except DfsError:
                 continue
             for chunk_id, role in report.roles.items():
-                found[chunk_id].append(
-                    Copy(holder=peer, role=role, confirmed_at_wall=self._network.clock.wall())
-                )
+                found[chunk_id].append(Copy(holder=peer, role=role, confirmed_at_wall=self._network.clock.wall()))
         return found
 
     def cells_of(self, chunk_id: ChunkId) -> tuple[int, int]:
@@ -152,15 +151,21 @@ async def file_nodes(
     exchange: ExchangeConfig | None = None,
     store: StoreConfig | None = None,
     dht: Any = None,
+    readers: int = 0,
 ) -> list[FileNode]:
-    """Add nodes that know each other. Their disk is the real one: tests give paths below `tmp_path`."""
+    """Add nodes that know each other; the last `readers` of them are given no copies.
+
+    Their disk is the real one: tests give paths below `tmp_path`.
+    """
     bases = [await holder_node(network, config=exchange, store=store) for _ in range(count)]
     network.introduce(*(base.rpc for base in bases))
     ids = [base.node_id for base in bases]
-    return [
-        await file_node(network, base, [i for i in ids if i != base.node_id], config=config, dht=dht)
-        for base in bases
+    nodes = [
+        await file_node(network, base, [i for i in ids if i != base.node_id], config=config, dht=dht) for base in bases
     ]
+    for node in nodes:
+        node.replication.readers = set(ids[count - readers :])
+    return nodes
 
 
 async def file_node(
