@@ -419,7 +419,9 @@ class Files:
 
     def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Start something whose failure the user need not hear of."""
-        self._scope.spawn(name, _quietly(name, work))
+        task = self._scope.spawn(name, _quietly(name, work))
+        # A task that is cancelled before its first step never awaits what it was given.
+        task.add_done_callback(lambda _task: work.close())
 
 
 async def _quietly(name: str, work: Coroutine[Any, Any, None]) -> None:

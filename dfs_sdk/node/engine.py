@@ -183,7 +183,11 @@ class Engine:
         psk = await derive_psk(entrance.network_id, passphrase, self.foundation.runtime)
         former = (*(known for known in old.former if known != entrance.network_id), old.network_id)[-FORMER_MAX:]
         await self.stack.close()
-        await self._build(Membership(network_id=entrance.network_id, psk=psk, former=former, founded=False))
+        try:
+            await self._build(Membership(network_id=entrance.network_id, psk=psk, former=former, founded=False))
+        except BaseException:
+            await self._build(old)  # a failed attempt leaves the node where it was
+            raise
 
     async def _knock(self, entrance: Entrance, attempt: Attempt, timeout: float) -> None:
         """Open a session and meet the others; again and again until the time-out, since a kernel may be busy."""

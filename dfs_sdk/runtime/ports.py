@@ -103,6 +103,10 @@ class UdpSocket(Protocol):
         """Release the socket; no callback comes afterwards."""
         ...
 
+    async def closed(self) -> None:
+        """Wait until a closed socket's address is free again."""
+        ...
+
 
 class Udp(Protocol):
     """Makes UDP sockets on the running loop."""

@@ -140,6 +140,9 @@ class LinuxUdpSocket:
         self._rest = None
         sock.close()
 
+    async def closed(self) -> None:
+        """See `UdpSocket.closed`: `close` frees the address at once."""
+
     def _send_parts(self, sock: socket.socket, view: memoryview, segment: int, to: SocketAddress) -> int:
         """Send until done or the queue is full; return the bytes dealt with."""
         sent = 0

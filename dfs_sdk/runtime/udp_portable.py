@@ -72,6 +72,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._drains = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
         self._paused = False
         self._closed = False
+        self._lost = asyncio.Event()
 
     @property
     def local_address(self) -> Address:
@@ -120,6 +121,10 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
             if self._transport is not None:
                 self._transport.abort()
 
+    async def closed(self) -> None:
+        """See `UdpSocket.closed`: asyncio lets go of the descriptor a turn later."""
+        await self._lost.wait()
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio calls this)."""
         self._transport = cast("asyncio.DatagramTransport", transport)
@@ -167,6 +172,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         if exc is not None:
             self.errors[error_name(exc) if isinstance(exc, OSError) else type(exc).__name__] += 1
         self._transport = None
+        self._lost.set()
 
     def _deliver(self, datagram: memoryview, source: SocketAddress) -> None:
         if self._closed or not datagram:

@@ -150,6 +150,7 @@ class Transport:
                     await self._drained.wait()
         finally:
             self._release(self._socket)
+        await self._socket.closed()
 
     def abort(self) -> None:
         """Vanish like a killed process: the socket is released and nobody is told."""
