@@ -18,13 +18,15 @@
 
 # %%
 from dfs_sdk import Swarm
+from dfs_sdk.sim.swarm import hurried
 
-swarm = await Swarm(8).start()
+swarm = await Swarm(8, config=hurried().with_quota("8 MiB")).start()
 swarm
 
 # %% [markdown]
 # The nodes of a swarm are ordinary nodes that keep everything in memory and are in a hurry: they miss a silent peer
-# within seconds, where nodes in the wild wait long enough for a notebook to come back from a long cell.
+# within seconds, where nodes in the wild wait long enough for a notebook to come back from a long cell. Each of them
+# offers 8 MiB here.
 
 # %%
 file = await swarm[0].put(b"All happy files are alike. " * 40_000, name="novel.txt", chunk_size=64 * 1024)
@@ -37,14 +39,14 @@ print(file)
 # `chunk` −1 is the manifest, the sealed list of the others. Three copies of each, on three different nodes.
 
 # %%
-before = swarm.chunks()
+before = swarm[0].chunks("novel.txt")
 before[["chunk", "cell", "holder", "role", "state", "why"]].head(6)
 
 # %%
-before.groupby("chunk", observed=True)["holder"].agg(list)
+before.groupby("chunk")["holder"].agg(" ".join)
 
 # %%
-axes = swarm.plot_chunks()
+axes = swarm[0].plot_chunks("novel.txt")
 # %% [markdown]
 # ## How evenly?
 #
@@ -78,9 +80,8 @@ seconds = await swarm.settled()
 print(f"whole again after {seconds:.1f} s")
 
 # %%
-after = swarm.chunks()
-novel = after[after["file"] == "novel.txt"]
-novel[novel["state"] != "gone"].groupby("chunk", observed=True)["holder"].agg(list)
+after = swarm[0].chunks("novel.txt")
+after[after["state"] != "gone"].groupby("chunk")["holder"].agg(" ".join)
 
 # %% [markdown]
 # What happened, in the words of the nodes themselves:
@@ -118,4 +119,3 @@ pd.DataFrame(
 
 # %%
 await swarm.close()
-swarm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from types import TracebackType
 
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -22,7 +23,7 @@ class Progress:
     def __init__(self, title: str, *, quiet: bool) -> None:
         columns = (TextColumn("{task.fields[title]}", markup=False), BarColumn(), DownloadColumn(True),
                    TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
-        self._bars = Bars(*columns, console=show.err, transient=True, disable=quiet or not show.err.is_terminal)
+        self._bars = Bars(*columns, console=show.err, transient=True, disable=quiet or not sys.stderr.isatty())
         self._task = self._bars.add_task(title, total=None, title=title)
 
     def __enter__(self) -> Progress:

@@ -92,10 +92,10 @@ async def open_node(options: Options) -> AsyncIterator[Node]:
     )
     async with node:
         if options.join:
-            with show.err.status("joining …"):
+            with show.waiting("joining …", quiet=options.json):
                 await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)
         elif options.store != "memory":
-            with show.err.status("looking for the peers of last time …"):
+            with show.waiting("looking for the peers of last time …", quiet=options.json):
                 await node.rejoined(timeout=options.timeout)
         yield node
 

@@ -10,6 +10,7 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,12 @@ WIDTH_OF_FILES = 200
 
 out = Console(width=None if sys.stdout.isatty() else WIDTH_OF_FILES)
 err = Console(stderr=True)
+
+
+def waiting(text: str, *, quiet: bool) -> AbstractContextManager[object]:
+    """Show on a terminal that something is awaited."""
+    # Not `err.is_terminal`: inside a notebook FORCE_COLOR is set, and rich then takes every pipe for a terminal.
+    return nullcontext() if quiet or not sys.stderr.isatty() else err.status(text)
 
 
 def as_json(value: Any) -> None:

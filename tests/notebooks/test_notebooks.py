@@ -1,6 +1,7 @@
 """Every notebook runs from top to bottom on a fresh kernel, quietly and within a minute."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
@@ -14,15 +15,22 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 SECONDS_MAX = 60.0
 
 
-def run(path: Path) -> nbformat.NotebookNode:
+def run(path: Path, **environment: str) -> nbformat.NotebookNode:
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook, timeout=SECONDS_MAX, kernel_name="python3", resources={"metadata": {"path": path.parent}}
     )
     begun = time.monotonic()
-    asyncio.run(client.async_execute())
+    asyncio.run(client.async_execute(env=kernel_environment() | environment))
     assert time.monotonic() - begun < SECONDS_MAX
     return notebook
+
+
+def kernel_environment() -> dict[str, str]:
+    """What a kernel started by hand would have: under pytest ipykernel does not show what child processes print."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTEST_CURRENT_TEST"}
+    paths = [str(NOTEBOOKS.parent), *filter(None, [environment.get("PYTHONPATH")])]
+    return environment | {"PYTHONPATH": os.pathsep.join(paths)}
 
 
 def outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
@@ -43,9 +51,8 @@ def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
 
 
 @pytest.mark.parametrize("far_peers", ["processes", "kernel"])
-def test_the_quickstart_runs_with_far_peers_in(far_peers: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DFS_FAR_PEERS", far_peers)
-    notebook = run(NOTEBOOKS / "01_quickstart.ipynb")
+def test_the_quickstart_runs_with_far_peers_in(far_peers: str) -> None:
+    notebook = run(NOTEBOOKS / "01_quickstart.ipynb", DFS_FAR_PEERS=far_peers)
     assert_quiet(notebook)
     assert "bytes, the same ones" in printed(notebook)
     assert "joined network" in printed(notebook)
