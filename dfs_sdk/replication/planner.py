@@ -161,7 +161,7 @@ def plan(observation: Observation, config: ReplicationConfig, rng: Rng) -> list[
             others.extend(_tidy(copy, observation, config))
     if not observation.leaving:
         others.extend(_pulls(observation, config, rng))
-    pushes.sort(key=lambda push: (-push.urgency, push.chunk.chunk_id, push.target))
+    pushes.sort(key=lambda push: (-push.urgency, push.chunk.chunk_id))
     return [*pushes, *others]
 
 
