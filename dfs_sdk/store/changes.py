@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, StoreError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer, Clock
+from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkInfo, NewChunk, Role, ScrubReport
 from dfs_sdk.store.claims import Claims
 from dfs_sdk.store.commit import GroupCommit
@@ -27,6 +29,13 @@ from dfs_sdk.store.scrub import inspected
 from dfs_sdk.store.verify import verify_ids
 
 READS_PER_COMMIT_MAX = 1024
+
+# 100 files of 16 KiB took 0.3 s one after the other and 0.04 s in three lanes: fsyncs that wait together share one
+# flush of the drive. A fourth lane would take the last worker thread from others.
+LANES = 3
+LANES_FROM_CHUNKS = 6
+
+T = TypeVar("T")
 
 Content = tuple[ChunkInfo, Buffer]
 
@@ -220,7 +229,7 @@ class ChunkChanges:
             await self._drop(victims, durably=False)
 
     async def _write_and_commit(self, fresh: list[Content], known: list[Present]) -> None:
-        kept = await self._guard.write(lambda: self._written(fresh, known))
+        kept = await self._write(fresh, known)
         if not kept:
             return
         try:
@@ -231,6 +240,25 @@ class ChunkChanges:
             raise
         for info in kept:
             self._holdings.add(info)
+
+    async def _write(self, fresh: list[Content], known: list[Present]) -> list[ChunkInfo]:
+        """Write a batch; a large one in several threads, because each file waits for the drive in its fsync."""
+        if len(fresh) < LANES_FROM_CHUNKS:
+            return await self._guard.write(lambda: self._written(fresh, known))
+        staged = self._files.plan(fresh)
+        try:
+            await self._in_lanes(self._files.stage, staged)
+            folders = await self._guard.write(lambda: self._files.publish(staged))
+            await self._in_lanes(self._files.sync, folders)
+            mended = await self._guard.write(lambda: self._written([], known)) if known else []
+        except BaseException:
+            ids = [info.chunk_id for info, _ in fresh]
+            await self._guard.read(lambda: self._files.discard(staged, fresh=ids))
+            raise
+        return [info for info, _ in fresh] + mended
+
+    async def _in_lanes(self, work: Callable[[list[T]], None], items: list[T]) -> None:
+        await run_all(*(self._guard.write(partial(work, items[lane::LANES])) for lane in range(LANES)))
 
     def _written(self, fresh: list[Content], known: list[Present]) -> list[ChunkInfo]:
         """Write what is new, what has changed, and what is held but no longer intact: the receipt covers it. Blocks."""

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from dfs_sdk.errors import CorruptContentError
 from dfs_sdk.ids import ID_BYTES, ChunkId
@@ -22,6 +23,14 @@ from dfs_sdk.store.verify import matches
 CHUNKS_FOLDER = "chunks"
 TEMPORARY_FOLDER = "tmp"
 QUARANTINE_FOLDER = "quarantine"
+
+
+class StagedFile(NamedTuple):
+    """A file to be: what goes into it, and where it is written first."""
+
+    info: ChunkInfo
+    data: Buffer
+    temporary: Path
 
 
 class ChunkFiles:
@@ -72,22 +81,44 @@ class ChunkFiles:
         Raises:
             OSError: The disk refused.
         """
-        staged: list[tuple[Path, Path]] = []
+        staged = self.plan(items)
         try:
-            for info, data in items:
-                temporary = self._temporary / f"{next(self._numbers):x}-{info.chunk_id.short}"
-                staged.append((temporary, self.path(info.chunk_id)))
-                self._disk.write_new(temporary, encode_header(info), data)
-            folders = sorted({target.parent for _, target in staged})
-            self._make_durable(folders)
-            for temporary, target in staged:
-                self._disk.replace(temporary, target)
-            for folder in folders:
-                self._disk.sync_folder(folder)
+            self.stage(staged)
+            self.sync(self.publish(staged))
         except BaseException:
-            self._undo([temporary for temporary, _ in staged])
-            self._undo([self.path(chunk_id) for chunk_id in fresh])
+            self.discard(staged, fresh=fresh)
             raise
+
+    def plan(self, items: Iterable[tuple[ChunkInfo, Buffer]]) -> list[StagedFile]:
+        """Say where files will be written and end up; touches nothing."""
+        return [
+            StagedFile(info, data, self._temporary / f"{next(self._numbers):x}-{info.chunk_id.short}")
+            for info, data in items
+        ]
+
+    def stage(self, staged: Iterable[StagedFile]) -> None:
+        """Write and fsync files in tmp/; several threads may stage parts of one plan."""
+        for file in staged:
+            self._disk.write_new(file.temporary, encode_header(file.info), file.data)
+
+    def publish(self, staged: Sequence[StagedFile]) -> list[Path]:
+        """Give staged files their names, and return the folders to `sync` before they count as durable."""
+        targets = [self.path(file.info.chunk_id) for file in staged]
+        folders = sorted({target.parent for target in targets})
+        self._make_durable(folders)
+        for file, target in zip(staged, targets, strict=True):
+            self._disk.replace(file.temporary, target)
+        return folders
+
+    def sync(self, folders: Iterable[Path]) -> None:
+        """Make the names in folders durable; several threads may share the folders of one plan."""
+        for folder in folders:
+            self._disk.sync_folder(folder)
+
+    def discard(self, staged: Iterable[StagedFile], *, fresh: Iterable[ChunkId]) -> None:
+        """Remove what a plan that failed has left: its files in tmp/, and those of `fresh` chunks under their names."""
+        self._undo([file.temporary for file in staged])
+        self._undo([self.path(chunk_id) for chunk_id in fresh])
 
     def load(self, chunk_id: ChunkId) -> tuple[ChunkInfo, bytes]:
         """Read a chunk and verify all of it.
