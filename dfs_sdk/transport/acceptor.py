@@ -98,6 +98,7 @@ class Acceptor:
         Raises:
             ProtocolError: It is not worth an answer.
         """
+        self.expire(now)
         repeated = self._repeat(datagram, source)
         if repeated is not None:
             return repeated.welcome, repeated

@@ -205,7 +205,8 @@ class Endpoint:
         for session in self.sessions:
             session.wipe()
         self._acceptor.wipe()
-        for table in (self._dials, self._questions, self._ready, self._replies, self._notices):
+        self._registry, self._timers = Registry(self.config, self.identity.node_id), TimerQueue()
+        for table in (self._dials, self._questions, self._ready, self._hungry, self._replies, self._notices):
             table.clear()
 
     def receive_datagrams(self, buffer: memoryview, segment_bytes: int, source: Address, now: float) -> None:

@@ -92,6 +92,7 @@ class Sender:
         self.controls = Controls()
         self.sent_bytes = self.sent_packets = 0
         self.eliciting_at = 0.0
+        self.observed: Address | None = None
         self._pacer = Pacer()
         self._paced_until: float | None = None
         self._rng = rng
@@ -151,6 +152,10 @@ class Sender:
         wanted = self.outbox.ask()
         if wanted is not None:
             self.controls.wanted = wanted
+
+    def tell_address(self, address: Address) -> None:
+        """Tell the peer from which address its packets come."""
+        self.observed = self.controls.observed = address
 
     def on_new_path(self, now: float) -> None:
         """Forget what was learned about a path that is not used any more."""
@@ -310,8 +315,8 @@ class Sender:
                     controls.window = max(limit, controls.window or 0)
                 case Wanted(limit=limit):
                     controls.wanted = max(limit, controls.wanted or 0)
-                case Observed(address=address):
-                    controls.observed = controls.observed or address
+                case Observed():
+                    controls.observed = self.observed
                 case Cancel():
                     controls.cancels.append(item)
                 case Ping():

@@ -183,7 +183,7 @@ class Session:
         """Send the first packet: it confirms the handshake to the responder and tells the peer its window."""
         self._extend_window()
         self.sender.controls.ping = True
-        self.sender.controls.observed = self.address
+        self.sender.tell_address(self.address)
 
     def receive(
         self, burst: memoryview, position: int, segment_bytes: int, source: Address, now: float
@@ -329,7 +329,7 @@ class Session:
     def _on_response(self, token: bytes) -> None:
         previous = self.address
         if self._path.on_response(token, self._source, self._now):
-            self.sender.controls.observed = self.address
+            self.sender.tell_address(self.address)
             if previous.host != self.address.host:
                 self.sender.on_new_path(self._now)
 

@@ -23,6 +23,7 @@ from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.session import Session
 
+SOCKET_BUFFER_PACKETS = 90  # what the kernel keeps for a process that is blocked
 NETWORK = Network(network_id=NetworkId(b"n" * 32))
 
 
@@ -205,7 +206,8 @@ class Pair:
         while self._queue and self._queue[0][0] <= self.now:
             entry = heapq.heappop(self._queue)
             if any(peer.address == entry[3] and peer.asleep for peer in self.peers):
-                kept.append((self.now + 0.1, *entry[1:]))
+                if sum(waiting[3] == entry[3] for waiting in kept) < SOCKET_BUFFER_PACKETS:
+                    kept.append((self.now + 0.1, *entry[1:]))
                 continue
             due.append(entry[2:])
         for entry in kept:

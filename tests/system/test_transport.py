@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import warnings
 
 import pytest
 
 from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.errors import DeadlineError, PeerUnreachableError
+from dfs_sdk.errors import DeadlineError, ForkedNodeError, PeerUnreachableError
 from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.system import system_runtime
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX, TransportConfig
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.driver import Transport
 from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.priority import Priority
 
 pytestmark = pytest.mark.system
@@ -150,3 +154,38 @@ async def test_cancelled_message_does_not_arrive_and_the_next_one_does():
         assert sent.acked.cancelled()
         await connection.send([b"after"], priority=Priority.TRANSFER)
         assert (await right.messages.get())[1] == b"after"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+async def test_forked_child_has_neither_keys_nor_socket(udp):
+    """P-KEY-5: A23."""
+    async with Node(udp) as left, Node(udp) as right, asyncio.timeout(20):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        forget = on_fork_in_child(left.transport.wipe)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork() with threads: it is the point
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                left.transport.endpoint.send(
+                    connection._session, OutgoingMessage(memoryview(b"from the child"), Priority.INTERACTIVE)
+                )
+            except ForkedNodeError:
+                left.transport._transmit()
+                code = 0 if socket_is_closed(left.transport._socket) else 2
+            finally:
+                os._exit(code)
+        status = await asyncio.to_thread(os.waitpid, child, 0)
+        assert os.waitstatus_to_exitcode(status[1]) == 0
+        sent = await connection.send([b"from the parent"], priority=Priority.INTERACTIVE)
+        await sent.acked
+        assert (await right.messages.get())[1] == b"from the parent"
+        assert right.messages.empty()
+        forget()
+
+
+def socket_is_closed(udp_socket) -> bool:
+    """Whether the child let go of its copy of the socket."""
+    inner = udp_socket._socket
+    return inner is None or inner.fileno() == -1

@@ -1,0 +1,291 @@
+"""Life with a peer: it blocks, sleeps, roams, restarts, dials at the same time; paths grow and shrink."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from dfs_sdk.errors import NodeClosedError, PeerUnreachableError
+from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.transport.config import MIB, TransportConfig
+from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.outbox import SendState
+from dfs_sdk.transport.packet import Kind
+from dfs_sdk.transport.priority import Priority
+from tests.fakes.pair import NETWORK, Pair, Peer, Wire
+
+
+def content(size: int, seed: int = 0) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def pair():
+    pair = Pair()
+    pair.connect()
+    return pair
+
+
+@pytest.mark.parametrize("seconds", [1, 10, 60, 290])
+def test_transfer_resumes_within_five_seconds_after_the_receiver_was_blocked(seconds):
+    """P-REC-6: row 7 of the bar."""
+    pair = Pair(wire=Wire(bytes_per_second=5e6))
+    pair.connect()
+    messages = [pair.left.send(content(MIB, seed)) for seed in range(4)]
+    pair.run_for(0.5)
+    assert 0 < len(pair.right.messages) < 4
+    pair.right.asleep = True
+    pair.run_for(seconds)
+    before = pair.left.session.sender.sent_bytes
+    pair.right.asleep = False
+    pair.run_until(lambda: len(pair.right.messages) >= 3, limit=6)
+    pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages), limit=6)
+    assert pair.left.closed == pair.right.closed == []
+    assert pair.left.session.sender.sent_bytes - before < 9 * MIB
+
+
+def test_sender_that_was_blocked_goes_on_when_it_wakes():
+    pair = Pair(wire=Wire(bytes_per_second=5e6))
+    pair.connect()
+    message = pair.left.send(content(4 * MIB))
+    pair.run_for(0.3)
+    pair.left.asleep = True
+    pair.run_for(200)
+    pair.left.asleep = False
+    pair.run_until(lambda: message.state is SendState.ACKED, limit=6)
+
+
+def test_silent_connection_survives_five_minutes_without_traffic(pair):
+    """P-SES-9."""
+    pair.right.asleep = True
+    pair.run_for(300)
+    pair.right.asleep = False
+    message = pair.left.send(b"still there?")
+    pair.run_until(lambda: message.state is SendState.ACKED, limit=6)
+    assert pair.left.closed == []
+
+
+def test_connection_whose_peer_vanished_is_closed_after_the_idle_timeout(pair):
+    """P-SES-9."""
+    message = pair.left.send(content(100_000))
+    pair.wire.cut = True
+    pair.run_for(400)
+    (closed,) = pair.left.closed
+    assert "nothing was heard" in closed.reason
+    assert closed.unsettled == (message,)
+    assert message.state is SendState.FAILED
+
+
+def test_waking_after_a_long_sleep_asks_before_giving_up(pair):
+    pair.left.asleep = pair.right.asleep = True
+    pair.run_for(3600)
+    pair.left.asleep = pair.right.asleep = False
+    pair.run_for(30)
+    assert pair.left.closed == pair.right.closed == []
+
+
+def test_keep_alive_holds_an_idle_connection_open(pair):
+    pair.run_for(1000)
+    assert pair.left.closed == pair.right.closed == []
+
+
+def test_small_message_passes_bulk(pair):
+    """P-MSG-6."""
+    pair.wire.bytes_per_second = 1e6
+    pair.left.send(content(4 * MIB), Priority.TRANSFER)
+    pair.run_for(1.0)
+    call = pair.left.send(b"call", Priority.INTERACTIVE)
+    took = pair.run_until(lambda: call.state is SendState.ACKED)
+    assert took < 1.0
+    assert pair.right.messages == [b"call"]
+
+
+def test_cancelled_message_frees_its_window_and_never_arrives(pair):
+    pair.wire.bytes_per_second = 1e6
+    messages = [pair.left.send(content(4 * MIB)) for _ in range(8)]
+    pair.run_for(0.5)
+    for message in messages:
+        pair.left.endpoint.cancel(pair.left.session, message)
+    last = pair.left.send(b"last")
+    pair.run_until(lambda: last.state is SendState.ACKED)
+    pair.run_for(2)
+    assert pair.right.messages == [b"last"]
+    assert pair.right.session._inbox.incomplete == 0
+
+
+def test_keys_change_in_the_middle_of_a_transfer_and_nothing_is_lost():
+    """P-KEY-3."""
+    pair = Pair(wire=Wire(loss=0.02, jitter=0.005), config=TransportConfig(rekey_packets=300, datagram_bytes_max=1452))
+    pair.connect()
+    data = content(4 * MIB)
+    messages = [pair.left.send(data), pair.right.send(data)]
+    pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
+    assert pair.left.session.sender.keys.epoch >= 5
+    assert pair.right.session.receiver.keys.epoch == pair.left.session.sender.keys.epoch
+    assert pair.right.messages == pair.left.messages == [data]
+
+
+def test_keys_change_by_age():
+    pair = Pair(config=TransportConfig(rekey_interval=60))
+    pair.connect()
+    for _ in range(4):
+        pair.run_for(61)
+        message = pair.left.send(b"x")
+        pair.run_until(lambda message=message: message.state is SendState.ACKED)
+    assert pair.left.session.sender.keys.epoch >= 3
+
+
+def test_both_dial_at_once_and_keep_the_handshake_of_the_lower_id():
+    """P-HS-9: A19."""
+    pair = Pair()
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.right.endpoint.connect(pair.left.contact, pair.left.address, pair.now)
+    pair.run_until(lambda: bool(pair.left.opened and pair.right.opened))
+    pair.run_for(5)
+    assert len(pair.left.opened) == len(pair.right.opened) == 1
+    lower = min(pair.peers, key=lambda peer: peer.identity.node_id)
+    assert lower.session.initiated
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_crossing_handshakes_on_a_bad_wire_end_in_one_connection_and_no_message_arrives_twice(seed):
+    """P-HS-9: A19."""
+    pair = Pair(wire=Wire(seed=seed, loss=0.3, jitter=0.5, repeat=0.2))
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.right.endpoint.connect(pair.left.contact, pair.left.address, pair.now)
+    pair.run_until(lambda: bool(pair.left.opened and pair.right.opened))
+    pair.run_for(20)
+    assert len(pair.left.endpoint.sessions) == len(pair.right.endpoint.sessions) == 1
+    pair.left.send(b"once")
+    pair.right.send(b"only")
+    pair.run_for(20)
+    assert pair.right.messages == [b"once"]
+    assert pair.left.messages == [b"only"]
+
+
+def test_restarted_peer_replaces_its_former_self(pair):
+    """P-HS-10."""
+    former = pair.left.session
+    again = Peer("left", pair.left.address, config=TransportConfig())
+    again.identity = pair.left.identity
+    again.endpoint.identity = pair.left.identity
+    again.endpoint.__init__(
+        identity=pair.left.identity,
+        network=NETWORK,
+        config=TransportConfig(),
+        rng=again.endpoint._rng,
+        entropy=pair.left.endpoint._entropy,
+    )
+    pair.peers[0] = pair.left = again
+    again.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.run_until(lambda: len(pair.right.opened) == 2 and bool(again.opened))
+    assert former.node_id == pair.right.identity.node_id
+    assert [closed.reason for closed in pair.right.closed] == ["replaced by another connection with this peer"]
+    pair.right.send(b"welcome back")
+    pair.run_until(lambda: again.messages == [b"welcome back"])
+
+
+def test_peer_that_moves_is_followed_after_it_answered_a_challenge(pair):
+    """P-PATH-1."""
+    moved = Address("203.0.113.9", 5000)
+    pair.left.address = moved
+    pair.left.send(b"from elsewhere")
+    pair.run_until(lambda: pair.right.session.address == moved)
+    reply = pair.right.send(content(100_000))
+    pair.run_until(lambda: reply.state is SendState.ACKED)
+    assert pair.left.session.observed_address == moved
+
+
+def test_path_mtu_climbs_to_what_the_wire_carries():
+    """P-MTU-2."""
+    pair = Pair(wire=Wire(mtu=9000))
+    pair.connect()
+    message = pair.left.send(content(4 * MIB))
+    pair.run_until(lambda: message.state is SendState.ACKED)
+    pair.run_for(5)
+    assert pair.left.session.sender.mtu.size == 8952
+
+
+def test_path_that_stops_carrying_large_packets_is_noticed():
+    """P-MTU-4."""
+    pair = Pair()
+    pair.connect()
+    message = pair.left.send(content(MIB))
+    pair.run_until(lambda: message.state is SendState.ACKED)
+    pair.wire.mtu = 1400
+    message = pair.left.send(content(MIB))
+    pair.run_until(lambda: message.state is SendState.ACKED, limit=30)
+    assert pair.left.session.sender.mtu.size == 1200
+
+
+def test_transfer_fills_a_clean_bottleneck():
+    pair = Pair(wire=Wire(bytes_per_second=2e6, delay=0.025))
+    pair.connect()
+    messages = [pair.left.send(content(4 * MIB)) for _ in range(3)]
+    took = pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
+    assert 12 * MIB / took > 0.8 * 2e6
+
+
+def test_random_loss_does_not_stop_a_transfer():
+    pair = Pair(wire=Wire(bytes_per_second=2e6, delay=0.025, loss=0.05))
+    pair.connect()
+    messages = [pair.left.send(content(4 * MIB)) for _ in range(3)]
+    took = pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
+    assert 12 * MIB / took > 0.6 * 2e6
+
+
+def test_closing_reaches_the_peer_even_when_the_packet_was_lost(pair):
+    """P-SES-8."""
+    pair.filter = lambda source, destination, data: False
+    pair.left.endpoint.close_session(pair.left.session, "enough")
+    pair.run_for(1)
+    pair.filter = lambda *_: True
+    pair.right.send(b"hello?")
+    pair.run_until(lambda: bool(pair.right.closed))
+    assert "enough" in pair.right.closed[0].reason
+
+
+def test_closed_session_refuses_messages(pair):
+    session = pair.left.session
+    pair.left.endpoint.close_session(session, "enough")
+    pair.run_for(0.1)
+    from dfs_sdk.transport.outbox import OutgoingMessage
+
+    with pytest.raises(PeerUnreachableError):
+        pair.left.endpoint.send(session, OutgoingMessage(memoryview(b"x"), Priority.INTERACTIVE))
+
+
+def test_network_changes_only_without_connections(pair):
+    other = Network(network_id=NetworkId(b"o" * 32))
+    with pytest.raises(NodeClosedError):
+        pair.left.endpoint.set_network(other, pair.now)
+    pair.left.endpoint.close_session(pair.left.session, "moving")
+    pair.run_for(1)
+    pair.left.endpoint.set_network(other, pair.now)
+    assert pair.left.endpoint.network is other
+
+
+def test_identify_answer_is_not_larger_than_the_question():
+    pair = Pair()
+    pair.record = True
+    token = pair.left.endpoint.identify(pair.right.address)
+    pair.run_for(1)
+    (notice,) = pair.left.notices
+    assert notice.token == token
+    assert notice.identified.contact == pair.right.contact
+    question, answer = [data for _, _, data in pair.sent]
+    assert question[0] == Kind.IDENTIFY
+    assert len(answer) <= len(question)
+
+
+def test_same_seed_gives_the_same_datagrams():
+    traces = []
+    for _ in range(2):
+        pair = Pair(wire=Wire(loss=0.05, jitter=0.01))
+        pair.record = True
+        pair.connect()
+        message = pair.left.send(content(300_000))
+        pair.run_until(lambda message=message: message.state is SendState.ACKED)
+        traces.append(pair.sent)
+    assert traces[0] == traces[1]
