@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from dfs_sdk.ids import Address
+from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler
 from dfs_sdk.runtime.udp_addressing import (
     DATAGRAM_BYTES_MAX,
@@ -87,6 +88,7 @@ class LinuxUdpSocket:
         # What is left of a burst whose first part the kernel took before its queue was full: at most one.
         self._rest: tuple[bytes, int, SocketAddress] | None = None
         self._loop.add_reader(sock.fileno(), self._read)
+        self._forget_fork = on_fork_in_child(self._abandon)
 
     @property
     def local_address(self) -> Address:
@@ -134,6 +136,7 @@ class LinuxUdpSocket:
         sock, self._socket = self._socket, None
         if sock is None:
             return
+        self._forget_fork()
         if not self._loop.is_closed():
             self._loop.remove_reader(sock.fileno())
             self._loop.remove_writer(sock.fileno())
@@ -142,6 +145,13 @@ class LinuxUdpSocket:
 
     async def closed(self) -> None:
         """See `UdpSocket.closed`: `close` frees the address at once."""
+
+    def _abandon(self) -> None:
+        """Let go of the socket in a forked child; the loop and its selector are the parent's and stay untouched."""
+        sock, self._socket = self._socket, None
+        self._rest = None
+        if sock is not None:
+            sock.close()
 
     def _send_parts(self, sock: socket.socket, view: memoryview, segment: int, to: SocketAddress) -> int:
         """Send until done or the queue is full; return the bytes dealt with."""

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from dfs_sdk.ids import Address
+from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler
 from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, SocketAddress, error_name, open_socket
 
@@ -73,6 +74,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._paused = False
         self._closed = False
         self._lost = asyncio.Event()
+        self._forget_fork = on_fork_in_child(self._abandon)
 
     @property
     def local_address(self) -> Address:
@@ -118,12 +120,18 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         """Release the socket; no callback comes afterwards."""
         if not self._closed:
             self._closed = True
+            self._forget_fork()
             if self._transport is not None:
                 self._transport.abort()
 
     async def closed(self) -> None:
         """See `UdpSocket.closed`: asyncio lets go of the descriptor a turn later."""
         await self._lost.wait()
+
+    def _abandon(self) -> None:
+        """Let go of the socket in a forked child; asyncio's transport and loop are the parent's and stay untouched."""
+        self._closed = True
+        self._socket.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio calls this)."""
