@@ -88,9 +88,7 @@ class Lookup:
         self._candidates: dict[NodeId, _Candidate] = {}
         self._lies: Counter[NodeId] = Counter()
         self._asked = 0
-        ranked = sorted(seeds, key=lambda contact: self._distance(contact.node_id))
-        for index, contact in enumerate(ranked):
-            self._name(contact, None, self._paths[index % len(self._paths)])
+        self._deal_out(seeds)
 
     @property
     def queries(self) -> int:
@@ -149,17 +147,37 @@ class Lookup:
         distances = [self._distance(contact.node_id) for contact in self.closest()]
         return is_suspiciously_dense(distances, network_size)
 
-    def widen(self) -> None:
+    @property
+    def is_short(self) -> bool:
+        """Whether fewer nodes answered than the region should have: the seeds may all have been dead."""
+        return sum(candidate.state is _State.ANSWERED for candidate in self._candidates.values()) < self._region
+
+    def widen(self, seeds: Sequence[Contact]) -> None:
         """Ask twice as many of the closest nodes, so that those who crowd a region do not make up all of it.
+
+        Args:
+            seeds: Contacts from further around: the closest ones of our own table may all be of the crowd.
+        """
+        self._region *= 2
+        self.resume(seeds)
+
+    def resume(self, seeds: Sequence[Contact]) -> None:
+        """Go on with more contacts to start from.
 
         A finished lookup may have questions under way, which nobody waits for: they may be asked again.
         """
-        self._region *= 2
         for candidate in self._candidates.values():
             if candidate.state is _State.ASKED:
                 candidate.state = None
         for path in self._paths:
             path.under_way = 0
+        self._deal_out(seeds)
+
+    def _deal_out(self, seeds: Sequence[Contact]) -> None:
+        """Give every path its share of the seeds, near ones and far ones."""
+        ranked = sorted(seeds, key=lambda contact: self._distance(contact.node_id))
+        for index, contact in enumerate(ranked):
+            self._name(contact, None, self._paths[index % len(self._paths)])
 
     def _wanted(self) -> list[tuple[int, _Candidate]]:
         """Choose whom to ask: on each path, and when all are over, in the region."""

@@ -24,6 +24,9 @@ from dfs_sdk.transport.contact import Contact
 
 logger = logging.getLogger(__name__)
 
+# Seeds of a widened lookup, in buckets.
+WIDE_SEEDS = 4
+
 Question = FindNode | FindRecord
 
 
@@ -133,11 +136,16 @@ class Seeker:
         )
         findings = Findings()
         await self._run(lookup, question, findings)
-        if content and lookup.is_dense(self._network_size()):
-            findings.crowded = True
-            logger.warning("the region of %s… is crowded: looking at twice as many nodes", target[:4].hex())
-            lookup.widen()
+        crowded = content and lookup.is_dense(self._network_size())
+        if crowded or lookup.is_short:
+            more = self._table.closest(target, WIDE_SEEDS * self._config.bucket_size)
+            if crowded:
+                logger.warning("the region of %s… is crowded: looking at twice as many nodes", target[:4].hex())
+                lookup.widen(more)
+            else:
+                lookup.resume(more)
             await self._run(lookup, question, findings)
+        findings.crowded = crowded
         self._table.looked_up(target, self._clock.monotonic())
         findings.closest = lookup.closest()
         return findings

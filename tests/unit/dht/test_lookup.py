@@ -309,7 +309,19 @@ def test_a_widened_lookup_looks_past_those_who_crowd_the_region() -> None:
     run(lookup, WORLD.ask)
     assert not lookup.is_dense(400.0)
     assert lookup.is_dense(40.0)
-    lookup.widen()  # although the run above left slow ones behind
+    lookup.widen(POOL[:40])  # although the run above left slow ones behind
     assert not lookup.finished
     run(lookup, WORLD.ask)
     assert lookup.closest() == ranked(POOL)[:40]
+
+
+def test_a_lookup_whose_seeds_were_all_dead_goes_on_with_others() -> None:
+    dead = {contact.node_id for contact in ranked(POOL)[:30]}
+    oracle = lambda node_id: None if node_id in dead else WORLD.ask(node_id)  # noqa: E731
+    lookup = make_lookup(ranked(POOL)[:20], content=True)
+    run(lookup, oracle)
+    assert lookup.is_short
+    lookup.resume(ranked(POOL)[:80])
+    run(lookup, oracle)
+    assert not lookup.is_short
+    assert lookup.closest() == ranked(POOL)[30:50]
