@@ -14,7 +14,8 @@ import os
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dfs_sdk.errors import ConfigError, DeadlineError, ForkedNodeError, NodeClosedError, SyncCallError
@@ -27,21 +28,33 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 ExitAction = Callable[[], Awaitable[object]]
 
-GOODBYE_SECONDS = 1.0  # for all homes of the process together: a frontend kills a kernel that takes its time
-GOODBYE_SECONDS_MIN = 0.01
+GOODBYE_SECONDS = 1.0  # all homes of the process share it: a frontend kills a kernel that takes its time
 EXIT_ACTIONS_MAX = 64
 POLL_SECONDS = 0.5  # Windows does not interrupt a wait on a lock: Ctrl-C is seen between two of them
 
 
-_exit_began: list[float] = []
+_open_homes: dict[Home, None] = {}
+_exit_hook = {"registered": False}
 
 
-def _goodbye_seconds() -> float:
-    """What is left of the process's goodbye; the first to ask starts the clock."""
-    now = time.monotonic()
-    if not _exit_began:
-        _exit_began.append(now)
-    return max(GOODBYE_SECONDS_MIN, GOODBYE_SECONDS - (now - _exit_began[0]))
+def _say_goodbyes() -> None:
+    """Let all open homes say goodbye side by side: their second is one second for all."""
+    endings: list[Callable[[], None]] = []
+    for home in tuple(_open_homes):
+        if home._pid == os.getpid():  # noqa: SLF001 - homes and this hook are one unit
+            with _logged():
+                endings.append(home._part())  # noqa: SLF001
+    for end in endings:
+        with _logged():
+            end()
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("could not say goodbye")
 
 
 def _ignore(_name: str, _error: BaseException) -> None:
@@ -57,7 +70,6 @@ class Home(ABC):
         self._scope = TaskScope("dfs-home", on_error=_ignore)
         self._exit_actions: dict[int, ExitAction] = {}
         self._next_action = 0
-        self._exit_armed = False
 
     @property
     @abstractmethod
@@ -171,29 +183,29 @@ class Home(ABC):
         return forget
 
     @abstractmethod
-    def _at_exit(self) -> None:
-        """Say goodbye at interpreter exit, within its second."""
+    def _part(self) -> Callable[[], None]:
+        """Begin the goodbye at interpreter exit without waiting; the result waits for its end."""
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise ForkedNodeError("this node belongs to the parent process: start a new node in the child")
 
     def _arm_exit(self) -> None:
-        if not self._exit_armed:
-            self._exit_armed = True
-            atexit.register(self._at_exit)
+        _open_homes[self] = None
+        if not _exit_hook["registered"]:
+            _exit_hook["registered"] = True
+            atexit.register(_say_goodbyes)
 
     def _disarm_exit(self) -> None:
         self._exit_actions.clear()
-        self._exit_armed = False
-        atexit.unregister(self._at_exit)
+        _open_homes.pop(self, None)
 
     async def _goodbye(self) -> None:
         """Run the exit actions one after the other within their second, each whatever the others did."""
         actions = list(self._exit_actions.values())
         self._exit_actions.clear()
         try:
-            async with asyncio.timeout(_goodbye_seconds()):
+            async with asyncio.timeout(GOODBYE_SECONDS):
                 for action in actions:
                     try:
                         await action()

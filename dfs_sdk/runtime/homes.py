@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-import os
 import sys
 import threading
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from typing import Any, Literal, TypeVar
 
 from dfs_sdk.errors import ConfigError, NodeClosedError, SyncCallError
@@ -124,14 +122,12 @@ class LoopHome(Home):
                 "write `await node.…` instead of `node.sync.…`"
             )
 
-    def _at_exit(self) -> None:
+    def _part(self) -> Callable[[], None]:
         loop = self._loop
-        if loop.is_closed() or loop.is_running() or os.getpid() != self._pid:
-            return
-        try:
-            loop.run_until_complete(self._goodbye())
-        except Exception:
-            logger.exception("could not say goodbye")
+        if loop.is_closed() or loop.is_running():
+            return _nothing
+        task = loop.create_task(self._goodbye())
+        return lambda: loop.run_until_complete(task)
 
 
 class ThreadHome(Home):
@@ -254,13 +250,21 @@ class ThreadHome(Home):
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(JOIN_SECONDS)
 
-    def _at_exit(self) -> None:
-        if self._thread is None or not self._thread.is_alive() or os.getpid() != self._pid:
-            return
-        with suppress(NodeClosedError):
-            concurrent.futures.wait((self.submit(self._goodbye()),), timeout=GOODBYE_SECONDS + 0.5)
-        self._stop_threadsafe()
-        self._thread.join(GOODBYE_SECONDS)
+    def _part(self) -> Callable[[], None]:
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return _nothing
+        try:
+            goodbye = self.submit(self._goodbye())
+        except NodeClosedError:
+            return _nothing
+
+        def end() -> None:
+            concurrent.futures.wait((goodbye,), timeout=GOODBYE_SECONDS)
+            self._stop_threadsafe()
+            thread.join(GOODBYE_SECONDS)
+
+        return end
 
 
 def choose_home(kind: HomeKind = "auto") -> Home:
@@ -302,6 +306,10 @@ def _loop_keeps_running() -> bool:
         return True
     is_kernel = getattr(shell, "kernel", None) is not None
     return is_kernel and threading.current_thread() is threading.main_thread()
+
+
+def _nothing() -> None:
+    """There is nobody to say goodbye to."""
 
 
 async def _turn() -> None:
