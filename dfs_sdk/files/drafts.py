@@ -24,6 +24,7 @@ KEY_BYTES = 32
 _DOMAIN = b"dfs/draft/1"
 _PLACED = struct.Struct(f">{ID_BYTES}sI")
 _INDEX = struct.Struct(">I")
+_CELL_UNKNOWN = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """A chunk of a draft that reached its quorum."""
+    """A chunk of a draft that peers hold, or may hold.
+
+    Attributes:
+        chunk_id: The chunk.
+        cell: Where it reached its quorum; None if it was on its way when the upload stopped.
+    """
 
     chunk_id: ChunkId
-    cell: int
+    cell: int | None
 
 
 class Drafts:
@@ -89,9 +95,13 @@ class Drafts:
         return draft, {}
 
     async def note(self, draft_id: bytes, placed: Mapping[int, Placed]) -> None:
-        """Write down chunks that reached their quorum."""
+        """Write down chunks that reached their quorum, or may be on some peers."""
         items = [
-            (draft_id + _INDEX.pack(index), _PLACED.pack(chunk.chunk_id, chunk.cell)) for index, chunk in placed.items()
+            (
+                draft_id + _INDEX.pack(index),
+                _PLACED.pack(chunk.chunk_id, _CELL_UNKNOWN if chunk.cell is None else chunk.cell),
+            )
+            for index, chunk in placed.items()
         ]
         await self._store.put_documents(PLACED_KIND, items)
 
@@ -116,7 +126,8 @@ class Drafts:
         for key, value in await self._store.list_documents(PLACED_KIND, prefix=draft_id):
             if len(key) == len(draft_id) + _INDEX.size and len(value) == _PLACED.size:
                 chunk_id, cell = _PLACED.unpack(value)
-                placed[_INDEX.unpack(key[-_INDEX.size :])[0]] = Placed(chunk_id=ChunkId(chunk_id), cell=cell)
+                (index,) = _INDEX.unpack(key[-_INDEX.size :])
+                placed[index] = Placed(chunk_id=ChunkId(chunk_id), cell=None if cell == _CELL_UNKNOWN else cell)
         return placed
 
     async def _make_room(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from dfs_sdk.crypto.hashing import Blake3, blake3_256
-from dfs_sdk.errors import ConfigError, DfsError
+from dfs_sdk.errors import ConfigError, DfsError, StoreError
 from dfs_sdk.exchange.budget import ByteBudget
 from dfs_sdk.exchange.service import Receipt
 from dfs_sdk.exchange.tombstones import removal_hash
@@ -124,11 +124,16 @@ class Upload:
             TooFewReplicasError: Too few peers confirmed a chunk.
             ConfigError: The source is too long for its chunk size.
         """
-        workers = self._tools.config.upload_concurrency
         try:
-            await run_all(self._produce(workers), *(self._work() for _ in range(workers)))
-        finally:
+            return await self._run()
+        except BaseException:
+            self._note_unfinished()
             await self._write_notes()
+            raise
+
+    async def _run(self) -> Uploaded:
+        workers = self._tools.config.upload_concurrency
+        await run_all(self._produce(workers), *(self._work() for _ in range(workers)))
         contents = self._contents()
         manifest = self._manifest()
         sealed = await self._tools.offload.run(seal_manifest, self._keys, manifest, contents)
@@ -167,21 +172,23 @@ class Upload:
         self._chunks += [(chunk.chunk_id, chunk.salt) for chunk in sealed]
         kept = await self._kept(sealed)
         for chunk in sealed:
-            if chunk.index in kept:
-                self._settle(chunk, self._plan.placed[chunk.index].cell)
+            if chunk.chunk_id in kept:
+                self._settle(chunk, kept[chunk.chunk_id])
             else:
                 self._queue.put_nowait(chunk)
 
-    async def _kept(self, sealed: Sequence[SealedChunk]) -> set[int]:
-        """Find the chunks that an earlier attempt placed and that enough peers still hold."""
-        placed = self._plan.placed
-        same = [chunk for chunk in sealed if chunk.index in placed and placed[chunk.index].chunk_id == chunk.chunk_id]
-        if not same:
-            return set()
-        cells = {chunk.chunk_id: placed[chunk.index].cell for chunk in same}
-        found = await self._tools.supply.locate([chunk.chunk_id for chunk in same], cells)
+    async def _kept(self, sealed: Sequence[SealedChunk]) -> dict[ChunkId, int]:
+        """Find the chunks that an earlier attempt placed and that enough peers still hold, with their cells."""
+        cells: dict[ChunkId, int] = {}
+        for chunk in sealed:
+            placed = self._plan.placed.get(chunk.index)
+            if placed is not None and placed.chunk_id == chunk.chunk_id and placed.cell is not None:
+                cells[chunk.chunk_id] = placed.cell
+        if not cells:
+            return {}
+        found = await self._tools.supply.locate(list(cells), cells)
         enough = max(self._plan.policy.write_quorum, 1)
-        return {chunk.index for chunk in same if len(found[chunk.chunk_id]) >= enough}
+        return {chunk_id: cell for chunk_id, cell in cells.items() if len(found[chunk_id]) >= enough}
 
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:
@@ -233,10 +240,19 @@ class Upload:
             [Copy(holder=receipt.peer, role=receipt.role, confirmed_at_wall=now_wall) for receipt in receipts],
         )
 
+    def _note_unfinished(self) -> None:
+        """Remember what was on its way: if nobody goes on with this upload, it is removed with the rest."""
+        for index, (chunk_id, _salt) in enumerate(self._chunks):
+            if index not in self._cells and index not in self._plan.placed:
+                self._unnoted[index] = Placed(chunk_id=chunk_id, cell=None)
+
     async def _write_notes(self) -> None:
         notes, self._unnoted = self._unnoted, {}
         if notes and self._plan.note is not None:
-            await self._plan.note(notes)
+            try:
+                await self._plan.note(notes)
+            except StoreError as error:
+                logger.warning("this upload will not know what it has sent: %s", type(error).__name__)
 
     def _contents(self) -> Contents:
         return Contents(

@@ -15,6 +15,7 @@ from dfs_sdk.events import EventBus
 from dfs_sdk.exchange import ExchangeConfig, Receipt
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.holders import Copy
+from dfs_sdk.files.link import Link
 from dfs_sdk.files.service import Files
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
@@ -24,6 +25,7 @@ from tests.fakes.holders import HolderNode, holder_node
 from tests.fakes.network import FakeNetwork
 
 CELLS = 4096
+CHUNK = 16 * 1024
 # Tests are about files, not about patience.
 IMPATIENT = FilesConfig(rounds=1, round_pause=0.0)
 
@@ -192,3 +194,14 @@ async def file_node(
     )
     await files.start()
     return FileNode(base=base, files=files, replication=replication, peers=peers, events=events)
+
+
+def some(size: int, seed: int = 1) -> bytes:
+    """Make bytes that are the same each time and have no period of a chunk."""
+    return (bytes((seed * 37 + n * n // 7) % 251 for n in range(997)) * (size // 997 + 1))[:size]
+
+
+async def chunks_of(node: FileNode, link: Link) -> tuple[ChunkId, ...]:
+    """List the chunks of a file."""
+    file, _ = await node.files._finder.open(link)
+    return file.manifest.chunk_ids

@@ -25,20 +25,11 @@ from dfs_sdk.files.seal import FileKeys
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.replication.policy import Policy
-from tests.fakes.filenodes import FileNode, file_nodes
+from tests.fakes.filenodes import CHUNK, chunks_of, file_nodes, some
 from tests.fakes.holders import spoil
 from tests.fakes.network import FakeNetwork
 
 KIB = 1024
-CHUNK = 16 * KIB
-
-
-def content(size: int, seed: int = 1) -> bytes:
-    return bytes((seed * 37 + n * n // 7) % 251 for n in range(997)) * (size // 997 + 1)
-
-
-def some(size: int, seed: int = 1) -> bytes:
-    return content(size, seed)[:size]
 
 
 @pytest.fixture
@@ -46,11 +37,6 @@ async def network() -> AsyncIterator[FakeNetwork]:
     async with FakeNetwork() as network:
         yield network
         assert network.errors == []
-
-
-async def chunks_of(node: FileNode, link: Link) -> tuple[ChunkId, ...]:
-    file, _ = await node.files._finder.open(link)
-    return file.manifest.chunk_ids
 
 
 @pytest.mark.parametrize(
