@@ -82,8 +82,9 @@ class Keeping:
 
     async def remove(self, chunk_ids: Sequence[ChunkId], removal_key: bytes) -> Removal:
         """Have every holder delete some chunks, this node last: it remembers the removal for those that are away."""
-        located = await self._supply.locate(chunk_ids, {})
+        # Those who were known before count, too: a holder that is silent now has copies all the same.
         known = {holder for chunk_id in chunk_ids for holder in self._holders.holders(chunk_id)}
+        located = await self._supply.locate(chunk_ids, {})
         known.update(copy.holder for copies in located.values() for copy in copies)
         known.discard(self._me)
         results = await run_all(
