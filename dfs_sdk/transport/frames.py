@@ -297,7 +297,12 @@ def _read_close(plaintext: memoryview, position: int) -> tuple[Frame, int]:
     text = bytes(plaintext[start : start + size])
     if size > REASON_BYTES_MAX:
         raise ProtocolError("a reason of more than 128 bytes")
-    return Close(code=code, reason=text.decode(errors="replace")), start + size
+    return Close(code=code, reason=_printable(text.decode(errors="replace"))), start + size
+
+
+def _printable(text: str) -> str:
+    """Replace what could drive a terminal or a log: the words are a peer's."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 _READERS: dict[int, Callable[[memoryview, int], tuple[Frame, int]]] = {

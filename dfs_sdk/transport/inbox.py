@@ -20,6 +20,7 @@ from dfs_sdk.transport.ranges import RangeSet
 BASE_WINDOW_BYTES_MIN = 128 * KIB
 BASE_WINDOW_BYTES_MAX = 2 * MIB
 BASE_WINDOW_SHARE = 64  # the base allowance is this fraction of what the shared budget has left
+EXTRA_WINDOW_SHARE = 4
 GRANT_STEP_BYTES = 128 * KIB
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
@@ -137,7 +138,9 @@ class Inbox:
         step = target - self._limit
         if step <= 0 or (step < GRANT_STEP_BYTES and not self.is_hungry):
             return False
-        gained = self._budget.reserve(step)
+        # Never more than a share of what is left: no few peers can take the whole budget by asking.
+        share = max(self._budget.free_bytes // EXTRA_WINDOW_SHARE, GRANT_STEP_BYTES)
+        gained = self._budget.reserve(min(step, share))
         self._limit += gained
         return gained > 0
 

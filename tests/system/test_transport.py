@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sys
 import warnings
+from asyncio.subprocess import PIPE
+from pathlib import Path
 
 import pytest
 
@@ -189,3 +192,26 @@ def socket_is_closed(udp_socket) -> bool:
     """Whether the child let go of its copy of the socket."""
     inner = udp_socket._socket
     return inner is None or inner.fileno() == -1
+
+
+async def test_sixteen_mebibytes_cross_to_another_process_and_back(udp):
+    """Calls pass meanwhile: small messages do not queue behind bulk."""
+    root = Path(__file__).parents[2]
+    echo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fakes.echo_process", udp, cwd=root, stdin=PIPE, stdout=PIPE
+    )
+    try:
+        port = int(await echo.stdout.readline())
+        async with Node(udp) as node, asyncio.timeout(60):
+            found = await node.transport.identify(Address("127.0.0.1", port), timeout=5)
+            connection = await node.transport.connect(found.contact, timeout=5)
+            bulk = [random.Random(number).randbytes(1 << 20) for number in range(16)]
+            for data in bulk:
+                await connection.send([data], priority=Priority.TRANSFER)
+            await connection.send([b"call"], priority=Priority.INTERACTIVE)
+            returned = [bytes((await node.messages.get())[1]) for _ in range(17)]
+            assert sorted(returned) == sorted([*bulk, b"call"])
+            assert returned[-1] != b"call"
+    finally:
+        echo.stdin.close()
+        assert await echo.wait() == 0

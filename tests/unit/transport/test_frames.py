@@ -118,3 +118,8 @@ def test_acknowledgement_leaves_out_what_lies_beyond_a_change_of_keys_too_far():
 def test_long_reason_is_cut_at_a_character():
     (read,) = read_frames(memoryview(Close(code=0, reason="é" * 100).encode()))
     assert read == Close(code=0, reason="é" * 64)
+
+
+def test_reason_of_a_peer_cannot_drive_a_terminal():
+    (read,) = read_frames(memoryview(Close(code=0, reason="\x1b]0;own\x07ed\n").encode()))
+    assert read == Close(code=0, reason="\ufffd]0;own\ufffded\ufffd")
