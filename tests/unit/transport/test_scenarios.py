@@ -57,7 +57,7 @@ def test_sender_that_was_blocked_goes_on_when_it_wakes():
 
 
 def test_silent_connection_survives_five_minutes_without_traffic(pair):
-    """P-SES-9."""
+    """P-SES-3."""
     pair.right.asleep = True
     pair.run_for(300)
     pair.right.asleep = False
@@ -67,7 +67,7 @@ def test_silent_connection_survives_five_minutes_without_traffic(pair):
 
 
 def test_connection_whose_peer_vanished_is_closed_after_the_idle_timeout(pair):
-    """P-SES-9."""
+    """P-SES-3."""
     message = pair.left.send(content(100_000))
     pair.wire.cut = True
     pair.run_for(400)
@@ -236,7 +236,7 @@ def test_random_loss_does_not_stop_a_transfer():
 
 
 def test_closing_reaches_the_peer_even_when_the_packet_was_lost(pair):
-    """P-SES-8."""
+    """P-SES-2."""
     pair.filter = lambda source, destination, data: False
     pair.left.endpoint.close_session(pair.left.session, "enough")
     pair.run_for(1)
