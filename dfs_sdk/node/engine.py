@@ -201,7 +201,8 @@ class Engine:
                 await asyncio.sleep(joining.KNOCK_PAUSE)
             else:
                 break
-        await stack.dht.join([entrance.contact])
+        # Not waited for: filling the routing table asks members that are away, too, and we are in already.
+        stack.scope.spawn("dht-join", stack.dht.join([entrance.contact]))
         await save_membership(self.foundation.store, stack.membership)
 
     async def _end(self, stop: Callable[[], object]) -> None:
