@@ -146,7 +146,7 @@ class RpcService(Protocol):
         Args:
             peer: Whom to ask: connected, or in the address book.
             request: The request message.
-            body: Bulk bytes, at most 4 MiB; not to be changed before the call ends.
+            body: Bulk bytes, at most 4 MiB + 1 KiB; not to be changed before the call ends.
             timeout: Seconds for everything: connecting, sending, the answer.
             priority: How urgent request and reply are.
 

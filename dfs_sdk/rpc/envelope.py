@@ -19,9 +19,10 @@ from dfs_sdk.transport.priority import Priority
 
 _LAYOUT = Struct(">BBHIII")
 ENVELOPE_BYTES = _LAYOUT.size
-CALL_BODY_BYTES_MAX = 4 * 1024 * 1024
+# A chunk of 4 MiB and what sealing adds to it.
+CALL_BODY_BYTES_MAX = 4 * 1024 * 1024 + 1024
 # With the layout around it, header and body fill exactly the largest message of the transport: 4 MiB + 64 KiB.
-HEADER_BYTES_MAX = 64 * 1024 - ENVELOPE_BYTES
+HEADER_BYTES_MAX = 63 * 1024 - ENVELOPE_BYTES
 TIMEOUT_MS_MAX = 2**32 - 1
 
 
