@@ -23,6 +23,7 @@ from dfs_sdk.runtime.udp_portable import PortableUdp, PortableUdpSocket
 pytestmark = pytest.mark.system
 
 LOOPBACK = Address("127.0.0.1", 0)
+FLOOD = 400  # small datagrams that fit the least receive buffer Linux gives
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="UDP_SEGMENT and UDP_GRO are Linux options")
 
 
@@ -259,7 +260,7 @@ async def test_flood_does_not_hold_the_loop(udp: Udp) -> None:
         def count_turns() -> None:
             nonlocal turn
             turn += 1
-            if len(a.datagrams) < 1_000:
+            if len(a.datagrams) < FLOOD:
                 loop.call_soon(count_turns)
 
         def arrived(_data: bytes, _source: Address) -> None:
@@ -267,12 +268,12 @@ async def test_flood_does_not_hold_the_loop(udp: Udp) -> None:
 
         a.on_datagram = arrived
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as raw:
-            for _ in range(1_000):
+            for _ in range(FLOOD):
                 raw.sendto(b"flood", a.address)
         count_turns()
-        await a.expect(1_000)
+        await a.expect(FLOOD)
         assert max(per_turn.values()) <= max(udp_linux.READ_BATCHES_MAX, udp_portable.READ_DATAGRAMS_MAX + 1)
-        assert len(per_turn) >= 3
+        assert len(per_turn) >= 2
 
 
 async def test_empty_datagram_is_ignored(udp: Udp) -> None:
