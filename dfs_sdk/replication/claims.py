@@ -7,7 +7,7 @@ when the peer is gone or comes back with another storage. Cache copies are nobod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dfs_sdk.ids import ChunkId, NodeId
@@ -98,14 +98,12 @@ class Claims:
         for cell in [cell for cell, holders in self._cells.items() if peer in holders and cell not in summaries]:
             self._drop_cell(peer, cell)
 
-    def unread_cells(self, peer: NodeId, interest: Iterable[int]) -> list[int]:
-        """List the cells of interest of which the peer holds something else than we last read."""
+    def unread_cells(self, peer: NodeId, interest: Container[int]) -> list[int]:
+        """List the cells of interest of which the peer holds something else than we last read, ascending."""
         known = self._peers[peer]
-        return [
-            cell
-            for cell in sorted(set(interest))
-            if cell in known.summaries and known.looked_into.get(cell) != known.summaries[cell].digest
-        ]
+        looked_into = known.looked_into
+        changed = [cell for cell, summary in known.summaries.items() if looked_into.get(cell) != summary.digest]
+        return sorted(cell for cell in changed if cell in interest)
 
     def read(self, peer: NodeId, cells: Iterable[int], chunks: Iterable[HeldChunk]) -> None:
         """Take over the complete lists of some cells."""

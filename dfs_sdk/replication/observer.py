@@ -88,12 +88,13 @@ class Observer:
     ) -> Observation:
         now, usage = self._clock.monotonic(), self._store.usage()
         copies: list[Copy] = []
+        fresh = {p for p in self._claims.peers() if now - self._claims.heard_at(p) <= self._config.confirm_age_max}
         offered: dict[ChunkId, tuple[HeldChunk, tuple[NodeId, ...]]] = {}
         for cell in cells:
             if cell >= self._config.cells:
                 continue
             copies += [
-                self._copy(info, view, placement, now)
+                self._copy(info, view, placement, now, fresh)
                 for info in self._store.chunks_in_cell(cell)
                 if info.role is not Role.CACHE and (leaving or self._settled(info))
             ]
@@ -113,7 +114,7 @@ class Observer:
             leaving=leaving,
         )
 
-    def _copy(self, info: ChunkInfo, view: View, placement: Placement, now: float) -> Copy:
+    def _copy(self, info: ChunkInfo, view: View, placement: Placement, now: float, fresh: Collection[NodeId]) -> Copy:
         claimed = self._claims.holders(info.cell, info.chunk_id)
         return Copy(
             chunk=HeldChunk(
@@ -125,9 +126,7 @@ class Observer:
                 removal_hash=info.removal_hash,
             ),
             holders=(*claimed, *self._presumed(info, claimed, placement, view)),
-            confirmed=tuple(
-                peer for peer in claimed if now - self._claims.heard_at(peer) <= self._config.confirm_age_max
-            ),
+            confirmed=tuple(peer for peer in claimed if peer in fresh),
             short_since=self._short_since.get(info.chunk_id, now),
             spare_since=self._spare_since.get(info.chunk_id, now),
             claimed_until=self._keeper.claimed_until(info.chunk_id),

@@ -47,6 +47,7 @@ ASKS_PARALLEL = 8
 TINY_NETWORK = 16
 HAND_OVER_TIMEOUT = 30.0
 ROUND_SECONDS = 10.0
+PLAN_PAUSE_FACTOR = 20.0
 PLAN_KEPT_MAX = 10_000
 
 
@@ -134,6 +135,7 @@ class Replication:
         self._rounds = asyncio.Lock()
         self._members_seen: frozenset[tuple[NodeId, PeerState, bytes]] = frozenset()
         self._again_at = float("inf")
+        self._plan_seconds = 0.0
         self._last_plan: tuple[Action, ...] = ()
 
     # Life
@@ -319,7 +321,9 @@ class Replication:
         async with self._rounds:
             self._meet_members()
             await self._survey(self._next_surveyed())
+            started_at = self._clock.monotonic()
             actions = await self._plan()
+            self._plan_seconds = self._clock.monotonic() - started_at
             self._last_plan = tuple(actions[:PLAN_KEPT_MAX])
             waits = [action.until for action in actions if isinstance(action, Wait)]
             now_due = [action for action in actions if not isinstance(action, Wait)]
@@ -347,7 +351,9 @@ class Replication:
                 logger.exception("a round of repair failed")
 
     async def _pause(self) -> None:
-        interval = self._config.repair_interval * self._rng.uniform(0.8, 1.2)
+        # Planning for very many chunks takes long: never more than a twentieth of the time without need.
+        interval = max(self._config.repair_interval, PLAN_PAUSE_FACTOR * self._plan_seconds)
+        interval *= self._rng.uniform(0.8, 1.2)
         wait = min(interval, max(0.05, self._again_at - self._clock.monotonic()))
         with suppress(TimeoutError):
             async with asyncio.timeout(wait):

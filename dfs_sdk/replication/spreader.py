@@ -130,6 +130,9 @@ class SpreadJob:
         self._check()
         try:
             await run_all(*(self._fill_place() for _ in range(max(0, wanted))))
+            # The writer's own copy is no peer's receipt: further nodes stand in for it until the quorum is there.
+            while not self._at_quorum.is_set() and self._left:
+                await self._fill_place()
         finally:
             self._at_quorum.set()
         return self.receipts

@@ -7,7 +7,7 @@ differ from what we last read; only those are listed, 1,000 chunks a page.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.ids import NodeId
@@ -68,7 +68,7 @@ class Surveyor:
         self._rpc.serve(Survey, self._on_survey, concurrency_max=16)
         self._rpc.serve(ListCells, self._on_list, concurrency_max=8)
 
-    async def survey(self, peer: NodeId, interest: Iterable[int]) -> bool:
+    async def survey(self, peer: NodeId, interest: Container[int]) -> bool:
         """Ask a peer what it holds and read its lists of the cells of interest.
 
         Returns:

@@ -153,7 +153,7 @@ class FakeSwarm:
         """Let the members meet and the first surveys pass."""
         members = len(self.living())
         await self.until(lambda: all(len(node.peers.view) >= members for node in self.living()))
-        await asyncio.sleep(2 * self.config.repair_interval)
+        await asyncio.sleep(min(2 * self.config.repair_interval, 5.0))
 
 
 async def make_swarm(network: FakeNetwork, count: int, **changes: Any) -> FakeSwarm:
