@@ -1,0 +1,179 @@
+"""Transfers: progress, rate, cancelling, and what is remembered of them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from dfs_sdk.errors import NodeClosedError, StoreError
+from dfs_sdk.events import EventBus
+from dfs_sdk.files.news import TransferEnded
+from dfs_sdk.files.transfers import Direction, Transfer, Transfers, TransferState
+from dfs_sdk.runtime.tasks import TaskScope
+from tests.fakes.hostile import HOSTILE
+from tests.fakes.runtime import FakeClock
+
+
+class Rig:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.events = EventBus()
+        self.reported: list[str] = []
+        self.scope = TaskScope("test", on_error=lambda name, _error: self.reported.append(name))
+        self.transfers = Transfers(scope=self.scope, clock=self.clock, events=self.events, finished_max=3)
+
+    async def run(
+        self, work: Callable[[Transfer], Any], *, total: int | None = 100, progress: Any = None, name: str = "x"
+    ) -> Any:
+        return await self.transfers.run(Direction.GET, name, work, bytes_total=total, progress=progress)
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    rig = Rig()
+    yield rig
+    await rig.scope.close()
+    assert rig.reported == []
+
+
+async def test_rate_and_time_to_go_follow_the_last_seconds(rig: Rig):
+    seen: list[tuple[float, float]] = []
+
+    async def work(transfer: Transfer) -> str:
+        assert math.isnan(transfer.eta)
+        for _ in range(20):
+            rig.clock.advance(1.0)
+            transfer.advance(1)
+        for _ in range(10):
+            rig.clock.advance(1.0)
+            transfer.advance(4)
+            seen.append((transfer.rate, transfer.eta))
+        return "result"
+
+    assert await rig.run(work) == "result"
+    assert seen[-1] == (pytest.approx(4.0), pytest.approx(10.0))
+    (transfer,) = rig.transfers.listed()
+    assert (transfer.state, transfer.error, transfer.eta) == (TransferState.DONE, "", 0.0)
+    assert repr(transfer) == "Transfer(get 'x', done, 60 of 100 bytes)"
+
+
+async def test_an_unknown_total_gives_no_time_to_go(rig: Rig):
+    async def work(transfer: Transfer) -> None:
+        rig.clock.advance(1.0)
+        transfer.advance(10)
+        assert math.isnan(transfer.eta)
+        assert "10 of ? bytes" in repr(transfer)
+
+    await rig.run(work, total=None)
+
+
+async def test_an_error_is_raised_once_shown_safely_and_announced(rig: Rig):
+    async def work(transfer: Transfer) -> None:
+        transfer.remains = "half of it is there."
+        raise StoreError("disk \x1b[31mbroken")
+
+    with pytest.raises(StoreError):
+        await rig.run(work)
+    (transfer,) = rig.transfers.listed()
+    assert transfer.state is TransferState.FAILED
+    assert transfer.error == "disk ␛[31mbroken half of it is there."
+    (event,) = rig.events.log()
+    assert isinstance(event, TransferEnded)
+    assert event.text == "x: disk ␛[31mbroken half of it is there."
+    with pytest.raises(StoreError):
+        await transfer
+
+
+async def test_an_unexpected_error_shows_its_kind_not_its_text(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        raise KeyError("secret")
+
+    with pytest.raises(KeyError):
+        await rig.run(work)
+    assert rig.transfers.listed()[0].error == "KeyError"
+
+
+async def test_cancelling_the_caller_cancels_and_waits(rig: Rig):
+    ended: list[str] = []
+
+    async def work(_transfer: Transfer) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            ended.append("cleaned up")
+
+    task = asyncio.ensure_future(rig.run(work))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["cleaned up"]
+    assert len(rig.scope) == 0
+    assert rig.transfers.listed()[0].state is TransferState.CANCELLED
+
+
+async def test_cancelling_before_the_first_step_is_a_cancelled_transfer(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        raise AssertionError("never begins")
+
+    task = asyncio.ensure_future(rig.run(work))
+    asyncio.get_running_loop().call_soon(lambda: rig.transfers.listed()[0].cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert rig.transfers.listed()[0].state is TransferState.CANCELLED
+
+
+async def test_a_second_party_can_await_the_result(rig: Rig):
+    go = asyncio.Event()
+
+    async def work(_transfer: Transfer) -> int:
+        await go.wait()
+        return 7
+
+    first = asyncio.ensure_future(rig.run(work))
+    await asyncio.sleep(0)
+    (transfer,) = rig.transfers.listed()
+
+    async def watch() -> int:
+        return await transfer
+
+    second, impatient = asyncio.ensure_future(watch()), asyncio.ensure_future(watch())
+    await asyncio.sleep(0)
+    impatient.cancel()  # one who stops watching does not stop the transfer
+    go.set()
+    assert await first == await second == 7
+
+
+async def test_only_the_latest_are_remembered(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        return
+
+    for _ in range(10):
+        await rig.run(work)
+    assert [transfer.transfer_id for transfer in rig.transfers.listed()] == [8, 9, 10]
+
+
+async def test_names_of_others_are_shown_safely(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        return
+
+    for name in HOSTILE[:100]:
+        await rig.run(work, name=name)
+        shown = repr(rig.transfers.listed()[-1])
+        assert shown.isprintable()
+
+
+async def test_nothing_starts_on_a_closed_node(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        return
+
+    await rig.scope.close()
+    with pytest.raises(NodeClosedError):
+        await rig.run(work)

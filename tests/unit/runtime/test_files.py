@@ -1,0 +1,126 @@
+"""Open files, part files and publishing: B2."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from dfs_sdk.runtime import files
+from dfs_sdk.runtime.files import open_part, open_source, publish
+
+
+def test_a_part_file_is_written_and_read_at_offsets(tmp_path: Path):
+    part = open_part(tmp_path / "part")
+    part.write_at(5, b"world")
+    part.write_at(0, memoryview(b"hello"))
+    assert part.read_at(0, 100) == b"helloworld"
+    assert part.read_at(7, 2) == b"rl"
+    assert part.read_at(50, 2) == b""
+    part.truncate(7)
+    part.sync()
+    assert part.size() == 7
+    part.close()
+    part.close()
+    assert (tmp_path / "part").read_bytes() == b"hellowo"
+    assert (tmp_path / "part").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(OSError, match="closed"):
+        part.size()
+
+
+def test_a_part_file_is_opened_again(tmp_path: Path):
+    first = open_part(tmp_path / "part")
+    first.write_at(0, b"kept")
+    first.close()
+    again = open_part(tmp_path / "part")
+    assert again.read_at(0, 10) == b"kept"
+    again.close()
+
+
+@pytest.mark.parametrize("kind", ["symlink", "dangling", "hard link", "fifo", "folder"])
+def test_what_is_no_part_file_of_ours_is_not_opened(tmp_path: Path, kind: str):
+    victim, part = tmp_path / "victim", tmp_path / "part"
+    victim.write_bytes(b"precious")
+    match kind:
+        case "symlink":
+            part.symlink_to(victim)
+        case "dangling":
+            part.symlink_to(tmp_path / "nowhere")
+        case "hard link":
+            part.hardlink_to(victim)
+        case "fifo":
+            os.mkfifo(part)
+        case "folder":
+            part.mkdir()
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileExistsError, match="in the way"):
+        open_part(part)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert victim.read_bytes() == b"precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_source_is_a_regular_file_also_behind_a_link(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    source = open_source(tmp_path / "link")
+    assert source.read_at(0, 10) == b"data"
+    assert source.modified_ns() == (tmp_path / "file").stat().st_mtime_ns
+    source.close()
+    with pytest.raises(IsADirectoryError):
+        open_source(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_source(tmp_path / "none")
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(OSError, match="no regular file"):
+        open_source(tmp_path / "fifo")
+
+
+@pytest.fixture(params=["hard links", "no hard links"])
+def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "no hard links":
+
+        def refuse(_self: Path, _target: Path) -> None:
+            raise OSError(errno.EOPNOTSUPP, "no links here")
+
+        monkeypatch.setattr(files.Path, "hardlink_to", refuse)
+    return str(request.param)
+
+
+def test_a_finished_file_gets_its_name(tmp_path: Path, links: str):
+    (tmp_path / "part").write_bytes(b"new")
+    publish(tmp_path / "part", tmp_path / "target", overwrite=False)
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("kind", ["file", "symlink", "dangling", "folder"])
+def test_a_taken_name_is_left_alone(tmp_path: Path, links: str, kind: str):
+    target, victim = tmp_path / "target", tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / "part").write_bytes(b"new")
+    match kind:
+        case "file":
+            target.write_bytes(b"precious")
+        case "symlink":
+            target.symlink_to(victim)
+        case "dangling":
+            target.symlink_to(tmp_path / "nowhere")
+        case "folder":
+            target.mkdir()
+    with pytest.raises(FileExistsError):
+        publish(tmp_path / "part", target, overwrite=False)
+    assert (tmp_path / "part").read_bytes() == b"new"
+    assert victim.read_bytes() == b"precious"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_overwriting_replaces_a_link_not_what_it_leads_to(tmp_path: Path):
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / "target").symlink_to(tmp_path / "victim")
+    (tmp_path / "part").write_bytes(b"new")
+    publish(tmp_path / "part", tmp_path / "target", overwrite=True)
+    assert (tmp_path / "target").read_bytes() == b"new"
+    assert (tmp_path / "victim").read_bytes() == b"precious"
