@@ -12,6 +12,7 @@ Rules that every panel keeps by deriving from `Panel`:
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import json
 import logging
 import traceback
@@ -75,6 +76,7 @@ class Panel(anywidget.AnyWidget):
         self._problem_count = 0
         self._actions: dict[str, tuple[str, Action]] = {}
         self._work: set[Future[None]] = set()
+        self._context = contextvars.copy_context()
         self._snapshot = node.snapshot()
         super().__init__(**self._state())
         self._actions = self.actions()
@@ -107,9 +109,7 @@ class Panel(anywidget.AnyWidget):
         if not changed:
             return 0
         sent = len(json.dumps(changed, allow_nan=False))  # before anything is written: NaN is no JSON
-        with self.hold_sync():
-            for name, value in changed.items():
-                setattr(self, name, value)
+        self._context.run(self._write, changed)
         return sent
 
     def close(self) -> None:
@@ -160,8 +160,16 @@ class Panel(anywidget.AnyWidget):
         shown = [{"number": each.number, "what": each.what, "text": each.text} for each in self._problems]
         return {"problems": shown, **self.render(self._snapshot)}
 
+    def _write(self, changed: Mapping[str, Any]) -> None:
+        with self.hold_sync():
+            for name, value in changed.items():
+                setattr(self, name, value)
+
     def _on_message(self, _widget: object, content: object, buffers: Sequence[Buffer]) -> None:
         message = Message(content, buffers)
+        # ipykernel sends the browser's next message to the shell whose message was the parent of our last one: writing
+        # in the context of the browser's message keeps the panel off the main shell, which a long cell blocks.
+        self._context = contextvars.copy_context()
         try:
             self._pump.start()
             self._dispatch(message)
@@ -194,7 +202,8 @@ class Panel(anywidget.AnyWidget):
             self.wake()
 
     async def _hello(self, _message: Message) -> None:
-        """A view appeared; the pump, which this started if need be, fills it."""
+        """A view appeared; the pump, which its message started if need be, fills it."""
+        self.tell({"kind": "welcome"})
 
     async def _show_trace(self, message: Message) -> None:
         number = message.number("number", maximum=self._problem_count)

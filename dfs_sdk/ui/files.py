@@ -99,10 +99,10 @@ class FilesPanel(Panel):
     async def _upload(self, message: Message) -> None:
         size = message.number("size", maximum=FILE_BYTES_MAX)
         name = message.text("name", length_max=NAME_LENGTH_MAX)
-        identity = message.text("id", length_max=64)
+        identity = message.text("move", length_max=64)
 
         def acknowledge(wanted: int) -> None:
-            self.tell({"kind": "upload-next", "id": identity, "next": wanted})
+            self.tell({"kind": "upload-next", "move": identity, "next": wanted})
 
         upload = Upload(size, acknowledge=acknowledge)
         with self._transfer(identity, upload):
@@ -111,33 +111,35 @@ class FilesPanel(Panel):
         self._say(f"Put {words.visible(name, length_max=100)} into the network.")
 
     async def _piece(self, message: Message) -> None:
-        running = self._running.get(message.text("id", length_max=64))
+        running = self._running.get(message.text("move", length_max=64))
         if running is not None and isinstance(running.work, Upload):  # else it was stopped: late pieces are no news
             running.work.receive(message.number("index", maximum=FILE_BYTES_MAX), message.buffer())
 
     async def _download(self, message: Message) -> None:
         row = self._row(message)
-        identity = message.text("id", length_max=64)
+        identity = message.text("move", length_max=64)
 
         def send(index: int, piece: bytes) -> None:
-            self.tell({"kind": "download-piece", "id": identity, "index": index}, [piece])
+            self.tell({"kind": "download-piece", "move": identity, "index": index}, [piece])
 
         reader = await self._node.open(row.file_id)
         try:
             download = Download(row.size, send=send)
             with self._transfer(identity, download):
-                self.tell({"kind": "download-begin", "id": identity, "name": row.name, "pieces": download.piece_count})
+                self.tell(
+                    {"kind": "download-begin", "move": identity, "name": row.name, "pieces": download.piece_count}
+                )
                 await download.run(reader)
         finally:
             await reader.close()
 
     async def _ack(self, message: Message) -> None:
-        running = self._running.get(message.text("id", length_max=64))
+        running = self._running.get(message.text("move", length_max=64))
         if running is not None and isinstance(running.work, Download):
             running.work.acknowledge(message.number("next", maximum=FILE_BYTES_MAX))
 
     async def _stop(self, message: Message) -> None:
-        running = self._running.get(message.text("id", length_max=64))
+        running = self._running.get(message.text("move", length_max=64))
         if running is not None:
             running.task.cancel()
 

@@ -18,7 +18,7 @@ from dfs_sdk.ui.message import Message
 from dfs_sdk.ui.pump import Pump
 from dfs_sdk.views import words
 
-CHUNKS_SHOWN_MAX = 1_000
+CHUNKS_SHOWN_MAX = 500
 HOLDERS_SHOWN_MAX = 100
 FILES_SHOWN_MAX = 500
 ROLE_SIGNS: Final = {"primary": "p", "surplus": "s", "cache": "c"}
@@ -77,7 +77,7 @@ def _holder(name: str, holder_id: str, state: str) -> dict[str, str]:
         "id": holder_id,
         "short": words.short_id(holder_id),
         "name": words.visible(name, length_max=40),
-        "state": words.visible(state),
+        "state": "this node" if state == "self" else words.visible(state),
     }
 
 

@@ -92,14 +92,7 @@ class Notebook:
 
     def run(self, cell: int) -> Locator:
         """Run a cell, wait for its end, and return its output area. Fails on an error in the cell."""
-        self.page.evaluate(
-            """async (cell) => {
-                const app = window.jupyterapp;
-                app.shell.currentWidget.content.activeCellIndex = cell;
-                await app.commands.execute('notebook:run-cell');
-            }""",
-            cell,
-        )
+        self.begin(cell)
         self.page.wait_for_function(
             """(cell) => {
                 const model = window.jupyterapp.shell.currentWidget.content.widgets[cell].model;
@@ -114,6 +107,17 @@ class Notebook:
         )
         assert errors.count() == 0, errors.first.inner_text()
         return output
+
+    def begin(self, cell: int) -> None:
+        """Start a cell and do not wait for it."""
+        self.page.evaluate(
+            """(cell) => {
+                const app = window.jupyterapp;
+                app.shell.currentWidget.content.activeCellIndex = cell;
+                app.commands.execute('notebook:run-cell');
+            }""",
+            cell,
+        )
 
     def save(self) -> dict[str, Any]:
         """Save the notebook with its widgets' state and read back what was written."""

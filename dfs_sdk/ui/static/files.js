@@ -12,7 +12,7 @@ function transfers(model) {
   const ask = asker(model);
 
   async function upload(file, changed) {
-    const id = token();
+    const move = token();
     const count = Math.ceil(file.size / PIECE_BYTES);
     let [sent, acknowledged, movedAt, ended] = [0, 0, Date.now(), false];
     const pump = async () => {
@@ -22,16 +22,16 @@ function transfers(model) {
         try {
           piece = await file.slice(index * PIECE_BYTES, (index + 1) * PIECE_BYTES).arrayBuffer();
         } catch {
-          model.send({ kind: "stop", id });
+          model.send({ kind: "stop", move });
           return;
         }
-        if (!ended) model.send({ kind: "piece", id, index }, undefined, [piece]);
+        if (!ended) model.send({ kind: "piece", move, index }, undefined, [piece]);
       }
     };
     const entry = {
       name: file.name,
       part: 0,
-      stop: () => model.send({ kind: "stop", id }),
+      stop: () => model.send({ kind: "stop", move }),
       stir() {
         if (Date.now() - movedAt < 1000 * STALL_SECONDS) return;
         movedAt = Date.now();
@@ -48,16 +48,16 @@ function transfers(model) {
         pump();
       },
     };
-    moving.set(id, entry);
+    moving.set(move, entry);
     changed();
-    await ask({ kind: "upload", id, name: file.name, size: file.size });
+    await ask({ kind: "upload", move, name: file.name, size: file.size });
     ended = true;
-    moving.delete(id);
+    moving.delete(move);
     changed();
   }
 
   async function download(row, changed) {
-    const id = token();
+    const move = token();
     let sink = null;
     if (row.bytes >= PICKER_BYTES_MIN && window.showSaveFilePicker) {
       try {
@@ -70,11 +70,11 @@ function transfers(model) {
     const entry = {
       name: row.name,
       part: 0,
-      stop: () => model.send({ kind: "stop", id }),
+      stop: () => model.send({ kind: "stop", move }),
       stir() {
         if (Date.now() - movedAt < 1000 * STALL_SECONDS) return;
         movedAt = Date.now();
-        model.send({ kind: "ack", id, next });
+        model.send({ kind: "ack", move, next });
       },
       receive(content, buffers) {
         if (content.kind === "download-begin") pieces = content.pieces;
@@ -85,15 +85,15 @@ function transfers(model) {
         const piece = new Blob([buffers[0]]);
         if (!sink) parts.push(piece);
         writing = writing.then(() => sink && sink.write(piece)).then(
-          () => model.send({ kind: "ack", id, next: content.index + 1 }),
-          () => model.send({ kind: "stop", id }));
+          () => model.send({ kind: "ack", move, next: content.index + 1 }),
+          () => model.send({ kind: "stop", move }));
         changed();
       },
     };
-    moving.set(id, entry);
+    moving.set(move, entry);
     changed();
-    const fine = await ask({ kind: "download", id, file: row.id });
-    moving.delete(id);
+    const fine = await ask({ kind: "download", move, file: row.id });
+    moving.delete(move);
     changed();
     if (sink) await (fine ? sink.close() : sink.abort());
     else if (fine) save(row.name, parts);
@@ -101,7 +101,7 @@ function transfers(model) {
 
   const views = new Set();
   const changed = () => views.forEach((show) => show([...moving].map(([id, entry]) => ({ id, entry }))));
-  model.on("msg:custom", (content, buffers) => moving.get(content.id)?.receive(content, buffers));
+  model.on("msg:custom", (content, buffers) => moving.get(content.move)?.receive(content, buffers));
   return {
     views,
     download: (row) => download(row, changed),

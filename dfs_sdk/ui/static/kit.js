@@ -110,6 +110,7 @@ function carefulButton(label, question, hint, onclick) {
   return node;
 }
 
+const SECOND_HELLO_SECONDS = 3;
 const ANSWER_SECONDS_MAX = 120;
 
 // Send a request and learn when the kernel is done with it: resolves to whether it went well.
@@ -183,7 +184,12 @@ function panel(name, label, build, start = () => ({})) {
           show();
         }
         model.send({ kind: "hello" });
-        return cleanup;
+        // A kernel that can serve widgets beside a running cell is ready for it a moment later: greet it again then.
+        const again = setTimeout(() => model.send({ kind: "hello" }), 1000 * SECOND_HELLO_SECONDS);
+        return () => {
+          clearTimeout(again);
+          if (cleanup) cleanup();
+        };
       },
     };
   };

@@ -1,8 +1,9 @@
 const CELL = 18;
+const PIXELS_MAX = 16e6;
 const COLORS = { p: "#0072B2", s: "#E69F00", c: "#56B4E9" };
 const ROLES = { p: "primary", s: "surplus", c: "cache", ".": "no copy" };
 const MARKS = { lagging: "~", busy: "b", suspect: "?", away: "x", gone: "X", left: "X" };
-const ANSWERS = new Set(["alive", "self", "lagging", "busy"]);
+const ANSWERS = new Set(["alive", "this node", "lagging", "busy"]);
 
 // One copy: the role is its shape and colour, a holder that does not answer makes it hollow, its state is a sign.
 function drawCopy(pen, x, y, sign, state, ink) {
@@ -30,13 +31,14 @@ function drawCopy(pen, x, y, sign, state, ink) {
 }
 
 function legendItem(sign, state, text) {
-  const canvas = el("canvas", { width: CELL * 2, height: CELL * 2, class: "dfs-legend-sign", "aria-hidden": "true" });
+  const canvas = el("canvas", { class: "dfs-legend-sign", "aria-hidden": "true" });
   const item = el("span", { class: "dfs-legend-item" }, canvas, el("span", { text }));
-  requestAnimationFrame(() => {
+  item._dfsDraw = () => {
+    canvas.width = canvas.height = CELL * 2; // which also clears it
     const pen = canvas.getContext("2d");
     pen.scale(2, 2);
     drawCopy(pen, 0, 0, sign, state, getComputedStyle(item).color);
-  });
+  };
   return item;
 }
 
@@ -46,11 +48,12 @@ const view = (model, root) => {
   const choice = field("File", "Show the chunks of one file", { options: true });
   const total = el("span", { class: "dfs-quiet", role: "status" });
   const canvas = el("canvas", { class: "dfs-map", "aria-hidden": "true" });
+  const pointer = el("div", { class: "dfs-map-pointer", "aria-hidden": "true" });
   const heads = el("div", { class: "dfs-map-heads", "aria-hidden": "true" });
   const labels = el("div", { class: "dfs-map-labels", "aria-hidden": "true" });
   const grid = el("div", { class: "dfs-map-grid", role: "application", tabindex: "0", "aria-describedby": id,
     "aria-label": "Map of chunks and holders: the arrow keys move, the text below describes the copy",
-    title: "Arrow keys or the mouse: the text below says which copy it is, and why it is there" }, canvas);
+    title: "Arrow keys or the mouse: the text below says which copy it is, and why it is there" }, canvas, pointer);
   const about = el("div", { class: "dfs-about", id, role: "status", "aria-live": "polite",
     text: "Point at a copy, or move with the arrow keys, to read about it." });
   const legend = el("div", { class: "dfs-legend" },
@@ -77,7 +80,7 @@ const view = (model, root) => {
     if (!cell) return;
     setText(about, describe(cell));
     if (cell.sign !== ".") model.send({ kind: "why", chunk: cell.chunk.id, holder: cell.holder.id });
-    draw();
+    pointer.style.transform = `translate(${column * CELL}px, ${row * CELL}px)`;
   };
   model.on("msg:custom", (content) => {
     const cell = at(cursor.row, cursor.column);
@@ -103,9 +106,11 @@ const view = (model, root) => {
   });
 
   const draw = () => {
+    for (const item of legend.children) item._dfsDraw();
     const [chunks, holders] = [model.get("chunks"), model.get("holders")];
-    const scale = window.devicePixelRatio || 1;
     const [width, height] = [holders.length * CELL, chunks.length * CELL];
+    const sharp = window.devicePixelRatio || 1;
+    const scale = width * height * sharp * sharp > PIXELS_MAX ? 1 : sharp;
     canvas.width = Math.max(1, width * scale);
     canvas.height = Math.max(1, height * scale);
     canvas.style.width = `${width}px`;
@@ -122,14 +127,11 @@ const view = (model, root) => {
       const sign = chunk.copies[column];
       if (sign && sign !== ".") drawCopy(pen, column * CELL, row * CELL, sign, holder.state, ink);
     }));
-    if (document.activeElement === grid && chunks.length) {
-      pen.strokeStyle = ink;
-      pen.lineWidth = 2;
-      pen.strokeRect(cursor.column * CELL + 1, cursor.row * CELL + 1, CELL - 2, CELL - 2);
-    }
   };
-  grid.addEventListener("focus", draw);
-  grid.addEventListener("blur", draw);
+  const theme = new MutationObserver(() => requestAnimationFrame(draw));
+  theme.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-jp-theme-name", "class"] });
+  const shape = new ResizeObserver(draw); // colours are known once the panel is on the page
+  shape.observe(legend);
 
   const show = () => {
     const [chunks, holders, count] = [model.get("chunks"), model.get("holders"), model.get("chunks_total")];
@@ -149,7 +151,11 @@ const view = (model, root) => {
       () => el("option"), (node, item) => setText(node, item.name));
     choice.input.selectedIndex = Math.max(0, names.indexOf(model.get("file"), 1));
   };
-  return { chunks: show, holders: show, chunks_total: show, files: showFiles, file: showFiles };
+  const cleanup = () => {
+    theme.disconnect();
+    shape.disconnect();
+  };
+  return { cleanup, chunks: show, holders: show, chunks_total: show, files: showFiles, file: showFiles };
 };
 
 export default panel("placement", "Chunk map", view);

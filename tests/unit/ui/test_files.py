@@ -23,25 +23,27 @@ class Tab:
         self.panel, self.traffic = panel, traffic
 
     async def upload(self, name: str, content: bytes, *, until: int | None = None) -> None:
-        press(self.panel, "upload", id="u1", name=name, size=len(content), ref="up")
+        press(self.panel, "upload", move="u1", name=name, size=len(content), ref="up")
         count = -(-len(content) // PIECE_BYTES)
         sent = 0
         while not told(self.traffic, "done") and sent < (count if until is None else until):
             wanted = max((each["next"] for each in told(self.traffic, "upload-next")), default=-4)
             while sent < min(count, wanted + 4):
-                press(self.panel, "piece", content[sent * PIECE_BYTES : (sent + 1) * PIECE_BYTES], id="u1", index=sent)
+                press(
+                    self.panel, "piece", content[sent * PIECE_BYTES : (sent + 1) * PIECE_BYTES], move="u1", index=sent
+                )
                 sent += 1
             await asyncio.sleep(0.01)
         await turns(1)
 
     async def download(self, file_id: str) -> bytes:
-        press(self.panel, "download", id="d1", file=file_id, ref="down")
+        press(self.panel, "download", move="d1", file=file_id, ref="down")
         parts: list[bytes] = []
         while not told(self.traffic, "done"):
             await asyncio.sleep(0.01)
             for each in self.pieces()[len(parts) :]:
                 parts.append(each)
-                press(self.panel, "ack", id="d1", next=len(parts))
+                press(self.panel, "ack", move="d1", next=len(parts))
         return b"".join(parts)
 
     def pieces(self) -> list[bytes]:
@@ -81,9 +83,9 @@ def test_stopped_upload_puts_nothing(traffic):
         async with FakeNode() as node:
             panel = FilesPanel(node)
             await Tab(panel, traffic).upload("big.bin", CONTENT, until=4)
-            press(panel, "stop", id="u1")
+            press(panel, "stop", move="u1")
             await turns()
-            press(panel, "piece", CONTENT[:PIECE_BYTES], id="u1", index=5)
+            press(panel, "piece", CONTENT[:PIECE_BYTES], move="u1", index=5)
             await turns()
             assert node.contents == {}
             assert panel.transfers[0]["state"] == "cancelled"
@@ -140,10 +142,10 @@ def test_stopped_download_closes_the_file(traffic):
         async with FakeNode() as node:
             await node.put(CONTENT, name="big.bin")
             panel = FilesPanel(node)
-            press(panel, "download", id="d1", file=panel.files[0]["id"])
+            press(panel, "download", move="d1", file=panel.files[0]["id"])
             await turns(1)
             assert len(Tab(panel, traffic).pieces()) == 4
-            press(panel, "stop", id="d1")
+            press(panel, "stop", move="d1")
             await turns(1)
             assert node.readers[0].closed
             assert panel.problems == []
@@ -238,8 +240,8 @@ def test_too_many_transfers_with_the_browser_are_refused(traffic, monkeypatch):
     async def scenario() -> None:
         async with FakeNode() as node:
             panel = FilesPanel(node)
-            press(panel, "upload", id="u1", name="a", size=5)
-            press(panel, "upload", id="u2", name="b", size=5)
+            press(panel, "upload", move="u1", name="a", size=5)
+            press(panel, "upload", move="u2", name="b", size=5)
             await turns(1)
             assert "are the most" in panel.problems[0]["text"]
             panel.close()
@@ -252,7 +254,7 @@ def test_absurd_sizes_are_refused(traffic, size):
     async def scenario() -> None:
         async with FakeNode() as node:
             panel = FilesPanel(node)
-            press(panel, "upload", id="u1", name="a", size=size)
+            press(panel, "upload", move="u1", name="a", size=size)
             await turns(1)
             assert len(panel.problems) == 1
             panel.close()
