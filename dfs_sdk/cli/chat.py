@@ -33,7 +33,7 @@ async def converse(options: Options, text: str | None, to: str | None) -> int:
 
 async def _say(node: Node, options: Options, text: str, to: str | None) -> int:
     listeners = sum(row.state not in ("self", "gone", "left", "away") for row in node.snapshot().peers)
-    awaited = 1 if to is not None else max(1, listeners)
+    awaited = listeners if to is None else 1
     reached: dict[str, int] = {}
     enough = asyncio.Event()
     sent_id = ""
@@ -46,7 +46,7 @@ async def _say(node: Node, options: Options, text: str, to: str | None) -> int:
     with node.subscribe(ChatDelivered, count):
         sent_id = (await node.chat.send(text, to=to)).message_id
         with suppress(TimeoutError):
-            async with asyncio.timeout(DELIVERY_TIMEOUT):
+            async with asyncio.timeout(DELIVERY_TIMEOUT if awaited else 0):
                 await enough.wait()
     delivered = reached.get(sent_id, 0)
     if options.json:
