@@ -79,6 +79,7 @@ class Endpoint:
         self._congestion = congestion
         self._instance = entropy.token(INSTANCE_BYTES)
         self._budget = Budget(config.window_bytes_total)
+        self._releases_seen = 0
         self._registry = Registry(config, identity.node_id)
         self._timers: TimerQueue[Session] = TimerQueue()
         self._ready: dict[Session, None] = {}
@@ -410,6 +411,9 @@ class Endpoint:
             self._timers.set(session, session.next_deadline())
 
     def _feed_hungry(self) -> None:
+        if self._budget.releases == self._releases_seen:
+            return
+        self._releases_seen = self._budget.releases
         for session in tuple(self._hungry):
             if session.extend_window():
                 self._ready[session] = None

@@ -31,12 +31,18 @@ WAKE_GAP = 5.0
 
 
 class Budget:
-    """What all peers together may have under way to us, in bytes."""
+    """What all peers together may have under way to us, in bytes.
 
-    __slots__ = ("_free", "total")
+    Attributes:
+        total: All of it.
+        releases: How often bytes were given back: those who got less than they wanted need not look before it changes.
+    """
+
+    __slots__ = ("_free", "releases", "total")
 
     def __init__(self, total: int) -> None:
         self.total = self._free = total
+        self.releases = 0
 
     @property
     def free_bytes(self) -> int:
@@ -52,6 +58,7 @@ class Budget:
     def release(self, size: int) -> None:
         """Give bytes back."""
         self._free += size
+        self.releases += 1
 
 
 class IncomingMessage:

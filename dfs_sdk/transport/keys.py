@@ -16,7 +16,7 @@ from dfs_sdk.crypto.hashing import hkdf_sha256
 from dfs_sdk.crypto.keys import SecretObject
 from dfs_sdk.errors import ForkedNodeError, ProtocolError
 from dfs_sdk.runtime.ports import Buffer
-from dfs_sdk.transport.packet import DATA_HEADER, data_prefix
+from dfs_sdk.transport.packet import DATA_HEADER, Kind, data_prefix
 
 EPOCH_SHIFT = 32
 COUNTER_MASK = 2**EPOCH_SHIFT - 1
@@ -110,24 +110,26 @@ class SendKeys(SecretObject):
 
 
 class ReceiveKeys(SecretObject):
-    """Opens what one peer sends to us."""
+    """Opens what one peer sends to us.
 
-    __slots__ = ("_cipher", "_following", "_local_index", "_previous", "_previous_until", "_secret", "epoch", "prefix")
+    Attributes:
+        local_index: The index under which the peer knows the session.
+        cipher: The key in use.
+        kind: The first byte of packets under that key.
+        epoch: How many keys came before it.
+    """
+
+    __slots__ = ("_following", "_previous", "_previous_until", "_secret", "cipher", "epoch", "kind", "local_index")
 
     def __init__(self, secret: bytes, *, local_index: int) -> None:
         self._secret = secret
-        self._local_index = local_index
-        self._cipher = ReceiveCipher(_packet_key(secret))
+        self.local_index = local_index
+        self.cipher = ReceiveCipher(_packet_key(secret))
         self._previous: ReceiveCipher | None = None
         self._previous_until = 0.0
         self._following: ReceiveCipher | None = None
         self.epoch = 0
-        self.prefix = data_prefix(0, local_index)
-
-    @property
-    def cipher(self) -> ReceiveCipher:
-        """The key in use, for packets whose prefix equals `prefix`."""
-        return self._cipher
+        self.kind = Kind.DATA | 0
 
     def open_other(self, packet: memoryview, out: memoryview, now: float) -> tuple[int, int]:
         """Open a packet of the other phase: one that is late, or the first under the next key.
@@ -155,7 +157,7 @@ class ReceiveKeys(SecretObject):
 
     def wipe(self) -> None:
         """Forget the keys; nothing opens from here on."""
-        for cipher in (self._cipher, self._previous, self._following):
+        for cipher in (self.cipher, self._previous, self._following):
             if cipher is not None:
                 cipher.wipe()
         self._secret = b""
@@ -163,8 +165,8 @@ class ReceiveKeys(SecretObject):
     def _advance(self, following: ReceiveCipher, now: float) -> None:
         if self._previous is not None:
             self._previous.wipe()
-        self._previous, self._previous_until = self._cipher, now + PREVIOUS_KEY_LIFETIME
-        self._cipher, self._following = following, None
+        self._previous, self._previous_until = self.cipher, now + PREVIOUS_KEY_LIFETIME
+        self.cipher, self._following = following, None
         self._secret = _next_secret(self._secret)
         self.epoch += 1
-        self.prefix = data_prefix(self.epoch & 1, self._local_index)
+        self.kind = Kind.DATA | (self.epoch & 1)

@@ -28,6 +28,9 @@ from dfs_sdk.transport.inbox import Inbox, IncomingMessage
 from dfs_sdk.transport.keys import COUNTER_MASK, EPOCH_SHIFT, ReceiveKeys
 from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_HEADER, Kind
 
+_HEADER_BYTES = DATA_HEADER.size
+_NO_HEADER = (-1, -1, -1)
+
 FrameHandler = Callable[[Frame], None]
 
 
@@ -144,13 +147,14 @@ class Receiver:
         landing = _Landing(self.inbox, opened.completed)
         run = _Run(self.arrivals, delay_max=self._config.ack_delay_max, now=now)
         scratch, highest = self._scratch, self.arrivals.highest
-        unpack = MESSAGE_HEADER.unpack_from
+        unpack, unpack_header, local_index = MESSAGE_HEADER.unpack_from, DATA_HEADER.unpack_from, self.keys.local_index
         for start in range(position, len(burst), segment_bytes):
             packet = burst[start : start + segment_bytes]
-            if not self._is_ours(packet):
+            kind, index, counter = unpack_header(packet) if len(packet) >= DATA_BYTES_MIN else _NO_HEADER
+            if index != local_index or kind & ~1 != Kind.DATA:
                 opened.position = start
                 break
-            number, size = self._open(packet, run, now)
+            number, size = self._open(kind, counter, packet, run, now)
             if number < 0:
                 continue
             opened.authentic_bytes += len(packet)
@@ -188,23 +192,19 @@ class Receiver:
             return False
         return bool(kind == Kind.DATA)
 
-    def _is_ours(self, packet: memoryview) -> bool:
-        return len(packet) >= DATA_BYTES_MIN and packet[0] & ~1 == Kind.DATA and packet[1:5] == self.keys.prefix[1:]
-
-    def _open(self, packet: memoryview, run: _Run, now: float) -> tuple[int, int]:
+    def _open(self, kind: int, counter: int, packet: memoryview, run: _Run, now: float) -> tuple[int, int]:
         """Open one packet into the scratch buffer; its number is -1 when it is forged or a replay."""
-        kind, _, counter = DATA_HEADER.unpack_from(packet)
         keys, arrivals = self.keys, self.arrivals
         try:
-            if kind == keys.prefix[0] and counter <= COUNTER_MASK:
+            if kind == keys.kind and counter <= COUNTER_MASK:
                 number = keys.epoch << EPOCH_SHIFT | counter
                 if number != run.stop:
                     run.flush()
                 if number <= arrivals.highest and arrivals.is_seen(number):
                     self.replayed_packets += 1
                     return -1, 0
-                header = DATA_HEADER.size
-                return number, keys.cipher.open_into(counter, packet[:header], packet[header:], self._scratch)
+                sealed = packet[_HEADER_BYTES:]
+                return number, keys.cipher.open_into(counter, packet[:_HEADER_BYTES], sealed, self._scratch)
             run.flush()
             number, size = keys.open_other(packet, self._scratch, now)
         except ProtocolError:

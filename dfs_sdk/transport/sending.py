@@ -327,10 +327,12 @@ class Sender:
 
 def _segments(message: OutgoingMessage, start: int, stop: int, step: int) -> list[bytes]:
     """Build MESSAGE frames for [start, stop), `step` bytes each: the plaintexts of a run of packets."""
-    pack, data = MESSAGE_HEADER.pack, message.data
+    pack, data, kind = MESSAGE_HEADER.pack, message.data, FrameKind.MESSAGE
     message_id, total = message.message_id, message.total
-    return [
-        pack(FrameKind.MESSAGE, message_id, total, offset, min(step, stop - offset))
-        + data[offset : min(offset + step, stop)]
-        for offset in range(start, stop, step)
+    last = start + (stop - start - 1) // step * step
+    segments = [
+        pack(kind, message_id, total, offset, step) + data[offset : offset + step]
+        for offset in range(start, last, step)
     ]
+    segments.append(pack(kind, message_id, total, last, stop - last) + data[last:stop])
+    return segments
