@@ -78,9 +78,10 @@ class Auditor:
 
 def file_chunks(entry: Entry, replication: Replicator) -> tuple[Sequence[ChunkId], dict[ChunkId, int]]:
     """List a file's chunks, the manifest first, and the cells that are known."""
-    manifest_id = entry.file.link.manifest_id
+    manifest_id, manifest_cell = entry.file.link.manifest_id, entry.record.manifest_cell
+    known = {} if manifest_cell is None else {manifest_id: manifest_cell}
     if entry.manifest is None:
-        return [manifest_id], {}
+        return [manifest_id], known
     cells = cells_in(entry.manifest, replication.cells_of)
     ids = entry.manifest.chunk_ids
-    return [manifest_id, *dict.fromkeys(ids)], dict(zip(ids, cells, strict=True))
+    return [manifest_id, *dict.fromkeys(ids)], known | dict(zip(ids, cells, strict=True))

@@ -20,7 +20,7 @@ from dfs_sdk.files.names import display_name
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Offload
-from dfs_sdk.store.base import DocumentStore
+from dfs_sdk.store.base import CELL_MAX, DocumentStore
 from dfs_sdk.wire.codec import Range, Size, WallTime, decode, encode
 
 RECORD_KIND = "files.catalog"
@@ -86,7 +86,13 @@ class FileStat(File):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A file as its document keeps it; fields as in `File`, the name as its owner gave it."""
+    """A file as its document keeps it; fields as in `File`, the name as its owner gave it.
+
+    Attributes:
+        removal_key: What removes the file, 32 bytes; empty for files of others.
+        sender: Who shared it.
+        manifest_cell: Placement cell of the manifest; None while unknown.
+    """
 
     name: Annotated[str, Size(0, NAME_BYTES_MAX)]
     link: Annotated[str, Size(1, TEXT_LENGTH_MAX)] = field(repr=False)
@@ -99,6 +105,7 @@ class Record:
     created_at_wall: WallTime
     removal_key: Annotated[bytes, Size(0, 32)] = field(default=b"", repr=False)
     sender: NodeId | None = None
+    manifest_cell: Annotated[int, Range(0, CELL_MAX)] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +257,7 @@ def described(file: OpenedFile, known: Entry | None, *, now_wall: float) -> Entr
         origin="got" if known is None else known.record.origin,
         created_at_wall=now_wall if known is None else known.record.created_at_wall,
         sender=None if known is None else known.record.sender,
+        manifest_cell=None if known is None else known.record.manifest_cell,
     )
     return Entry(file=file_of(record), record=record, manifest=file.manifest)
 

@@ -13,7 +13,7 @@ from dfs_sdk.files.ports import Membership, Replicator
 from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Clock
-from dfs_sdk.store.base import ChunkStore
+from dfs_sdk.store.base import ChunkInfo, ChunkStore
 
 MANIFEST_INDEX = -1
 
@@ -113,7 +113,7 @@ class Observer:
                 index=MANIFEST_INDEX,
                 chunk_id=manifest_id,
                 size=0 if info is None else info.size,
-                cell=-1 if info is None else info.cell,
+                cell=_manifest_cell(entry, info),
                 copies=self._copies(manifest_id),
             )
         ]
@@ -139,3 +139,9 @@ class Observer:
         if info is None:
             return copies
         return (*copies, Copy(holder=self._me, role=info.role, confirmed_at_wall=self._clock.wall()))
+
+
+def _manifest_cell(entry: Entry, info: ChunkInfo | None) -> int:
+    if entry.record.manifest_cell is not None:
+        return entry.record.manifest_cell
+    return -1 if info is None else info.cell

@@ -80,6 +80,7 @@ class Uploaded:
     """A file that is on peers."""
 
     manifest_id: ChunkId
+    manifest_cell: int
     manifest: Manifest
     contents: Contents
     sealed: bytes
@@ -138,8 +139,10 @@ class Upload:
         manifest = self._manifest()
         sealed = await self._tools.offload.run(seal_manifest, self._keys, manifest, contents)
         manifest_id = ChunkId(blake3_256(sealed))
-        await self._spread(manifest_id, sealed)
-        return Uploaded(manifest_id=manifest_id, manifest=manifest, contents=contents, sealed=sealed)
+        cell = await self._spread(manifest_id, sealed)
+        return Uploaded(
+            manifest_id=manifest_id, manifest_cell=cell, manifest=manifest, contents=contents, sealed=sealed
+        )
 
     async def _produce(self, workers: int) -> None:
         group_chunks = max(GROUP_BYTES // self._plan.chunk_bytes, 1)

@@ -131,4 +131,5 @@ class Uploads:
             origin="put",
             created_at_wall=self._tools.clock.wall(),
             removal_key=draft.removal_key,
+            manifest_cell=uploaded.manifest_cell,
         )

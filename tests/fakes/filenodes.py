@@ -1,6 +1,6 @@
 """Nodes up to the files floor: real exchange and files over the in-memory network, placement kept simple.
 
-`FakeReplication` pushes to the first nodes it knows and waits for all of them; every node is a candidate for every chunk.
+`FakeReplication` pushes to the first nodes it knows and waits for all of them; any node is a candidate for any chunk.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,16 +45,14 @@ async def catalog(*, files_max: int = 10) -> Catalog:
 
 
 def test_golden_record():
-    assert encode(record()).hex().startswith("9ba666696c652d31d967" + str(link()).encode().hex() + "09000003c2a3707574")
+    assert encode(record()).hex().startswith("9ca666696c652d31d967" + str(link()).encode().hex() + "09000003c2a3707574")
     assert decode(Record, encode(record())) == record()
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_record_or_a_protocol_error(body: bytes):
-    try:
+    with contextlib.suppress(ProtocolError):
         decode(Record, body)
-    except ProtocolError:
-        pass
 
 
 def test_a_record_shows_no_secret():
@@ -120,10 +120,8 @@ async def test_drafts_keep_keys_and_progress():
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_draft_or_a_protocol_error(body: bytes):
-    try:
+    with contextlib.suppress(ProtocolError):
         decode(Draft, body)
-    except ProtocolError:
-        pass
 
 
 def test_a_draft_is_named_by_content_and_settings():

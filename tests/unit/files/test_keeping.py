@@ -122,7 +122,7 @@ async def test_places_name_every_chunk_and_its_holders(network: FakeNetwork):
     assert places.file == file
     assert [chunk.index for chunk in places.chunks] == [-1, 0, 1, 2]
     assert [chunk.size for chunk in places.chunks[1:]] == [CHUNK + 16, CHUNK + 16, 17]
-    for chunk in places.chunks[1:]:
+    for chunk in places.chunks:
         assert {copy.holder for copy in chunk.copies} == {b.node_id, c.node_id}
         assert b.store.info(chunk.chunk_id).cell == chunk.cell
     assert [stat.copies_min for stat in a.files.stats()] == [2]

@@ -14,26 +14,11 @@ from dfs_sdk.wire.text import is_hidden
 from tests.fakes.hostile import HOSTILE, SURROGATES
 
 DEVICES = ["CON", "PRN", "AUX", "NUL", "COM1", "COM9", "LPT1", "COM¹", "CONIN$", "CLOCK$"]
-PARTS = st.sampled_from(
-    ["..", ".", "/", "\\", "C:", "\\\\srv\\share", "\x00", "\n", "CON", "nul.txt", " ", "x", "é", "e\u0301", "~", "-rf"]
-    + [
-        "\u202e",
-        "\u200b",
-        ".py",
-        ":ads",
-        "％2e",
-        "．",
-        "／",
-        "\u2215",
-        "$HOME",
-        "`id`",
-        "%00",
-        "|",
-        "🦀",
-        "\ud800",
-        "|",
-    ]
-)
+_LETTERS = ["..", ".", "/", "\\", "C:", "\\\\srv\\share", "\x00", "\n", "CON", "nul.txt", " ", "x", "~", "-rf", ".py"]
+_SHELL = [":ads", "$HOME", "`id`", "%00", "|"]
+# Accents apart, a reversal, a zero width, full-width percent, dot and slash, a division slash, half a pair, a crab.
+_CODES = [0xE9, 0x301, 0x202E, 0x200B, 0xFF05, 0xFF0E, 0xFF0F, 0x2215, 0xD800, 0x1F980]
+PARTS = st.sampled_from([*_LETTERS, *_SHELL, *map(chr, _CODES)])
 ANY_NAME = st.one_of(
     st.text(st.characters(exclude_categories=()), max_size=300),
     st.lists(PARTS, max_size=12).map("".join),
@@ -89,7 +74,7 @@ def test_the_hostile_corpus_stays_inside_its_folder(tmp_path: Path):
         ("a\nb", "a_b"),
         ("gpj.\u202eexe", "gpj._exe"),
         ("e\u0301", "é"),
-        ("．．／x", "x"),
+        ("\uff0e\uff0e\uff0fx", "x"),
     ],
 )
 def test_known_names(name: str, safe: str):
@@ -103,7 +88,7 @@ def test_a_long_name_keeps_its_suffix():
 
 
 def test_twins_in_another_normal_form_are_one_name():
-    assert safe_file_name("caf\u00e9") == safe_file_name("cafe\u0301")
+    assert safe_file_name("th\u00e9") == safe_file_name("the\u0301")
 
 
 @pytest.mark.parametrize("name", ["numpy.py", "X.PTH", "a.b.so", "n.ipynb", "page.html", "x.svg", "run.sh"])

@@ -118,7 +118,7 @@ async def test_nothing_of_content_or_name_is_on_foreign_disks(network: FakeNetwo
 
 
 async def test_the_same_content_twice_shares_nothing(network: FakeNetwork):
-    a, b, _ = await file_nodes(network, 3)
+    a, _b, _ = await file_nodes(network, 3)
     one, two = [await a.files.put(some(100_000), chunk_bytes=CHUNK) for _ in range(2)]
     assert one.link.key != two.link.key
     assert not set(await chunks_of(a, one.link)) & set(await chunks_of(a, two.link))
@@ -126,7 +126,7 @@ async def test_the_same_content_twice_shares_nothing(network: FakeNetwork):
 
 async def test_one_lying_holder_changes_nothing(network: FakeNetwork):
     """A24: mutated ciphertext at a holder; another source is used."""
-    a, b, c, reader = await file_nodes(network, 4, readers=1)
+    a, b, _c, reader = await file_nodes(network, 4, readers=1)
     data = some(10 * CHUNK)
     file = await a.files.put(data, chunk_bytes=CHUNK)
     for chunk_id in (file.link.manifest_id, *await chunks_of(a, file.link)):
@@ -223,7 +223,7 @@ async def test_too_few_peers_are_named_and_quorum_zero_keeps_it_here(network: Fa
 
 
 async def test_the_manifest_is_spread_last(network: FakeNetwork):
-    a, b, c, reader = await file_nodes(network, 4, readers=1)
+    a, _b, _c, _reader = await file_nodes(network, 4, readers=1)
     order: list[ChunkId] = []
     original = a.replication.spread
 
