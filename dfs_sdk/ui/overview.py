@@ -49,7 +49,7 @@ class OverviewPanel(Panel):
             "id": row.node_id,
             "short": words.short_id(row.node_id),
             "name": words.visible(row.name, length_max=60),
-            "state": "this node" if row.state == "self" else words.visible(row.state),
+            "state": words.state(row.state),
             "address": words.visible(row.address),
             "rtt": f"≤ {words.duration(rtt)}" if math.isfinite(rtt) else "",
             "stored": words.size(row.used_bytes),

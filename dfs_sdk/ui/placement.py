@@ -77,7 +77,7 @@ def _holder(name: str, holder_id: str, state: str) -> dict[str, str]:
         "id": holder_id,
         "short": words.short_id(holder_id),
         "name": words.visible(name, length_max=40),
-        "state": "this node" if state == "self" else words.visible(state),
+        "state": words.state(state),
     }
 
 

@@ -79,7 +79,7 @@ def file_card(row: FileRow, chunks: Sequence[ChunkRow] = ()) -> str:
         ("id", _CODE.format(words.short_id(row.file_id))),
     ]
     copies = [
-        (_chunk_label(each), _name(each.holder), words.visible(each.role), words.visible(each.state),
+        (_chunk_label(each), _name(each.holder), words.visible(each.role), words.state(each.state),
          words.visible(each.why, length_max=300))
         for each in chunks[:ROWS_SHOWN_MAX]
     ]  # fmt: skip
@@ -98,7 +98,7 @@ def link_card(link: object) -> str:
 def peer_card(row: PeerRow) -> str:
     """Show one member of the network."""
     facts = [
-        ("state", words.visible(row.state)),
+        ("state", words.state(row.state)),
         ("address", _CODE.format(words.visible(row.address)) if row.address else "none yet"),
         ("round trip", words.duration(row.rtt)),
         ("stores", f"{words.size(row.used_bytes)} of {words.size(row.capacity_bytes)}"),
@@ -168,7 +168,7 @@ def _peer_rows(rows: Sequence[PeerRow]) -> Markup:
         (
             _name(row.name),
             _CODE.format(words.short_id(row.node_id)),
-            words.visible(row.state),
+            words.state(row.state),
             words.visible(row.address),
             words.duration(row.rtt),
             f"{words.size(row.used_bytes)} of {words.size(row.capacity_bytes)}",

@@ -22,6 +22,7 @@ CHUNKS_SHOWN_MAX = 400
 HOLDERS_SHOWN_MAX = 60
 LABELS_SHOWN_MAX = 40
 LABEL_LENGTH_MAX = 24
+OFFERED_SHOWN_RATIO = 0.05
 
 ROLE_COLORS: Final = {"primary": "#0072B2", "surplus": "#E69F00", "cache": "#56B4E9"}
 ROLE_SIGNS: Final = {"primary": "s", "surplus": "D", "cache": "o"}
@@ -50,7 +51,7 @@ def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     names = sorted(set(zip(frame["file"], frame["chunk"], frame["chunk_id"], strict=True)))
     shown = names[:CHUNKS_SHOWN_MAX]
     axes = (
-        ax if ax is not None else _axes(max(4.0, 1.5 + 0.45 * len(holders)), max(2.5, min(12.0, 1 + 0.22 * len(shown))))
+        ax if ax is not None else _axes(max(7.0, 5.0 + 0.4 * len(holders)), max(2.5, min(12.0, 1 + 0.22 * len(shown))))
     )
     columns = {holder_id: x for x, (_, holder_id) in enumerate(holders)}
     rows = {chunk_id: y for y, (_, _, chunk_id) in enumerate(shown)}
@@ -76,18 +77,21 @@ def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         MissingExtraError: matplotlib is not installed.
     """
     shown = frame.head(HOLDERS_SHOWN_MAX)
-    axes = ax if ax is not None else _axes(6.5, max(2.0, 1 + 0.3 * len(shown)))
+    axes = ax if ax is not None else _axes(8.0, max(2.0, 1 + 0.3 * len(shown)))
+    used, offered = shown["used_bytes"].astype(float), shown["capacity_bytes"].astype(float)
+    whole_shown = used.max() > OFFERED_SHOWN_RATIO * offered.max()  # else the bars of what is stored could not be seen
+    unit_bytes, unit = words.unit_of(float(offered.max() if whole_shown else used.max()) if len(shown) else 0.0)
     places = range(len(shown))
-    used, offered = shown["used_bytes"] / 2**20, shown["capacity_bytes"] / 2**20
-    axes.barh(places, offered, color="none", edgecolor="#808080", height=0.7, label="offered")
-    axes.barh(places, used, color=ROLE_COLORS["primary"], height=0.7, label="stored")
+    if whole_shown:
+        axes.barh(places, offered / unit_bytes, color="none", edgecolor="#808080", height=0.7, label="offered")
+    axes.barh(places, used / unit_bytes, color=ROLE_COLORS["primary"], height=0.7, label="stored")
     for place, part, whole in zip(places, used, offered, strict=True):
-        axes.text(
-            max(part, 0), place, f" {words.size(int(part * 2**20))}, {words.share(part, whole)}", va="center", size=8
-        )
+        words_of_it = f" {words.size(int(part))} of {words.size(int(whole))}"
+        axes.text(part / unit_bytes, place, words_of_it, va="center", size=8)
+    axes.margins(x=0.25)
     _label(axes, "y", [_member(name, state) for name, state in zip(shown["name"], shown["state"], strict=True)])
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
-    axes.set_xlabel("MiB")
+    axes.set_xlabel(unit)
     axes.set_title(f"Stored on {words.count(len(frame), 'node')}")
     if len(shown):
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
@@ -143,7 +147,7 @@ def _label_text(name: str) -> str:
 
 
 def _member(name: str, state: str) -> str:
-    return f"{_label_text(name)} ({state})"
+    return f"{_label_text(name)} ({words.state(state)})"
 
 
 def _chunk(index: int) -> str:

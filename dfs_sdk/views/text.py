@@ -39,7 +39,7 @@ def peer_text(row: PeerRow) -> str:
     """Describe a member in one line."""
     where = f", at {words.visible(row.address)}" if row.address else ""
     return (
-        f"Peer {_name(row.name)} ({words.short_id(row.node_id)}), {words.visible(row.state)}{where}, stores "
+        f"Peer {_name(row.name)} ({words.short_id(row.node_id)}), {words.state(row.state)}{where}, stores "
         f"{words.size(row.used_bytes)} of {words.size(row.capacity_bytes)}"
     )
 

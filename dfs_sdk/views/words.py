@@ -65,6 +65,12 @@ def size(count: int) -> str:
     return f"{shown} {unit}"
 
 
+def unit_of(count: float) -> tuple[int, str]:
+    """The largest unit of which `count` bytes hold at least one: its bytes, and its name."""
+    power = min(int(math.log(count, 1024)), len(_UNITS) - 1) if count >= 1 else 0
+    return 1024**power, _UNITS[power]
+
+
 def duration(seconds: float) -> str:
     """Write a span of time: `3 ms`, `4 s`, `2 min 5 s`, `3 h 20 min`, `2 d 4 h`; NaN and infinity are `?`."""
     if not math.isfinite(seconds) or seconds < 0:
@@ -97,6 +103,11 @@ def share(part: float, whole: float) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """Write a number with its noun: `1 peer`, `3 peers`, `2 copies`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def state(name: str) -> str:
+    """Say the state of a member; this node's own is `this node`."""
+    return "this node" if name == "self" else visible(name)
 
 
 def short_id(hex_id: str) -> str:

@@ -28,7 +28,6 @@ def draw(axes) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         axes.figure.canvas.draw()
 
 
@@ -52,9 +51,16 @@ def test_roles_and_states_differ_by_more_than_colour():
 
 def test_load_has_a_bar_per_node_with_its_figure():
     axes = plots.plot_load(frames.peers(full_snapshot()))
-    assert axes.get_yticklabels()[0].get_text() == "node-0 (self)"
-    assert "1 MiB, 1 %" in axes.texts[0].get_text()
+    assert axes.get_yticklabels()[0].get_text() == "node-0 (this node)"
+    assert "1 MiB of 100 MiB" in axes.texts[0].get_text()
     draw(axes)
+
+
+def test_little_load_of_a_large_offer_is_still_seen():
+    rows = tuple(peer_row(n, capacity_bytes=10 * 2**40) for n in range(3))
+    axes = plots.plot_load(frames.peers(empty_snapshot(peers=rows)))
+    assert axes.get_xlabel() == "MiB"
+    assert max(bar.get_width() for bar in axes.patches) > 0.5 * axes.get_xlim()[1]
 
 
 @pytest.mark.parametrize("plot", [plots.plot_chunks, plots.plot_load])

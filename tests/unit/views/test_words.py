@@ -92,6 +92,15 @@ def test_instants_read_well(at: float, shown: str):
     assert words.ago(at, 1_000) == shown
 
 
+@pytest.mark.parametrize(("count", "unit"), [(0, "B"), (1, "B"), (1_500, "KiB"), (2**20, "MiB"), (2.0**80, "EiB")])
+def test_unit_fits_the_number(count: float, unit: str):
+    assert words.unit_of(count)[1] == unit
+
+
+def test_own_state_is_this_node():
+    assert (words.state("self"), words.state("away")) == ("this node", "away")
+
+
 def test_counts_agree_with_their_nouns():
     assert words.count(1, "copy", "copies") == "1 copy"
     assert words.count(2, "copy", "copies") == "2 copies"
