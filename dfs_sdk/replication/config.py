@@ -103,9 +103,8 @@ class ReplicationConfig:
             claim_ttl=5.0,
             repair_bytes_per_second=200.0 * MIB,
             repair_burst_bytes=64 * MIB,
-            survey_peers_max=16,
+            survey_peers_max=8,
             refusal_pause=3.0,
             surplus_keep=60.0,
-            confirm_age_max=10.0,
             promise_time=20.0,
         )

@@ -1,6 +1,6 @@
 """What holders tell each other about copies: digests of what they hold, lists, who repairs, what may be relied on.
 
-Lists travel as bulk bytes in fixed layouts, read here with their bounds checked (rules P-REPL-1 to P-REPL-8).
+Lists travel as bulk bytes in fixed layouts, read here with their bounds checked (rules P-REPL-19 to P-REPL-25).
 """
 
 from __future__ import annotations

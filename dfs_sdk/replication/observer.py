@@ -12,7 +12,7 @@ from dfs_sdk.replication.claims import Claims
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.keeper import Keeper
 from dfs_sdk.replication.messages import HeldChunk
-from dfs_sdk.replication.placement import Placement
+from dfs_sdk.replication.placement import Placement, cells_of
 from dfs_sdk.replication.planner import Action, Copy, Observation, Push, is_spare, missing_copies, plan
 from dfs_sdk.runtime.ports import Clock, Rng
 from dfs_sdk.store.base import ChunkInfo, ChunkStore, Role
@@ -100,7 +100,9 @@ class Observer:
             ]
             for chunk_id, chunk in self._claims.chunks_of_others(cell).items():
                 held = self._store.info(chunk_id)
-                if held is None or held.role is Role.CACHE:
+                # A chunk filed under a cell that is not its own would be pulled by the wrong nodes.
+                is_due = held is None or held.role is Role.CACHE
+                if is_due and cell in cells_of(chunk_id, self._config.cells):
                     offered[chunk_id] = (chunk, tuple(self._claims.holders(cell, chunk_id)))
         return Observation(
             now=now,
