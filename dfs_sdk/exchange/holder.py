@@ -1,7 +1,7 @@
 """The serving side: what peers may put here, take from here, ask and remove.
 
 Everything a peer sends is checked before the store sees it; the store holds the bytes against their id and answers only
-when they are on disk, so a `Pushed` reply is a receipt. Rules P-EXC-1 to P-EXC-9.
+when they are on disk, so a `Pushed` reply is a receipt. Rules P-EXC-1 to P-EXC-5 and P-EXC-10 to P-EXC-12.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sharing on the wire: a link sealed to one peer and signed by its sender. Rules P-FILE-7 and P-FILE-8."""
+"""Sharing on the wire: a link sealed to one peer and signed by its sender. Rules P-FILE-12 and P-FILE-13."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchange on the wire: P-EXC-1, P-EXC-2."""
+"""The exchange on the wire: the table of docs/protocol/exchange.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How files are cut."""
+"""How files are cut: P-FILE-3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Saving downloads: B1, B2, B3, resuming, and never harming what is there."""
+"""Saving downloads: B1, B2, B3, P-FILE-10: resuming, and never harming what is there."""
 
 from __future__ import annotations
 

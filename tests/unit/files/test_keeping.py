@@ -1,4 +1,4 @@
-"""Pins, removal, audits, health and what the faces are told."""
+"""Pins, removal, audits, health and what the faces are told: P-FILE-11."""
 
 from __future__ import annotations
 

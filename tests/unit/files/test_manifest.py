@@ -1,4 +1,4 @@
-"""Manifests: P-FILE-4 to P-FILE-6."""
+"""Manifests: P-FILE-5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""B1, B3: names of others stay inside the download folder on every system."""
+"""B1, B3, P-FILE-9: names of others stay inside the download folder on every system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Putting and getting between nodes: what was put comes back, or an error; never other bytes."""
+"""Putting and getting between nodes: what was put comes back, or an error; never other bytes: P-FILE-6, P-FILE-7."""
 
 from __future__ import annotations
 

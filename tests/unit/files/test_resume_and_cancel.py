@@ -1,4 +1,4 @@
-"""Interrupted puts go on where they stopped; cancellation at any await leaves nothing running."""
+"""Interrupted puts go on where they stopped; cancellation at any await leaves nothing running: P-FILE-8."""
 
 from __future__ import annotations
 

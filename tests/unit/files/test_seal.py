@@ -1,4 +1,4 @@
-"""Sealing chunks: P-FILE-2 to P-FILE-4."""
+"""Sealing chunks: P-FILE-4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sharing with a peer: P-FILE-7, P-FILE-8."""
+"""Sharing with a peer: P-FILE-12, P-FILE-13."""
 
 from __future__ import annotations
 
