@@ -67,9 +67,10 @@ class TransportConfig:
             raise ConfigError(
                 f"datagram_bytes_max must be {DATAGRAM_BYTES_MIN} … {DATAGRAM_BYTES_MAX}, not {self.datagram_bytes_max}"
             )
-        if not MESSAGE_BYTES_MAX <= self.window_bytes_max <= self.window_bytes_total:
+        if not MESSAGE_BYTES_MAX <= self.window_bytes_max <= self.window_bytes_total // 4:
             raise ConfigError(
-                f"window_bytes_max must be at least {MESSAGE_BYTES_MAX} (one message) and at most window_bytes_total"
+                f"window_bytes_max must be at least {MESSAGE_BYTES_MAX} (one message) and at most a quarter of "
+                "window_bytes_total"
             )
         if not 1 <= self.rekey_packets <= 2**31:
             raise ConfigError(f"rekey_packets must be 1 … 2³¹, not {self.rekey_packets}")

@@ -20,7 +20,8 @@ from dfs_sdk.transport.ranges import RangeSet
 BASE_WINDOW_BYTES_MIN = 128 * KIB
 BASE_WINDOW_BYTES_MAX = 2 * MIB
 BASE_WINDOW_SHARE = 64  # the base allowance is this fraction of what the shared budget has left
-EXTRA_WINDOW_SHARE = 4
+EXTRA_WINDOW_SHARE = 2
+RESERVE_SHARE = 4  # this fraction of the budget is kept for the base allowances of further peers
 GRANT_STEP_BYTES = 128 * KIB
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
@@ -43,6 +44,11 @@ class Budget:
     def __init__(self, total: int) -> None:
         self.total = self._free = total
         self.releases = 0
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What is kept for further peers."""
+        return self.total // RESERVE_SHARE
 
     @property
     def free_bytes(self) -> int:
@@ -139,15 +145,17 @@ class Inbox:
         """
         if self._closed:
             return False
-        base = min(max(self._budget.free_bytes // BASE_WINDOW_SHARE, BASE_WINDOW_BYTES_MIN), BASE_WINDOW_BYTES_MAX)
-        ceiling = self._consumed + self._config.window_bytes_max
-        target = max(self._consumed + base, min(self._wanted, ceiling))
+        budget = self._budget
+        base = min(max(budget.free_bytes // BASE_WINDOW_SHARE, BASE_WINDOW_BYTES_MIN), BASE_WINDOW_BYTES_MAX)
+        # However often it asks, a peer holds no more than all others could still get: greedy ones cannot take all.
+        held = self._limit - self._consumed
+        share = (held + max(budget.free_bytes - budget.reserve_bytes, 0)) // EXTRA_WINDOW_SHARE
+        ceiling = min(share, self._config.window_bytes_max)
+        target = self._consumed + max(base, min(self._wanted - self._consumed, ceiling))
         step = target - self._limit
         if step <= 0 or (step < GRANT_STEP_BYTES and not self.is_hungry):
             return False
-        # Never more than a share of what is left: no few peers can take the whole budget by asking.
-        share = max(self._budget.free_bytes // EXTRA_WINDOW_SHARE, GRANT_STEP_BYTES)
-        gained = self._budget.reserve(min(step, share))
+        gained = budget.reserve(step)
         self._limit += gained
         return gained > 0
 
