@@ -88,6 +88,11 @@ class Panel(anywidget.AnyWidget):
         """Whether `close` was called."""
         return self._closed
 
+    @property
+    def lively(self) -> bool:
+        """Whether it shows something that moves without news of the node."""
+        return False
+
     def render(self, snapshot: NodeSnapshot) -> dict[str, Any]:
         """Say what the traits should be: plain JSON values, a function of the snapshot and the panel's own state."""
         raise NotImplementedError

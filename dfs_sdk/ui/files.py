@@ -57,6 +57,11 @@ class FilesPanel(Panel):
         self._notice = ""
         super().__init__(node, pump=pump)
 
+    @property
+    def lively(self) -> bool:
+        """A transfer runs."""
+        return any(row.state == "running" for row in self._snapshot.transfers)
+
     def render(self, snapshot: NodeSnapshot) -> dict[str, Any]:
         """Show the files by name, and the transfers, newest first."""
         rows = sorted(snapshot.files, key=lambda row: (row.name.casefold(), row.file_id))

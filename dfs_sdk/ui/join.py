@@ -47,6 +47,11 @@ class JoinPanel(Panel):
         self._outcome = ""
         super().__init__(node, pump=pump)
 
+    @property
+    def lively(self) -> bool:
+        """A countdown runs."""
+        return self._attempt is not None
+
     def render(self, snapshot: NodeSnapshot) -> dict[str, Any]:
         """Show whether the node is in a network, and how a running attempt goes."""
         attempt = self._attempt

@@ -22,13 +22,19 @@ from dfs_sdk.ui.face import NodeFace
 logger = logging.getLogger(__name__)
 
 INTERVAL_MIN = 0.1
-HEARTBEAT_INTERVAL = 1.0
+HEARTBEAT_INTERVAL = 3.0
+LIVELY_INTERVAL = 0.5
 LOOP_SHARE_MAX = 0.1
 BYTES_PER_SECOND_MAX = 1_000_000
 
 
 class Pumped(Protocol):
     """What a pump fills."""
+
+    @property
+    def lively(self) -> bool:
+        """Whether it shows something that moves without news, such as a countdown or a progress bar."""
+        ...
 
     def refresh(self, snapshot: NodeSnapshot) -> int:
         """Show a snapshot; returns about how many bytes that sent."""
@@ -41,7 +47,7 @@ class Pump:
     Args:
         node: Whose snapshots to show.
         interval: The least seconds between two writes.
-        heartbeat: The most seconds between two looks at the node while there is no news.
+        heartbeat: The most seconds between two looks at the node while there is no news and no panel is lively.
     """
 
     def __init__(
@@ -94,13 +100,16 @@ class Pump:
                 spent = loop.time() - begun
                 await asyncio.sleep(max(self._interval, spent / LOOP_SHARE_MAX, sent / BYTES_PER_SECOND_MAX))
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._heartbeat):
+                    async with asyncio.timeout(self._patience()):
                         await news.wait()
                 news.clear()
         finally:
             subscription.cancel()
             self._news = None
             self._fill()
+
+    def _patience(self) -> float:
+        return LIVELY_INTERVAL if any(panel.lively for panel in self._panels) else self._heartbeat
 
     def _fill(self) -> int:
         try:

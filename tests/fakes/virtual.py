@@ -35,7 +35,7 @@ def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
         return runner.run(coroutine)
 
 
-async def turns(count: int = 3, *, seconds: float = 1.1) -> None:
-    """Let virtual time pass, so that whatever wakes once a second had its turns."""
+async def turns(count: int = 3, *, seconds: float = 3.2) -> None:
+    """Let virtual time pass, so that whatever wakes every three seconds had its turns."""
     for _ in range(count):
         await asyncio.sleep(seconds)

