@@ -2,7 +2,7 @@
 
 One process sends 64 MiB as messages of 1 MiB, the other receives; every packet is sealed, acknowledged and paced. A
 line for each combination of UDP backend and packet size says how many megabytes a second the sender saw acknowledged,
-and how late a timer of each loop was at worst. Figures are for comparison within one run on one machine.
+how late a timer of each loop was at worst, and the processor time of both. Figures are for comparison within one run on one machine.
 """
 
 from __future__ import annotations
@@ -65,8 +65,11 @@ async def serve(udp: str, packet_bytes: int, total: int) -> None:
     print(transport.local_address.port, flush=True)
     worst = [0.0]
     lag = asyncio.create_task(measure_lag(worst))
+    while left[0] == total:
+        await asyncio.sleep(LAG_STEP)
+    started = time.process_time()
     await done.wait()
-    print(f"{worst[0] * 1000:.1f}", flush=True)
+    print(f"{worst[0] * 1000:.1f} ms, cpu {time.process_time() - started:.2f} s", flush=True)
     await asyncio.sleep(0.5)
     lag.cancel()
     await transport.close()
@@ -100,20 +103,20 @@ async def run(udp: str, packet_bytes: int, total: int, *, profile: bool) -> tupl
     data = bytes(MESSAGE_BYTES)
     worst = [0.0]
     lag = asyncio.create_task(measure_lag(worst))
-    started_at = time.perf_counter()
+    started_at, cpu_at = time.perf_counter(), time.process_time()
     sent = [await connection.send([data], priority=Priority.TRANSFER) for _ in range(total // MESSAGE_BYTES)]
     for message in sent:
         await message.acked
-    elapsed = time.perf_counter() - started_at
+    elapsed, cpu = time.perf_counter() - started_at, time.process_time() - cpu_at
     lag.cancel()
     figures = connection.statistics
     remote_lag = server.stdout.readline().strip()
     await transport.close()
     server.wait()
     words = (
-        f"{figures.sent_packets} packets, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
+        f"cpu {cpu:.2f} s, {figures.sent_packets} packets, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
         f"(min {figures.rtt_min * 1000:.2f}), window {figures.window_bytes // 1024} KiB, mtu {figures.mtu_bytes}, "
-        f"{figures.congestion_state}; lag there {remote_lag} ms"
+        f"{figures.congestion_state}; lag there {remote_lag}"
     )
     return elapsed, worst[0], words
 
