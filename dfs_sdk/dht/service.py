@@ -139,6 +139,8 @@ class Dht:
         question = FindNode(target=self._rpc.node_id, serves=self._serves())
         await run_all(*(self._introduce(contact, question) for contact in contacts), limit=JOIN_PARALLEL)
         await self._seeker.find_node(self._rpc.node_id)
+        if len(self.table) <= self._config.bucket_size:
+            return len(self.table)  # that lookup met everybody there is: no region is left to look into
         # Every bucket that has anybody: looking there fills it, and lets those nodes know us.
         later = self._clock.monotonic() + self._config.refresh_interval
         targets = self.table.stale_targets(later, self._rng)[:JOIN_REFRESH_MAX]
@@ -298,15 +300,18 @@ class Dht:
 
     def _meet(self, node_id: NodeId) -> None:
         """Ask a node that came to us, so that it may enter the table; beyond some at a time it has to come again."""
-        contact = self._rpc.book.contact(node_id)
         full = len(self._checking) >= self._config.checks_max
-        if contact is None or full or node_id in self._checking or node_id in self.table or self._scope.closed:
+        if full or node_id in self._checking or not self.table.wants(node_id) or self._scope.closed:
+            return
+        contact = self._rpc.book.contact(node_id)
+        if contact is None:
             return
         self._checking.add(node_id)
         self._scope.spawn("check", self._check(contact))
 
     async def _check(self, contact: Contact) -> None:
-        question = FindNode(target=self._rpc.node_id, serves=self._serves())
+        # It has just asked us, so it knows of us: a question that asked to be asked back would go on for ever.
+        question = FindNode(target=self._rpc.node_id, serves=False)
         try:
             await self._introduce(contact, question)
         finally:

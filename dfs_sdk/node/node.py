@@ -99,8 +99,7 @@ class Node:
         )
         self._home_kind: HomeKind = home
         self._chosen_home: Home | None = None
-        self._owns_runtime = runtime is None
-        self._runtime = runtime or system_runtime()
+        self._given_runtime = runtime
         self._events = EventBus()
         self._engine: Engine | None = None
         self._state: Literal["new", "running", "closed"] = "new"
@@ -125,7 +124,7 @@ class Node:
             if self._state == "closed":
                 raise NodeClosedError("this node was closed: make a new Node, the same `store` continues it")
             if self._state == "new":
-                self._engine = await open_engine(self._plan, runtime=self._runtime, events=self._events)
+                self._engine = await self._open()
                 self._forget = [self._home.on_exit(self._depart), on_fork_in_child(self._wipe)]
                 self._state = "running"
         return self
@@ -435,6 +434,15 @@ class Node:
     def _running(self) -> Stack:
         return self._running_engine.stack
 
+    async def _open(self) -> Engine:
+        runtime = self._given_runtime or system_runtime()
+        try:
+            return await open_engine(self._plan, runtime=runtime, events=self._events)
+        except BaseException:
+            if self._given_runtime is None:
+                await runtime.offload.close()
+            raise
+
     async def _observe(self) -> NodeSnapshot:
         return self._running_engine.observe()
 
@@ -449,8 +457,8 @@ class Node:
             self._forget = []
             if engine is not None:
                 await how(engine)
-            if self._owns_runtime:
-                await self._runtime.offload.close()
+                if self._given_runtime is None:
+                    await engine.foundation.runtime.offload.close()
 
     async def _depart(self) -> None:
         await self._stop(Engine.depart)

@@ -37,7 +37,9 @@ NODES_MAX = 256
 LISTEN = "127.0.0.1:0"
 SETTLE_TIMEOUT = 60.0
 SETTLE_INTERVAL = 0.1
-MEET_PARALLEL = 8
+MEET_PARALLEL = 4
+MEET_TIMEOUT = 120.0
+ROOM_AT_FULL_SPEED = 8
 
 
 class Swarm:
@@ -65,7 +67,7 @@ class Swarm:
     ) -> None:
         if not 1 <= count <= NODES_MAX:
             raise ConfigError(f"a swarm has 1 to {NODES_MAX} nodes, not {count}")
-        base = config or hurried()
+        base = config or hurried(count)
         self._config = replace(base, policy=replace(base.policy, replicas=replicas))
         self._count = count
         self._home_kind: HomeKind = home
@@ -86,7 +88,7 @@ class Swarm:
         try:
             await self.add()
             await run_all(*(self.add() for _ in range(self._count - 1)), limit=MEET_PARALLEL)
-            await self._until(self._all_met, "the nodes did not all meet")
+            await self._until(self._all_met, "the nodes did not all meet", timeout=MEET_TIMEOUT)
         except BaseException:
             await self.close()
             raise
@@ -134,7 +136,7 @@ class Swarm:
         self._nodes.append(node)
         await node.start()
         if member is not None:
-            await node.join(str(member.address))
+            await node.join(str(member.address), timeout=MEET_TIMEOUT)
         return node
 
     @hops
@@ -267,9 +269,26 @@ class Swarm:
             raise DeadlineError(f"{complaint} after {timeout:g} s") from None
 
 
-def hurried() -> NodeConfig:
-    """Settings of nodes that miss a silent peer within seconds instead of hours: for networks inside one kernel."""
-    return NodeConfig(peers=PeersConfig.quick(), dht=DhtConfig.quick(), replication=ReplicationConfig.quick())
+def hurried(count: int = 8) -> NodeConfig:
+    """Settings of nodes that miss a silent peer within seconds instead of hours: for networks inside one kernel.
+
+    Args:
+        count: How many nodes share the kernel. They share its one core, too: beyond 8 their rhythms slow down with
+            their number, or answers would come later than they are waited for.
+    """
+    slower = max(1.0, count / ROOM_AT_FULL_SPEED)
+    peers, dht = PeersConfig.quick(), DhtConfig.quick()
+    return NodeConfig(
+        peers=replace(
+            peers,
+            probe_interval=peers.probe_interval * slower,
+            probe_timeout=peers.probe_timeout * slower,
+            suspicion_min=peers.suspicion_min * slower,
+            sync_interval=peers.sync_interval * slower,
+        ),
+        dht=replace(dht, query_timeout=dht.query_timeout * slower, lookup_timeout=dht.lookup_timeout * slower),
+        replication=ReplicationConfig.quick(),
+    )
 
 
 def _view(name: str) -> Any:
