@@ -63,6 +63,7 @@ class Race:
         scope: TaskScope,
     ) -> None:
         self.misses: dict[NodeId, Miss] = {}
+        self.winner: NodeId | None = None
         self._left = list(dict.fromkeys(sources))
         self._choose = choose
         self._attempt = attempt
@@ -74,7 +75,7 @@ class Race:
         self._hedged = False
 
     async def run(self) -> bytes | None:
-        """Return the chunk, or None when no source gave it; `misses` then says why."""
+        """Return the chunk, `winner` says from whom; or None when no source gave it, `misses` says why."""
         try:
             self._start_next()
             while self._running:
@@ -87,6 +88,7 @@ class Race:
                 if isinstance(outcome, BaseException):
                     raise outcome
                 if not isinstance(outcome, Miss):
+                    self.winner = source
                     return outcome
                 self.misses[source] = outcome
                 if not self._running:

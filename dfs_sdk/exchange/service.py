@@ -7,7 +7,7 @@ Which peers should have a chunk is the business of `replication`; what is in a c
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dfs_sdk.crypto.hashing import blake3_256
@@ -196,6 +196,7 @@ class Exchange:
         *,
         priority: Priority = Priority.TRANSFER,
         size_max: int | None = None,
+        on_source: Callable[[NodeId], None] | None = None,
     ) -> bytes:
         """Get a chunk from the local store or from the best of `sources`; the bytes are verified.
 
@@ -204,6 +205,7 @@ class Exchange:
             sources: Peers that may hold it, most promising first.
             priority: How urgent it is.
             size_max: The length expected, for the budget; a whole chunk if not given.
+            on_source: Told which peer gave it; not called for a local copy.
 
         Raises:
             NotHeldError: All of them answered that they do not hold it, or there was nobody to ask.
@@ -219,7 +221,9 @@ class Exchange:
                 logger.warning("chunk %s cannot be read here: %s", chunk_id.short, type(error).__name__)
         others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
         async with self._budget.hold(size_max or SEALED_BYTES_MAX):
-            data = await self._race(chunk_id, others, priority)
+            data, source = await self._race(chunk_id, others, priority)
+        if on_source is not None:
+            on_source(source)
         if info is not None and chunk_id not in self._store:
             await self._restore(info, data)
         return data
@@ -273,7 +277,7 @@ class Exchange:
         role = chunk.role if info is None else info.role
         return Receipt(peer=self._rpc.node_id, chunk_id=chunk.chunk_id, role=role, already=already)
 
-    async def _race(self, chunk_id: ChunkId, sources: list[NodeId], priority: Priority) -> bytes:
+    async def _race(self, chunk_id: ChunkId, sources: list[NodeId], priority: Priority) -> tuple[bytes, NodeId]:
         self._hedges.note_request()
         started_at = self._clock.monotonic()
         race = Race(
@@ -285,10 +289,10 @@ class Exchange:
             scope=self._scope,
         )
         data = await race.run()
-        if data is None:
+        if data is None or race.winner is None:
             raise missing(chunk_id, race.misses)
         self._latencies.note(self._clock.monotonic() - started_at)
-        return data
+        return data, race.winner
 
     def _pace(self) -> Pace:
         config, p95 = self._config, self._latencies.p95()

@@ -262,6 +262,23 @@ def described(file: OpenedFile, known: Entry | None, *, now_wall: float) -> Entr
     return Entry(file=file_of(record), record=record, manifest=file.manifest)
 
 
+def described_publicly(link: Link, manifest: Manifest, *, now_wall: float) -> Entry:
+    """Make an entry of what a verify link shows: no name, and the largest size the manifest allows."""
+    bound = (1 << manifest.size_class) - 1
+    record = Record(
+        name=f"file {link.manifest_id.short}",
+        link=str(link),
+        size=min(bound, manifest.chunk_count * manifest.chunk_bytes) if manifest.chunk_count else bound,
+        chunk_bytes=manifest.chunk_bytes,
+        chunk_count=manifest.chunk_count,
+        replicas=manifest.replicas,
+        pinned=False,
+        origin="got",
+        created_at_wall=now_wall,
+    )
+    return Entry(file=file_of(record), record=record, manifest=manifest)
+
+
 def _read_entry(value: bytes, sealed: bytes | None) -> Entry | None:
     try:
         record = decode(Record, value)

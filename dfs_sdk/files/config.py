@@ -26,6 +26,7 @@ class FilesConfig:
         bytes_result_max: The largest file `get` returns as bytes instead of writing it to a path.
         rounds: How often all holders of a chunk are asked before it counts as unavailable.
         round_pause: Between two rounds; doubles each time.
+        patience: No further round begins after this.
         audit_delay: From a change of the network to the audit it causes.
         audit_interval: Between two audits without a cause.
         catalog_files_max: Files remembered; a share beyond that is refused.
@@ -46,6 +47,7 @@ class FilesConfig:
     bytes_result_max: int = 2048 * MIB
     rounds: int = 3
     round_pause: float = 0.5
+    patience: float = 30.0
     audit_delay: float = 1.0
     audit_interval: float = 60.0
     catalog_files_max: int = 10_000

@@ -7,7 +7,7 @@ file; only when that hash is right does the download count as done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dfs_sdk.crypto.hashing import Blake3
 from dfs_sdk.exchange.budget import ByteBudget
@@ -103,11 +103,20 @@ class Download:
         saved = await self._offload.run(self._sink.saved, index)
         if saved is not None:
             return saved, True
-        return await fetch_chunk(self._file, index, self._supply, self._offload, extra=self._extra), False
+        data = await fetch_chunk(
+            self._file, index, self._supply, self._offload, extra=self._extra, on_source=self._transfer.sources.add
+        )
+        return data, False
 
 
 async def fetch_chunk(
-    file: OpenedFile, index: int, supply: Supply, offload: Offload, *, extra: Sequence[NodeId] = ()
+    file: OpenedFile,
+    index: int,
+    supply: Supply,
+    offload: Offload,
+    *,
+    extra: Sequence[NodeId] = (),
+    on_source: Callable[[NodeId], None] | None = None,
 ) -> bytes:
     """Get the plain bytes of one chunk, verified.
 
@@ -116,7 +125,11 @@ async def fetch_chunk(
         CorruptContentError: No intact copy was found.
     """
     sealed = await supply.fetch(
-        file.manifest.chunk_ids[index], file.cells[index], size_max=file.sealed_size(index), extra=extra
+        file.manifest.chunk_ids[index],
+        file.cells[index],
+        size_max=file.sealed_size(index),
+        extra=extra,
+        on_source=on_source,
     )
     if len(sealed) > INLINE_DECRYPT_BYTES_MAX:
         return await offload.run(file.decrypt, index, sealed)

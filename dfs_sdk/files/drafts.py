@@ -95,7 +95,9 @@ class Drafts:
         return draft, {}
 
     async def note(self, draft_id: bytes, placed: Mapping[int, Placed]) -> None:
-        """Write down chunks that reached their quorum, or may be on some peers."""
+        """Write down chunks that reached their quorum, or may be on some peers; a draft that is gone is left alone."""
+        if await self._store.get_document(DRAFT_KIND, draft_id) is None:
+            return
         items = [
             (
                 draft_id + _INDEX.pack(index),

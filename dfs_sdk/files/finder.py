@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dfs_sdk.errors import ContentNotFoundError, LinkError
+from dfs_sdk.errors import ContentNotFoundError, ContentUnavailableError, LinkError, ProtocolError
 from dfs_sdk.exchange.service import NotHeldError
 from dfs_sdk.files.catalog import Catalog
 from dfs_sdk.files.link import Link, network_tag
+from dfs_sdk.files.manifest import Manifest, open_public
 from dfs_sdk.files.opened import OpenedFile, open_file
 from dfs_sdk.files.ports import Replicator
 from dfs_sdk.files.providers import Providers
@@ -77,17 +78,39 @@ class Finder:
         sealed, extra = await self._manifest(link)
         return await self._offload.run(open_file, link, sealed, self._replication.cells_of), extra
 
+    async def open_verified(self, link: Link) -> tuple[Manifest, bytes]:
+        """Find a file and open its public part, for which a verify link is enough.
+
+        Returns:
+            The public part, and the manifest as it is stored.
+
+        Raises: Like `open`.
+        """
+        self.check_network(link)
+        sealed, _extra = await self._manifest(link)
+        try:
+            manifest, _private = await self._offload.run(open_public, link.verify_key, sealed)
+        except ProtocolError as error:
+            raise LinkError(f"the link does not open its file: {error}") from None
+        return manifest, sealed
+
     async def _manifest(self, link: Link) -> tuple[bytes, list[NodeId]]:
         kept = await self._catalog.manifest_bytes(link.manifest_id)
         if kept is not None:
             return kept, []
         try:
             return await self._supply.fetch(link.manifest_id, None), []
-        except NotHeldError:
+        except ContentUnavailableError as error:
             extra = await self._providers.find(link.manifest_id)
+            if not extra:
+                raise _not_found(link) if isinstance(error, NotHeldError) else error from None
         try:
             return await self._supply.fetch(link.manifest_id, None, extra=extra), extra
         except NotHeldError:
-            raise ContentNotFoundError(
-                f"no node of this network knows file {link.manifest_id.short}: check the link, or ask its owner"
-            ) from None
+            raise _not_found(link) from None
+
+
+def _not_found(link: Link) -> ContentNotFoundError:
+    return ContentNotFoundError(
+        f"no node of this network knows file {link.manifest_id.short}: check the link, or ask its owner"
+    )

@@ -12,7 +12,7 @@ from dfs_sdk.errors import ConfigError, DfsError
 from dfs_sdk.events import EventBus
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.files.auditor import Auditor, file_chunks
-from dfs_sdk.files.catalog import Catalog, File, FileStat, described
+from dfs_sdk.files.catalog import Catalog, File, FileStat, described, described_publicly
 from dfs_sdk.files.chunker import choose_chunk_bytes, chunk_count, validate_chunk_bytes
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.downloads import Downloads
@@ -94,7 +94,12 @@ class Files:
         self._catalog = Catalog(store, runtime.offload, files_max=config.catalog_files_max)
         self._transfers = Transfers(scope=scope, clock=runtime.clock, events=events, finished_max=config.transfers_max)
         self._supply = Supply(
-            exchange=exchange, replication=replication, peers=peers, holders=self._holders, config=config
+            exchange=exchange,
+            replication=replication,
+            peers=peers,
+            holders=self._holders,
+            clock=runtime.clock,
+            config=config,
         )
         self._providers = Providers(dht, rpc)
         self._finder = Finder(
@@ -297,15 +302,21 @@ class Files:
         return self.listed()
 
     async def stat(self, link: Link | File) -> FileStat:
-        """Ask who holds a file at this moment; one that is not in the catalog is looked up. Raises like `get`."""
+        """Ask who holds a file at this moment; one that is not in the catalog is looked up.
+
+        With a verify link the name stays unknown and the size is only an upper bound. Raises like `get`.
+        """
         link = _link(link)
         entry = self._catalog.get(link.manifest_id)
         media_type = ""
-        if entry is None or entry.manifest is None or link.kind is LinkKind.READ:
+        if link.kind is LinkKind.READ:
             file, _extra = await self._finder.open(link)
             media_type = file.contents.media_type
             if entry is None or entry.manifest is None:
                 entry = described(file, entry, now_wall=self._runtime.clock.wall())
+        elif entry is None or entry.manifest is None:
+            manifest, _sealed = await self._finder.open_verified(link)
+            entry = described_publicly(link, manifest, now_wall=self._runtime.clock.wall())
         await self._auditor.audit(entry)
         return self._observer.stat(entry, media_type=media_type)
 

@@ -6,7 +6,7 @@ Reading is patient in rounds: holders that are silent for a moment are asked aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dfs_sdk.errors import ContentUnavailableError, CorruptContentError
 from dfs_sdk.exchange.service import Exchange, NotHeldError
@@ -14,6 +14,7 @@ from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.holders import Copy, Holders
 from dfs_sdk.files.ports import Holding, Membership, Replicator
 from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.runtime.ports import Clock
 
 LOCATE_CHUNKS_MAX = 1000
 
@@ -26,20 +27,35 @@ class Supply:
         replication: Knows who should have a chunk, and asks around.
         peers: Who is up.
         holders: What is known of copies.
+        clock: Says when patience is over.
         config: Patience.
     """
 
     def __init__(
-        self, *, exchange: Exchange, replication: Replicator, peers: Membership, holders: Holders, config: FilesConfig
+        self,
+        *,
+        exchange: Exchange,
+        replication: Replicator,
+        peers: Membership,
+        holders: Holders,
+        clock: Clock,
+        config: FilesConfig,
     ) -> None:
         self._exchange = exchange
         self._replication = replication
         self._peers = peers
         self._holders = holders
+        self._clock = clock
         self._config = config
 
     async def fetch(
-        self, chunk_id: ChunkId, cell: int | None, *, size_max: int | None = None, extra: Sequence[NodeId] = ()
+        self,
+        chunk_id: ChunkId,
+        cell: int | None,
+        *,
+        size_max: int | None = None,
+        extra: Sequence[NodeId] = (),
+        on_source: Callable[[NodeId], None] | None = None,
     ) -> bytes:
         """Get one chunk.
 
@@ -48,23 +64,24 @@ class Supply:
             cell: Its placement cell, None if only its two candidates are known.
             size_max: Sealed bytes expected.
             extra: Peers that may have it for reasons of their own, such as the file's provider.
+            on_source: Told which peer gave it.
 
         Raises:
             NotHeldError: Everybody who could have it answered, and has it not.
             ContentUnavailableError: No holder answered in all rounds.
             CorruptContentError: No intact copy was found.
         """
-        pause = self._config.round_pause
+        pause, patient_until = self._config.round_pause, self._clock.monotonic() + self._config.patience
         for turn in range(1, self._config.rounds + 1):
+            sources = self._sources(chunk_id, cell, extra)
             try:
-                return await self._exchange.fetch(chunk_id, self._sources(chunk_id, cell, extra), size_max=size_max)
-            except NotHeldError:
-                if turn == self._config.rounds or not await self._found_more(chunk_id, cell, extra):
+                return await self._exchange.fetch(chunk_id, sources, size_max=size_max, on_source=on_source)
+            except (ContentUnavailableError, CorruptContentError) as error:
+                if turn == self._config.rounds or self._clock.monotonic() > patient_until:
                     raise
-            except (ContentUnavailableError, CorruptContentError):
-                if turn == self._config.rounds:
+                found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
+                if isinstance(error, NotHeldError) and not {copy.holder for copy in found[chunk_id]} - set(sources):
                     raise
-                await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
             await asyncio.sleep(pause)
             pause *= 2
         raise AssertionError("unreachable: the last round returns or raises")
@@ -82,11 +99,6 @@ class Supply:
                 found[chunk_id] = copies_of(located.get(chunk_id, ()))
                 self._holders.replace(chunk_id, found[chunk_id])
         return found
-
-    async def _found_more(self, chunk_id: ChunkId, cell: int | None, tried: Sequence[NodeId]) -> bool:
-        asked = set(self._sources(chunk_id, cell, tried))
-        found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
-        return any(copy.holder not in asked for copy in found[chunk_id])
 
     def _sources(self, chunk_id: ChunkId, cell: int | None, extra: Iterable[NodeId]) -> list[NodeId]:
         view = self._peers.view

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import threading
 from pathlib import Path
 
 from dfs_sdk.runtime.ports import Buffer
@@ -18,16 +19,18 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getatt
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
 FILE_MODE = 0o600
+_AT_OFFSETS = hasattr(os, "pread")
 
 
 class OpenFile:
-    """A regular file held open; one thread uses it at a time."""
+    """A regular file held open; several threads may read and write it at the same time."""
 
-    __slots__ = ("_descriptor", "path")
+    __slots__ = ("_descriptor", "_seek_lock", "path")
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor: int | None = descriptor
+        self._seek_lock = threading.Lock()  # only where a system cannot read at an offset in one step
 
     def size(self) -> int:
         """Its length in bytes."""
@@ -39,21 +42,20 @@ class OpenFile:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Read up to `size` bytes; fewer only at the end of the file."""
-        descriptor = self._open()
-        os.lseek(descriptor, offset, os.SEEK_SET)
         pieces, left = [], size
-        while left and (piece := os.read(descriptor, left)):
+        while left and (piece := self._read_some(offset, left)):
             pieces.append(piece)
+            offset += len(piece)
             left -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write_at(self, offset: int, data: Buffer) -> None:
         """Write all of `data`."""
-        descriptor = self._open()
-        os.lseek(descriptor, offset, os.SEEK_SET)
         view = memoryview(data).cast("B")
         while view:
-            view = view[os.write(descriptor, view) :]
+            written = self._write_some(offset, view)
+            offset += written
+            view = view[written:]
 
     def truncate(self, size: int) -> None:
         """Cut or extend it to `size` bytes."""
@@ -68,6 +70,20 @@ class OpenFile:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def _read_some(self, offset: int, size: int) -> bytes:
+        if _AT_OFFSETS:
+            return os.pread(self._open(), size, offset)
+        with self._seek_lock:
+            os.lseek(self._open(), offset, os.SEEK_SET)
+            return os.read(self._open(), size)
+
+    def _write_some(self, offset: int, view: memoryview) -> int:
+        if _AT_OFFSETS:
+            return os.pwrite(self._open(), view, offset)
+        with self._seek_lock:
+            os.lseek(self._open(), offset, os.SEEK_SET)
+            return os.write(self._open(), view)
 
     def _open(self) -> int:
         if self._descriptor is None:

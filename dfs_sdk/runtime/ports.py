@@ -131,7 +131,7 @@ class DiskLock(Protocol):
 
 
 class DiskFile(Protocol):
-    """A regular file held open; one thread uses it at a time."""
+    """A regular file held open; several threads may read and write it at the same time."""
 
     def size(self) -> int:
         """Its length in bytes."""

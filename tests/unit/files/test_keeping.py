@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs_sdk.dht.messages import RecordKind
-from dfs_sdk.errors import ContentNotFoundError, QuotaExceededError
+from dfs_sdk.errors import ContentNotFoundError, LinkError, QuotaExceededError
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.health import Health, copies_min, judge
 from dfs_sdk.files.holders import Copy, Holders
@@ -113,6 +114,18 @@ async def test_stat_counts_reachable_copies(network: FakeNetwork):
     # A stranger with the link learns the same; its catalog stays empty.
     assert (await d.files.stat(file.link)).copies_min == 1
     assert await d.files.ls() == []
+
+
+async def test_a_verify_link_audits_without_reading(network: FakeNetwork):
+    a, b, c, d = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(5 * CHUNK - 7), name="secret", chunk_bytes=CHUNK, policy=TWO)
+    stat = await d.files.stat(file.link.verify())
+    assert (stat.copies_min, stat.copies_wanted, stat.chunk_count) == (2, 2, 5)
+    assert stat.name == f"file {file.file_id}"
+    assert file.size <= stat.size <= 5 * CHUNK
+    assert set(stat.holders) == {b.node_id, c.node_id}
+    with pytest.raises(LinkError, match="does not open"):
+        await d.files.stat(replace(file.link.verify(), key=b"w" * 32))
 
 
 async def test_places_name_every_chunk_and_its_holders(network: FakeNetwork):

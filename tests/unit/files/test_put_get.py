@@ -251,6 +251,8 @@ async def test_progress_counts_up_to_the_size(network: FakeNetwork):
     await reader.files.get(file.link, progress=watch)
     assert seen[-1] == (5 * CHUNK, 5 * CHUNK, "done")
     assert {transfer.direction.value for transfer in a.files.transfers} == {"put"}
+    assert reader.files.transfers[0].sources <= set(reader.replication.others)
+    assert len(reader.files.transfers[0].sources) >= 1
     assert [transfer.sources for transfer in a.files.transfers] == [set(a.replication.others) - {reader.node_id}]
 
 

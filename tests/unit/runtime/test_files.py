@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,24 @@ def test_a_part_file_is_written_and_read_at_offsets(tmp_path: Path):
     assert (tmp_path / "part").stat().st_mode & 0o777 == 0o600
     with pytest.raises(OSError, match="closed"):
         part.size()
+
+
+@pytest.mark.parametrize("at_offsets", [True, False])
+def test_threads_do_not_disturb_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_offsets: bool):
+    monkeypatch.setattr(files, "_AT_OFFSETS", at_offsets)
+    part, size = open_part(tmp_path / "part"), 3000
+
+    def work(number: int) -> bool:
+        data = bytes([number]) * size
+        for _ in range(20):
+            part.write_at(number * size, data)
+            if part.read_at(number * size, size) != data:
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(64)))
+    part.close()
 
 
 def test_a_part_file_is_opened_again(tmp_path: Path):
