@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,8 @@ from dfs_sdk.wire.text import safe_text
 logger = logging.getLogger(__name__)
 
 ERROR_TEXT_LENGTH_MAX = 500
+# Of the one second that an exiting interpreter gets; the rest is for the store and the socket.
+FAREWELL_SECONDS = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,9 @@ class Engine:
         if self._open:
             self._open = False
             if self.keeps_nothing:
-                await self.stack.peers.leave()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FAREWELL_SECONDS):
+                        await self.stack.peers.leave()
             await self._end(self.stack.close)
 
     async def abort(self) -> None:

@@ -52,7 +52,8 @@ import json, sys, time
 begin = time.perf_counter()
 import dfs_sdk
 elapsed = time.perf_counter() - begin
-heavy = [name for name in ("pandas", "ipywidgets", "fsspec", "matplotlib", "numpy", "cryptography") if name in sys.modules]
+slow = ("pandas", "ipywidgets", "fsspec", "matplotlib", "numpy", "cryptography")
+heavy = [name for name in slow if name in sys.modules]
 print(json.dumps([elapsed, heavy]))
 """
 
