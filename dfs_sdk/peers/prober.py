@@ -20,6 +20,9 @@ from dfs_sdk.runtime.tasks import run_all
 # Where a call ends because of the other side; anything else is our own mistake and is reported.
 CALL_ERRORS = (PeerUnreachableError, DeadlineError, ProtocolError, RemoteError)
 
+# A helper needs a whole time-out for its probe, and time for the ways to it and back.
+HELPER_PATIENCE = 2.0
+
 NewsHandler = Callable[[NodeId, Iterable[SignedDesc], Iterable[Rumour]], None]
 
 
@@ -75,13 +78,19 @@ class Prober:
         Returns:
             Whether it answered anybody.
         """
+        timeout, asked_at = self._config.probe_timeout, self._clock.monotonic()
         if await self.ping(node_id):
             return True
+        if self._overslept(asked_at, timeout):
+            return False
         self._membership.liveness.missed(node_id, self._clock.monotonic(), self._clock.wall())
+        asked_at = self._clock.monotonic()
         helpers = self._helpers(node_id)
         answers = await run_all(*(self._ask(helper, node_id) for helper in helpers))
         if any(answers):
             return True
+        if self._overslept(asked_at, HELPER_PATIENCE * timeout):
+            return False
         helped = not helpers or any(answer is not None for answer in answers)
         now, wall = self._clock.monotonic(), self._clock.wall()
         self._membership.suspect(node_id, now, wall, helpers_answered=helped)
@@ -105,12 +114,16 @@ class Prober:
     async def _ask(self, helper: NodeId, node_id: NodeId) -> bool | None:
         """Let a helper probe; None when the helper itself does not answer."""
         try:
-            # A helper needs its own time-out for the probe and a little for the way back.
-            answer = await self._rpc.call(helper, ProbeFor(node_id=node_id), timeout=2 * self._config.probe_timeout)
+            timeout = HELPER_PATIENCE * self._config.probe_timeout
+            answer = await self._rpc.call(helper, ProbeFor(node_id=node_id), timeout=timeout)
         except CALL_ERRORS:
             return None
         self._membership.heard(helper, self._clock.monotonic())
         return answer.reply.answered
+
+    def _overslept(self, asked_at: float, timeout: float) -> bool:
+        """Whether this node was kept from looking for answers: then that none came proves nothing."""
+        return self._clock.monotonic() - asked_at > timeout + self._config.clock_jump_max
 
     def _helpers(self, node_id: NodeId) -> list[NodeId]:
         able = [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.errors import ConfigError, PeerUnreachableError, RemoteError
+from dfs_sdk.errors import ConfigError, DeadlineError, PeerUnreachableError, RemoteError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.events import PartitionSuspected, PeerJoined, PeerLeft, PeerStateChanged
@@ -215,6 +215,23 @@ def test_node_that_slept_accuses_nobody():
         assert sleeper.peers.view.members[other].state is PeerState.ALIVE
 
     tell(story, count=4, config=PeersConfig())
+
+
+def test_probe_during_which_this_node_slept_proves_nothing():
+    async def story(swarm: FakeSwarm) -> None:
+        node, other = swarm.nodes[0], swarm.nodes[1].node_id
+
+        async def wake_late(*_args: object, **_options: object) -> None:
+            await asyncio.sleep(60)
+            raise DeadlineError("no answer")
+
+        call, node.rpc.call = node.rpc.call, wake_late  # type: ignore[assignment, method-assign]
+        assert not await node.peers._prober.probe(other)
+        node.rpc.call = call  # type: ignore[method-assign]
+        assert node.peers.view.members[other].state is PeerState.ALIVE
+        assert not [event for event in node.happened(PeerStateChanged) if event.after is not PeerState.ALIVE]
+
+    tell(story, count=3)
 
 
 def test_wall_clock_far_ahead_of_the_monotonic_one_counts_as_sleep():
