@@ -19,6 +19,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -155,11 +156,13 @@ class Panel(anywidget.AnyWidget):
         self.wake()
 
     def wake(self) -> None:
-        """Have the traits looked at soon; on the home loop while there is one."""
+        """Have the traits looked at soon; from any thread."""
         if self._pump.running:
             self._pump.wake()
-        else:  # a node that does not run has no side that could write
-            self.refresh(self._node.snapshot())
+            return
+        with suppress(DfsError):  # a node that does not run has no side that could write
+            self._snapshot = self._node.snapshot()
+        self.refresh(self._snapshot)
 
     def _state(self) -> dict[str, Any]:
         shown = [{"number": each.number, "what": each.what, "text": each.text} for each in self._problems]

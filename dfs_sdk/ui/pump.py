@@ -59,6 +59,7 @@ class Pump:
         self._panels: tuple[Pumped, ...] = ()
         self._task: Future[None] | None = None
         self._news: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def running(self) -> bool:
@@ -85,14 +86,16 @@ class Pump:
         return self._task is not None
 
     def wake(self) -> None:
-        """Look at the node soon; on the home loop only."""
-        if self._news is not None:
-            self._news.set()
+        """Look at the node soon; from any thread."""
+        loop, news = self._loop, self._news
+        if loop is not None and news is not None:
+            with suppress(RuntimeError):  # the loop was closed: nothing is left to look at
+                loop.call_soon_threadsafe(news.set)
 
     async def _run(self) -> None:
         news = self._news = asyncio.Event()
         subscription = self._node.subscribe(Event, lambda _event: news.set())
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         try:
             while self._panels:
                 begun = loop.time()
@@ -105,7 +108,7 @@ class Pump:
                 news.clear()
         finally:
             subscription.cancel()
-            self._news = None
+            self._news = self._loop = None
             self._fill()
 
     def _patience(self) -> float:

@@ -7,7 +7,7 @@ const view = (model, root) => {
   const rooms = el("div", { class: "dfs-rooms", role: "tablist", "aria-label": "conversations", "aria-orientation": "vertical" });
   const log = el("div", { class: "dfs-log", role: "log", "aria-live": "polite", "aria-label": "messages", tabindex: "0", id });
   const empty = el("div", { class: "dfs-quiet", text: "No messages yet." });
-  const text = el("textarea", { class: "dfs-input dfs-compose", rows: "1", maxlength: "16000",
+  const text = el("textarea", { class: "dfs-input dfs-compose", rows: "1", maxlength: "4096",
     "aria-label": "Message", title: "Enter sends, Shift+Enter makes a new line", placeholder: "Write a message: Enter sends" });
   const send = button("Send", "Send the message", () => deliver(), "dfs-primary");
   const deliver = async () => {

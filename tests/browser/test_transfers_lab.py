@@ -1,0 +1,112 @@
+"""Files between browser and kernel when things go wrong: pieces are lost, the user stops, the file is too large."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.lab import Lab, Notebook, watch
+
+pytestmark = pytest.mark.browser
+
+START = """
+from tests.fakes.node import FakeNode
+from dfs_sdk.ui import FilesPanel
+node = await FakeNode().start()
+panel = FilesPanel(node)
+panel
+"""
+LOSE_PIECES = """
+lost = {"up": 3, "down": 2}
+take, tell = panel._actions["piece"][1], panel.tell
+
+async def lossy_take(message):
+    if lost["up"] and message.number("index", maximum=99) >= 2:
+        lost["up"] -= 1
+        return
+    await take(message)
+
+def lossy_tell(content, buffers=None):
+    if lost["down"] and content["kind"] == "download-piece" and content["index"] >= 1:
+        lost["down"] -= 1
+        return
+    tell(content, buffers)
+
+panel._actions["piece"] = ("take a piece", lossy_take)
+panel.tell = lossy_tell
+"""
+SAY_LARGE = """
+import dfs_sdk.ui.files as module
+original = module._file
+module._file = lambda row: {**original(row), "bytes": 2**40}
+await node.put(bytes(range(256)) * 8192 * 3, name="large.bin")
+"""
+SLOW_PUT = """
+import asyncio
+async def slow_put(source, *, name=None):
+    async for part in source:
+        await asyncio.sleep(3600)
+node.put = slow_put
+"""
+PICKER = """() => {
+    window.showSaveFilePicker = async ({ suggestedName }) =>
+        (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+}"""
+DIGEST = """async (name) => {
+    const file = await (await (await navigator.storage.getDirectory()).getFileHandle(name)).getFile();
+    const digest = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+    return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}"""
+
+
+def open_panel(lab: Lab, page: Page, name: str, cell: str) -> Notebook:
+    lab.write_notebook(name, [START, cell])
+    notebook = lab.open(page, name)
+    notebook.run(0)
+    notebook.run(1)
+    expect(page.locator(".dfs-files")).to_be_visible()
+    return notebook
+
+
+def test_lost_pieces_are_sent_again(lab: Lab, page: Page, tmp_path: Path):
+    errors, _ = watch(page)
+    open_panel(lab, page, "lossy", LOSE_PIECES)
+    content = random.Random(3).randbytes(7 * 2**20 + 7)
+    (tmp_path / "lossy.bin").write_bytes(content)
+    page.locator(".dfs-upload").set_input_files(tmp_path / "lossy.bin")
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Download").click()
+    assert Path(download.value.path()).read_bytes() == content
+    assert errors == []
+
+
+def test_large_file_is_written_where_the_user_picked(lab: Lab, page: Page):
+    errors, _ = watch(page)
+    open_panel(lab, page, "picker", SAY_LARGE)
+    page.evaluate(PICKER)
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Download").click()
+    moves = page.get_by_role("list", name="transfers with the browser").locator("li")
+    expect(moves).to_have_count(0, timeout=30_000)
+    wanted = hashlib.sha256(bytes(range(256)) * 8192 * 3).hexdigest()
+    page.wait_for_function(f"async () => await ({DIGEST})('large.bin') === '{wanted}'")
+    assert errors == []
+
+
+def test_upload_shows_its_way_and_can_be_stopped(lab: Lab, page: Page, tmp_path: Path):
+    errors, _ = watch(page)
+    open_panel(lab, page, "stopped", SLOW_PUT)
+    (tmp_path / "<b>slow.bin").write_bytes(bytes(8 * 2**20))
+    page.locator(".dfs-upload").set_input_files(tmp_path / "<b>slow.bin")
+    moves = page.get_by_role("list", name="transfers with the browser").locator("li")
+    expect(moves).to_contain_text("<b>slow.bin")
+    expect(moves.locator("progress")).to_have_js_property("value", 0.125)
+    page.get_by_role("button", name="Stop").click()
+    expect(moves).to_have_count(0)
+    expect(page.locator(".dfs-problem")).to_have_count(0)
+    assert errors == []
