@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.errors import DeadlineError, PeerUnreachableError
 from dfs_sdk.events import Event, EventBus
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NodeId
@@ -109,11 +111,18 @@ class FakeSwarm:
         )
         for part in (peers, exchange, replication):
             await part.start()
-        living = self.living()
         self.nodes.append(node)
-        if living and join:
-            await peers.join(self.network.contact(living[0].node_id))
+        if join:
+            await self.join(node)
         return node
+
+    async def join(self, node: SwarmNode) -> None:
+        """Let a node join through the first living one it can reach, if there is one."""
+        for other in self.living():
+            if other is not node:
+                with suppress(PeerUnreachableError, DeadlineError):
+                    await node.peers.join(self.network.contact(other.node_id))
+                    return
 
     def living(self) -> list[SwarmNode]:
         return [node for node in self.nodes if not self.network.is_dead(node.node_id)]
