@@ -130,6 +130,9 @@ class Catalog:
         store: Where the documents are.
         offload: For opening many manifests.
         files_max: Files remembered; further ones are refused.
+
+    Attributes:
+        version: Grows with every change.
     """
 
     def __init__(self, store: DocumentStore, offload: Offload, *, files_max: int) -> None:
@@ -137,6 +140,7 @@ class Catalog:
         self._offload = offload
         self._files_max = files_max
         self._entries: dict[ChunkId, Entry] = {}
+        self.version = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -161,6 +165,7 @@ class Catalog:
                 entries.append(entry)
         entries.sort(key=lambda entry: entry.file.created_at_wall)
         self._entries = {entry.file.link.manifest_id: entry for entry in entries}
+        self.version += 1
 
     async def add(self, record: Record, manifest: Manifest | None, sealed: bytes | None) -> File:
         """Write a file down, replacing what was known of it.
@@ -182,6 +187,7 @@ class Catalog:
             await self._store.put_document(MANIFEST_KIND, key, sealed)
         await self._store.put_document(RECORD_KIND, key, encode(record))
         self._entries[manifest_id] = Entry(file=file, record=record, manifest=manifest)
+        self.version += 1
         return file
 
     async def remember(self, file: OpenedFile, *, now_wall: float) -> Entry:
@@ -209,6 +215,7 @@ class Catalog:
     async def remove(self, manifest_id: ChunkId) -> None:
         """Forget a file; one that is not known is fine."""
         self._entries.pop(manifest_id, None)
+        self.version += 1
         await self._store.delete_document(RECORD_KIND, bytes(manifest_id))
         await self._store.delete_document(MANIFEST_KIND, bytes(manifest_id))
 

@@ -28,11 +28,16 @@ class Copy:
 
 
 class Holders:
-    """The copies known of each chunk; the chunks longest untouched are forgotten beyond `chunks_max`."""
+    """The copies known of each chunk; the chunks longest untouched are forgotten beyond `chunks_max`.
+
+    Attributes:
+        version: Grows with every change.
+    """
 
     def __init__(self, *, chunks_max: int = CHUNKS_MAX) -> None:
         self._chunks_max = chunks_max
         self._copies: dict[ChunkId, tuple[Copy, ...]] = {}
+        self.version = 0
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -47,6 +52,7 @@ class Holders:
 
     def replace(self, chunk_id: ChunkId, copies: Iterable[Copy]) -> None:
         """Take a complete answer: what is not in it is no longer believed."""
+        self.version += 1
         self._copies.pop(chunk_id, None)
         self._copies[chunk_id] = tuple(copies)[:HOLDERS_PER_CHUNK_MAX]
         while len(self._copies) > self._chunks_max:
@@ -60,5 +66,6 @@ class Holders:
 
     def forget(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Drop chunks that were removed."""
+        self.version += 1
         for chunk_id in chunk_ids:
             self._copies.pop(chunk_id, None)

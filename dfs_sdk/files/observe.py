@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from dfs_sdk.files.catalog import Catalog, Entry, File, FileStat
@@ -45,8 +46,12 @@ class FilePlaces:
     chunks: tuple[ChunkPlace, ...]
 
 
+# What of a chunk never changes: id, sealed bytes, cell.
+_Shape = tuple[ChunkId, int, int]
+
+
 class Observer:
-    """Describes the catalog from what is in memory.
+    """Describes the catalog from what is in memory; what was described is kept until something changes.
 
     Args:
         me: This node.
@@ -76,21 +81,38 @@ class Observer:
         self._replication = replication
         self._peers = peers
         self._clock = clock
+        self._shapes: dict[ChunkId, tuple[_Shape, ...]] = {}
+        self._places: list[FilePlaces] = []
+        self._places_of: object = None
+        self._stats: list[FileStat] = []
+        self._stats_of: object = None
 
     def places(self) -> list[FilePlaces]:
         """Say of every file of the catalog where its chunks are."""
-        return [FilePlaces(file=entry.file, chunks=tuple(self._chunks(entry))) for entry in self._catalog]
+        state = (self._catalog.version, self._holders.version, self._store.usage())
+        if state != self._places_of:
+            self._shapes = {key: shape for key, shape in self._shapes.items() if key in self._catalog}
+            self._places = [FilePlaces(file=entry.file, chunks=tuple(self._chunks(entry))) for entry in self._catalog]
+            self._places_of = state
+        return self._places
 
     def stats(self) -> list[FileStat]:
         """Say of every file of the catalog how well it is kept."""
-        return [self.stat(entry) for entry in self._catalog]
+        places, view = self.places(), self._peers.view
+        state = (self._places_of, view.version)
+        if state != self._stats_of:
+            self._stats = [self._judged(each.file, each.chunks) for each in places]
+            self._stats_of = state
+        return self._stats
 
     def stat(self, entry: Entry, *, media_type: str = "") -> FileStat:
-        """Say how well one file is kept."""
+        """Say how well one file is kept, in the catalog or not."""
+        return self._judged(entry.file, self._chunks(entry), media_type=media_type)
+
+    def _judged(self, file: File, chunks: Sequence[ChunkPlace], *, media_type: str = "") -> FileStat:
         view = self._peers.view
-        holders = [[copy.holder for copy in chunk.copies] for chunk in self._chunks(entry)]
+        holders = [[copy.holder for copy in chunk.copies] for chunk in chunks]
         copies = copies_min(holders, view.is_reachable)
-        file = entry.file
         return FileStat(
             **{item.name: getattr(file, item.name) for item in fields(File)},
             copies_min=copies,
@@ -106,32 +128,29 @@ class Observer:
         )
 
     def _chunks(self, entry: Entry) -> list[ChunkPlace]:
-        manifest_id, manifest = entry.file.link.manifest_id, entry.manifest
+        manifest_id = entry.file.link.manifest_id
         info = self._store.info(manifest_id)
-        chunks = [
-            ChunkPlace(
-                index=MANIFEST_INDEX,
-                chunk_id=manifest_id,
-                size=0 if info is None else info.size,
-                cell=_manifest_cell(entry, info),
-                copies=self._copies(manifest_id),
-            )
+        manifest: _Shape = (manifest_id, 0 if info is None else info.size, _manifest_cell(entry, info))
+        return [
+            ChunkPlace(index=index, chunk_id=chunk_id, size=size, cell=cell, copies=self._copies(chunk_id))
+            for index, (chunk_id, size, cell) in enumerate((manifest, *self._shape(entry)), start=MANIFEST_INDEX)
         ]
+
+    def _shape(self, entry: Entry) -> tuple[_Shape, ...]:
+        manifest, key = entry.manifest, entry.file.link.manifest_id
         if manifest is None:
-            return chunks
-        for index, cell in enumerate(cells_in(manifest, self._replication.cells_of)):
-            length = chunk_span(index, entry.file.size, manifest.chunk_bytes)[1]
-            chunk_id = manifest.chunk_ids[index]
-            chunks.append(
-                ChunkPlace(
-                    index=index,
-                    chunk_id=chunk_id,
-                    size=length + SEAL_OVERHEAD_BYTES,
-                    cell=cell,
-                    copies=self._copies(chunk_id),
-                )
+            return ()
+        known = self._shapes.get(key)
+        if known is None:
+            cells = cells_in(manifest, self._replication.cells_of)
+            spans = (chunk_span(index, entry.file.size, manifest.chunk_bytes) for index in range(len(cells)))
+            known = tuple(
+                (chunk_id, length + SEAL_OVERHEAD_BYTES, cell)
+                for chunk_id, cell, (_, length) in zip(manifest.chunk_ids, cells, spans, strict=True)
             )
-        return chunks
+            if self._catalog.get(key) is entry:
+                self._shapes[key] = known
+        return known
 
     def _copies(self, chunk_id: ChunkId) -> tuple[Copy, ...]:
         copies = tuple(copy for copy in self._holders.copies(chunk_id) if copy.holder != self._me)

@@ -94,6 +94,7 @@ class FakeView:
         self._network = network
         self.me = me
         self._others = others
+        self.version = 0
 
     def get(self, _node_id: NodeId) -> None:
         return None

@@ -21,6 +21,7 @@ from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store import Role, StoreConfig
 from tests.fakes.filenodes import CHUNK, chunks_of, file_nodes, some
+from tests.fakes.holders import chunk_of
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
@@ -139,6 +140,22 @@ async def test_places_name_every_chunk_and_its_holders(network: FakeNetwork):
         assert {copy.holder for copy in chunk.copies} == {b.node_id, c.node_id}
         assert b.store.info(chunk.chunk_id).cell == chunk.cell
     assert [stat.copies_min for stat in a.files.stats()] == [2]
+
+
+async def test_what_did_not_change_is_not_described_again(network: FakeNetwork):
+    a, *_ = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(3 * CHUNK), chunk_bytes=CHUNK)
+    places, stats = a.files.places(), a.files.stats()
+    assert a.files.places() is places
+    assert a.files.stats() is stats
+    a.peers.view.version += 1
+    assert a.files.stats() is not stats
+    assert a.files.places() is places
+    await a.store.put([chunk_of(b"one's own")])
+    assert a.files.places() is not places
+    await a.files.remove(file)
+    assert a.files.places() == []
+    assert a.files._observer._shapes == {}
 
 
 async def test_an_audit_drops_what_is_no_longer_held(network: FakeNetwork):
