@@ -2,9 +2,10 @@
 
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished, RepairStarted, ReplicationEvent
+from dfs_sdk.replication.locator import Holding
 from dfs_sdk.replication.placement import Placement, cells_of
 from dfs_sdk.replication.policy import Policy
-from dfs_sdk.replication.service import Holding, Replication
+from dfs_sdk.replication.service import Replication
 from dfs_sdk.replication.spreader import Spread
 
 __all__ = [

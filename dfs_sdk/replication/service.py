@@ -1,71 +1,49 @@
 """Copies of chunks: places new ones, finds old ones, brings lost ones back.
 
-The parts: `placement` says where, `policy` how many, `planner` what to do; `spreader` places new chunks, `surveyor`
-learns what others hold, `keeper` exchanges promises, `repairer` carries a plan out. This module observes, and drives
-one round after the other: on news about members after a short pause, otherwise now and then.
+The parts: `placement` says where, `policy` how many, `planner` what to do; `writer` and `spreader` place new chunks,
+`locator` finds them, `surveyor` learns what others hold, `keeper` exchanges promises, `observer` gathers what a plan
+rests on, `repairer` carries it out. This module drives one round after the other: on news about members after a short
+pause, otherwise now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 
-from dfs_sdk.errors import DeadlineError, DfsError
+from dfs_sdk.errors import DeadlineError
 from dfs_sdk.events import EventBus
-from dfs_sdk.exchange.service import Exchange, Receipt
+from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NetworkId, NodeId
 from dfs_sdk.peers.liveness import PeerState
-from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.peers.view import View
 from dfs_sdk.replication.claims import Claims
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.keeper import Keeper
-from dfs_sdk.replication.messages import HeldChunk
+from dfs_sdk.replication.locator import Holding, Locator
 from dfs_sdk.replication.observer import Observer
 from dfs_sdk.replication.placement import Placement, cells_of
 from dfs_sdk.replication.planner import Action, Pull, Push, Wait
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.replication.repairer import Repairer
-from dfs_sdk.replication.spreader import Spread, SpreadJob, choose_targets, too_few
+from dfs_sdk.replication.spreader import Spread
 from dfs_sdk.replication.surveyor import Surveyor
+from dfs_sdk.replication.writer import Writer
 from dfs_sdk.rpc.base import RpcService
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope, run_all
-from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role, ScrubReport
-from dfs_sdk.transport.priority import Priority
+from dfs_sdk.store.base import ChunkStore, NewChunk, ScrubReport
 
 logger = logging.getLogger(__name__)
 
-ASK_CHUNKS_MAX = 1000
-ASKS_PARALLEL = 8
-# In a network this small everybody is asked for a chunk: the order of the cell only says whom first.
-TINY_NETWORK = 16
+SURVEYS_PARALLEL = 8
 HAND_OVER_TIMEOUT = 30.0
 ROUND_SECONDS = 10.0
 PLAN_PAUSE_FACTOR = 20.0
 PLAN_KEPT_MAX = 10_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holding:
-    """One copy of a chunk that its holder confirmed.
-
-    Attributes:
-        holder: Who has it.
-        role: Why it is kept there.
-        confirmed_at: Monotonic second at which the holder said so.
-        confirmed_at_wall: The same instant in seconds since the epoch.
-    """
-
-    holder: NodeId
-    role: Role
-    confirmed_at: float
-    confirmed_at_wall: float
 
 
 class Replication:
@@ -127,8 +105,23 @@ class Replication:
             config=self._config,
         )
         self._placement: Placement | None = None
-        self._pending: Counter[NodeId] = Counter()
-        self._pending_used: dict[NodeId, int] = {}
+        self._locator = Locator(
+            exchange=exchange,
+            store=store,
+            claims=self._claims,
+            placement=lambda: self.placement,
+            clock=self._clock,
+            config=self._config,
+        )
+        self._writer = Writer(
+            exchange=exchange,
+            store=store,
+            claims=self._claims,
+            repairer=self._repairer,
+            placement=lambda: self.placement,
+            scope=scope,
+            config=self._config,
+        )
         self._survey_order: list[NodeId] = []
         self._interest: tuple[bytes, list[int]] = (b"", [])
         self._wake = asyncio.Event()
@@ -205,72 +198,17 @@ class Replication:
             TooFewReplicasError: Too few peers confirmed; copies that were placed stay until they are removed.
             QuotaExceededError: Quorum 0, and our own store is full.
         """
-        placement = self.placement
-        cell = placement.choose_cell(chunk.chunk_id, policy.replicas, pending=self._pending)
-        chunk = replace(chunk, cell=cell, replicas=policy.replicas)
-        job = self._new_job(chunk, cell, placement, policy)
-        if job.possible() < policy.write_quorum:
-            raise too_few(policy, able=job.possible(), confirmed=0, members=len(placement))
-        if policy.write_quorum == 0:
-            role = job.targets.role(self._rpc.node_id)
-            job.receipts.append(await self._exchange.push(self._rpc.node_id, replace(chunk, role=role)))
-        task = self._scope.spawn(f"spread {chunk.chunk_id.short}", job.run())
-        try:
-            await job.at_quorum()
-        except BaseException:
-            task.cancel()
-            raise
-        return Spread(chunk_id=chunk.chunk_id, cell=cell, holders=job.receipts, wanted=policy.replicas, complete=task)
+        return await self._writer.spread(chunk, policy=policy)
 
     def candidates(self, chunk_id: ChunkId, cell: int | None = None) -> list[NodeId]:
-        """List other nodes that probably hold a chunk, the most promising first; all in a tiny network.
-
-        Args:
-            chunk_id: The chunk.
-            cell: Its cell, None if unknown: then both candidate cells count.
-        """
-        cells = self.cells_of(chunk_id) if cell is None else (cell,)
-        placement, view = self.placement, self._peers.view
-        depth = self._config.interest_rank + self._config.stand_ins_max
-        found: dict[NodeId, None] = {}
-        for each in cells:
-            found.update(dict.fromkeys(self._claims.holders(each, chunk_id)))
-        for each in cells:
-            order = placement.order(each)
-            found.update(dict.fromkeys(order if len(order) <= TINY_NETWORK else order[:depth]))
-        found.pop(self._rpc.node_id, None)
-        members = [node_id for node_id in found if node_id in view]
-        return sorted(members, key=lambda node_id: not view.is_reachable(node_id))
+        """List other nodes that probably hold a chunk, the most promising first; see `Locator.candidates`."""
+        return self._locator.candidates(chunk_id, cell)
 
     async def locate(
         self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int] | None = None
     ) -> dict[ChunkId, list[Holding]]:
-        """Ask the candidates which of some chunks they hold; our own copies are listed, too.
-
-        Args:
-            chunk_ids: The chunks.
-            cells: Their cells as far as they are known, which halves the number of questions.
-        """
-        known = cells or {}
-        questions: dict[NodeId, list[ChunkId]] = {}
-        for chunk_id in dict.fromkeys(chunk_ids):
-            for peer in self.candidates(chunk_id, known.get(chunk_id)):
-                if self._peers.view.is_reachable(peer):
-                    questions.setdefault(peer, []).append(chunk_id)
-        found: dict[ChunkId, list[Holding]] = {chunk_id: [] for chunk_id in chunk_ids}
-        for chunk_id, holdings in found.items():
-            info = self._store.info(chunk_id)
-            if info is not None:
-                holdings.append(self._holding(self._rpc.node_id, info.role))
-        pages = [
-            self._ask(peer, asked[at : at + ASK_CHUNKS_MAX])
-            for peer, asked in questions.items()
-            for at in range(0, len(asked), ASK_CHUNKS_MAX)
-        ]
-        for peer, roles in await run_all(*pages, limit=ASKS_PARALLEL):
-            for chunk_id, role in roles.items():
-                found[chunk_id].append(self._holding(peer, role))
-        return found
+        """Ask the candidates which of some chunks they hold; see `Locator.locate`."""
+        return await self._locator.locate(chunk_ids, cells)
 
     def why(self, chunk_id: ChunkId, cell: int, holder: NodeId, replicas: int | None = None) -> str:
         """Say in a sentence why a node holds, or does not hold, a chunk.
@@ -298,19 +236,8 @@ class Replication:
         return self._last_plan
 
     async def check(self, *, read_data: bool = False, subset: tuple[int, int] | None = None) -> ScrubReport:
-        """Check the local store; damaged or lost chunks are fetched again from other holders.
-
-        Args:
-            read_data: Hash every byte.
-            subset: (part, parts): only this share of the chunks.
-        """
-        before = {info.chunk_id: info for info in self._store.chunks()}
-        report = await self._store.check(read_data=read_data, subset=subset)
-        for chunk_id in (*report.corrupt, *report.missing):
-            info = before.get(chunk_id)
-            if info is not None and info.role is not Role.CACHE:
-                await self._refetch(info)
-        return report
+        """Check the local store; damaged or lost chunks are fetched again; see `Locator.check`."""
+        return await self._locator.check(read_data=read_data, subset=subset)
 
     async def round(self) -> int:
         """Look at all our chunks once and do what is needed.
@@ -399,89 +326,4 @@ class Replication:
             cells = self.placement.interesting_cells(self._rpc.node_id, self._config.interest_rank)
             self._interest = (digest, cells)
         interest = {*self._interest[1], *self._store.cells()}
-        await run_all(*(self._surveyor.survey(peer, interest) for peer in peers), limit=ASKS_PARALLEL)
-
-    def _new_job(self, chunk: NewChunk, cell: int, placement: Placement, policy: Policy) -> SpreadJob:
-        targets = choose_targets(
-            placement,
-            cell,
-            replicas=policy.replicas,
-            stand_ins_max=self._config.stand_ins_max,
-            avoid=sorted(self._repairer.avoided()),
-        )
-
-        async def push(peer: NodeId, role: Role) -> Receipt:
-            receipt = await self._exchange.push(
-                peer, replace(chunk, role=role), priority=Priority.TRANSFER, timeout=self._config.push_timeout
-            )
-            self._note_receipt(chunk, receipt)
-            return receipt
-
-        return SpreadJob(
-            me=self._rpc.node_id,
-            targets=targets,
-            policy=policy,
-            placement=placement,
-            push=push,
-            on_failed=self._repairer.avoid,
-        )
-
-    def _note_receipt(self, chunk: NewChunk, receipt: Receipt) -> None:
-        self._note_pending(receipt.peer, len(chunk.data))
-        member = self._peers.view.get(receipt.peer)
-        # Holders keep track of each other; a writer that keeps no copy leaves that to them.
-        if receipt.peer == self._rpc.node_id or member is None or chunk.chunk_id not in self._store:
-            return
-        self._claims.meet(receipt.peer, member.desc.storage_uuid)
-        self._claims.note(
-            receipt.peer,
-            HeldChunk(
-                chunk_id=chunk.chunk_id,
-                cell=chunk.cell,
-                role=receipt.role,
-                replicas=chunk.replicas,
-                size=len(chunk.data),
-                removal_hash=chunk.removal_hash,
-            ),
-        )
-
-    def _note_pending(self, peer: NodeId, size: int) -> None:
-        """Count bytes on their way to a peer until its description shows them."""
-        member = self._peers.view.get(peer)
-        used = 0 if member is None else member.desc.used_bytes
-        if self._pending_used.get(peer) != used:
-            self._pending_used[peer] = used
-            self._pending[peer] = 0
-        self._pending[peer] += size
-
-    def _holding(self, holder: NodeId, role: Role) -> Holding:
-        return Holding(
-            holder=holder,
-            role=role,
-            confirmed_at=self._clock.monotonic(),
-            confirmed_at_wall=self._clock.wall(),
-        )
-
-    async def _ask(self, peer: NodeId, chunk_ids: Sequence[ChunkId]) -> tuple[NodeId, Mapping[ChunkId, Role]]:
-        try:
-            report = await self._exchange.have(peer, chunk_ids, timeout=self._config.ask_timeout)
-        except CALL_ERRORS:
-            return peer, {}
-        return peer, report.roles
-
-    async def _refetch(self, info: ChunkInfo) -> None:
-        try:
-            data = await self._exchange.fetch(info.chunk_id, self.candidates(info.chunk_id, info.cell))
-            chunk = NewChunk(
-                chunk_id=info.chunk_id,
-                data=data,
-                cell=info.cell,
-                role=info.role,
-                removal_hash=info.removal_hash,
-                replicas=info.replicas,
-            )
-            await self._store.put([chunk])
-            if info.pinned:
-                await self._store.set_pinned([info.chunk_id], True)
-        except DfsError as error:
-            logger.warning("chunk %s could not be fetched again: %s", info.chunk_id.short, error)
+        await run_all(*(self._surveyor.survey(peer, interest) for peer in peers), limit=SURVEYS_PARALLEL)
