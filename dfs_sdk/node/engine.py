@@ -130,15 +130,17 @@ class Engine:
         attempt = Attempt(on_step=lambda text: self.publish(JoinStep, text))
         clock = self.foundation.runtime.clock
         begun = clock.monotonic()
+        before = self.stack.membership
         try:
             async with asyncio.timeout(timeout):
                 entrance = await joining.find_entrance(target, self.stack, attempt)
                 await self._enter(entrance, passphrase, attempt)
                 await self._knock(entrance, attempt, timeout)
-        except TimeoutError as error:
-            if isinstance(error, JoinError):
-                raise
-            raise attempt.timed_out(timeout) from None
+        except BaseException as error:
+            await self._return_to(before)
+            if isinstance(error, TimeoutError) and not isinstance(error, JoinError):
+                raise attempt.timed_out(timeout) from None
+            raise
         stack = self.stack
         address = stack.rpc.address(entrance.contact.node_id)
         report = JoinReport(
@@ -193,6 +195,12 @@ class Engine:
         except BaseException:
             await self._build(old)  # a failed attempt leaves the node where it was
             raise
+
+    async def _return_to(self, membership: Membership) -> None:
+        """After a failed attempt: be where we were, so that the next one begins with nothing of a wrong passphrase."""
+        if self._open and self.stack.membership != membership:
+            await self.stack.close()
+            await self._build(membership)
 
     async def _knock(self, entrance: Entrance, attempt: Attempt, timeout: float) -> None:
         """Open a session and meet the others; again and again until the time-out, since a kernel may be busy."""

@@ -1,0 +1,55 @@
+"""A failed attempt to join leaves a node as it was, and the next one can succeed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dfs_sdk import Node
+from dfs_sdk.errors import JoinTimeoutError
+from dfs_sdk.sim.swarm import hurried
+
+pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
+
+
+def make(name: str, **settings: object) -> Node:
+    return Node(name, store="memory", listen="127.0.0.1:0", home="loop", config=hurried(), **settings)  # type: ignore[arg-type]
+
+
+async def test_a_wrong_passphrase_can_be_corrected():
+    async with make("ada", passphrase="right") as ada, make("bob") as bob:
+        own, address = bob.network_id, bob.address
+        for _ in range(2):
+            with pytest.raises(JoinTimeoutError, match="passphrase"):
+                await bob.join(ada.invite(), passphrase="wrong", timeout=1)
+            assert bob.network_id == own
+            assert bob.address == address
+        report = await bob.join(ada.invite(), passphrase="right")
+        assert (report.peers, bob.network_id) == (1, ada.network_id)
+
+
+async def test_a_cancelled_attempt_leaves_the_node_in_its_own_network():
+    async with make("ada", passphrase="right") as ada, make("bob") as bob:
+        own = bob.network_id
+        attempt = asyncio.create_task(bob.join(ada.invite(), passphrase="wrong"))
+        while bob.network_id == own:
+            await asyncio.sleep(0.01)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert bob.network_id == own
+        assert bob.snapshot().state == "alone"
+        assert (await bob.join(ada.invite(), passphrase="right")).peers == 1
+
+
+async def test_joining_meets_the_others_though_one_of_them_is_dead():
+    async with make("ada") as ada, make("cyd") as cyd:
+        dead = await make("dan").start()
+        await dead.join(ada.invite())
+        await cyd.join(ada.invite())
+        await dead.abort()
+        async with make("bob") as bob:
+            report = await bob.join(ada.invite(), timeout=5)
+            assert report.peers >= 2
+            assert report.seconds < 4
