@@ -86,7 +86,7 @@ def test_links_in_messages_are_masked_and_fetched_by_the_message(traffic, tmp_pa
 
 def test_lines_of_a_message_are_kept(traffic):
     panel = ChatPanel(FakeNode(empty_snapshot(messages=(message_row("a\n\tb\x1b"),))))
-    assert panel.messages[0]["text"] == "a\n\tb␛"
+    assert panel.messages[0]["text"] == "a\n␉b␛"
     panel.close()
 
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs_sdk.views import words
+from dfs_sdk.wire.text import COMBINING_RUN_MAX
 from tests.fakes.hostile import HOSTILE, SURROGATES
 
 TRICKS = set("\x00\x07\x08\x1b\r\x7f\x85\x9b\u200b\u200e\u202e\u2028\u2066\ufeff\u00ad\U000e0001")
@@ -26,17 +27,17 @@ def test_visible_is_bounded_and_idempotent(text: str, length_max: int, lines: bo
 
 
 def test_ordinary_text_is_left_alone():
-    text = "plain é 漢字 עברית عربى \U0001f468\u200d\U0001f469\u200d\U0001f467"
+    text = "plain é 漢字 עברית عربى \U0001f468"
     assert words.visible(text) == text
 
 
 def test_lines_are_kept_only_where_asked():
-    assert words.visible("a\n\tb\r", lines=True) == "a\n\tb␍"
+    assert words.visible("a\n\tb\r", lines=True) == "a\n␉b␍"
     assert words.visible("a\n\tb") == "a␊␉b"
 
 
 def test_piles_of_marks_are_cut_down():
-    assert len(words.visible("Z" + "\u0300\u0301" * 40)) == 1 + words.COMBINING_MARKS_MAX
+    assert len(words.visible("Z" + "\u0300\u0301" * 40)) == 1 + COMBINING_RUN_MAX
 
 
 @pytest.mark.parametrize("prefix", ["dfs:", "dfs-join:", "DFS:"])
