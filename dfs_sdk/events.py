@@ -7,7 +7,7 @@ quick; one that raises is logged and does not disturb the others.
 from __future__ import annotations
 
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -66,6 +66,7 @@ class EventBus:
     def __init__(self, *, log_length_max: int = EVENT_LOG_LENGTH_MAX) -> None:
         self._entries: list[tuple[type[Event], Handler]] = []
         self._log: deque[Event] = deque(maxlen=log_length_max)
+        self._counts: Counter[str] = Counter()
 
     def subscribe(self, kind: type[EventT], handler: Callable[[EventT], None]) -> Subscription:
         """Call `handler` with every later event of class `kind` or below."""
@@ -76,12 +77,17 @@ class EventBus:
     def publish(self, event: Event) -> None:
         """Log `event` and hand it to its subscribers."""
         self._log.append(event)
+        self._counts[event.topic] += 1
         for kind, handler in tuple(self._entries):
             if isinstance(event, kind):
                 try:
                     handler(event)
                 except Exception:
                     logger.exception("a handler of %s failed", type(event).__name__)
+
+    def count(self, topic: str | None = None) -> int:
+        """How many events were published so far, of one topic or of all: tells cheaply whether there is news."""
+        return self._counts.total() if topic is None else self._counts[topic]
 
     def log(self) -> Iterator[Event]:
         """Iterate over the remembered events, oldest first."""

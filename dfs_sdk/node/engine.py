@@ -21,7 +21,7 @@ from dfs_sdk.node.identity_file import load_identity
 from dfs_sdk.node.joining import Attempt, Entrance, JoinReport
 from dfs_sdk.node.membership import FORMER_MAX, Membership, derive_psk, load_membership, save_membership
 from dfs_sdk.node.news import JoinStep, LoopBlocked, NodeNews, TaskFailed
-from dfs_sdk.node.observing import observe
+from dfs_sdk.node.observing import Observer
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Foundation, Stack
 from dfs_sdk.runtime.lag import LagMeter
@@ -69,6 +69,7 @@ class Engine:
         self._lag = LagMeter(on_lag=self._on_lag)
         self._open = True
         self._rejoining: asyncio.Task[int] | None = None
+        self._observer = Observer(foundation)
         self.foundation = foundation
         self.stack: Stack
 
@@ -123,7 +124,7 @@ class Engine:
 
     def observe(self) -> NodeSnapshot:
         """What the node looks like at this instant."""
-        return observe(self.stack, self.foundation, lag=self._lag.max_seconds)
+        return self._observer.observe(self.stack, lag=self._lag.max_seconds)
 
     async def join(self, target: str, *, passphrase: str | None, timeout: float) -> JoinReport:
         """Join a network: see `Node.join`."""

@@ -3,53 +3,107 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Generic, TypeVar
 
-from dfs_sdk.files.observe import ChunkPlace
+from dfs_sdk.events import EVENT_LOG_LENGTH_MAX
+from dfs_sdk.files.observe import ChunkPlace, FilePlaces
 from dfs_sdk.ids import NodeId
 from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
 from dfs_sdk.node.stack import Foundation, Stack
 from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.view import Member, View
 
+RowT = TypeVar("RowT")
+
 HOST_DIGITS = 4
 MESSAGES_MAX = 1_000
 ROOM_NAME = "network"
 
 
-def observe(stack: Stack, foundation: Foundation, *, lag: float) -> NodeSnapshot:
-    """Describe a running node.
+class Observer:
+    """Makes snapshots of one node.
+
+    Rows that did not change are those of the snapshot before: a panel looks ten times a second, and describing 10⁵
+    copies takes longer than the loop may be held.
 
     Args:
-        stack: Its slices.
-        foundation: What they stand on.
-        lag: Longest recent time its loop was blocked, in seconds.
+        foundation: What the slices stand on.
     """
-    view = stack.peers.view
-    usage = foundation.store.usage()
-    files = tuple(_file_rows(stack))
-    return NodeSnapshot(
-        name=foundation.name,
-        node_id=foundation.identity.node_id.hex(),
-        address=str(stack.address),
-        network=stack.membership.network_id.short,
-        private=stack.membership.private,
-        state="alone" if len(view) < 2 else "in network",
-        health=_health(view, files, foundation.store.read_only),
-        lag=lag,
-        used_bytes=usage.used_bytes,
-        capacity_bytes=usage.capacity_bytes,
-        at_wall=foundation.runtime.clock.wall(),
-        chunks=tuple(_chunk_rows(stack, view)),
-        peers=tuple(_peer_rows(stack, view, foundation)),
-        files=files,
-        transfers=tuple(_transfer_rows(stack)),
-        events=tuple(
-            EventRow(at_wall=event.at_wall, topic=event.topic, kind=type(event).__name__, text=event.text)
-            for event in foundation.events.log()
-        ),
-        messages=tuple(_message_rows(stack, view)),
-    )
+
+    def __init__(self, foundation: Foundation) -> None:
+        self._foundation = foundation
+        self._chunks = _Kept[ChunkRow]()
+        self._messages = _Kept[MessageRow]()
+        self._event_rows: deque[EventRow] = deque(maxlen=EVENT_LOG_LENGTH_MAX)
+        self._events_seen = 0
+        self._events = _Kept[EventRow]()
+
+    def observe(self, stack: Stack, *, lag: float) -> NodeSnapshot:
+        """Describe a running node.
+
+        Args:
+            stack: Its slices.
+            lag: Longest recent time its loop was blocked, in seconds.
+        """
+        given = self._foundation
+        view, bus = stack.peers.view, given.events
+        usage = given.store.usage()
+        files, places = tuple(_file_rows(stack)), stack.files.places()
+        states = tuple(member.state for member in view.members.values())
+        return NodeSnapshot(
+            name=given.name,
+            node_id=given.identity.node_id.hex(),
+            address=str(stack.address),
+            network=stack.membership.network_id.short,
+            private=stack.membership.private,
+            state="alone" if len(view) < 2 else "in network",
+            health=_health(view, files, given.store.read_only),
+            lag=lag,
+            used_bytes=usage.used_bytes,
+            capacity_bytes=usage.capacity_bytes,
+            at_wall=given.runtime.clock.wall(),
+            chunks=self._chunks.rows((view.digest, states), lambda: _chunk_rows(stack, places, view), source=places),
+            peers=tuple(_peer_rows(stack, view, given)),
+            files=files,
+            transfers=tuple(_transfer_rows(stack)),
+            events=self._events.rows((bus.count(),), self._new_events),
+            messages=self._messages.rows((bus.count("chat"), view.digest), lambda: _message_rows(stack, view)),
+        )
+
+    def _new_events(self) -> Iterable[EventRow]:
+        bus = self._foundation.events
+        unseen = bus.count() - self._events_seen
+        self._events_seen = bus.count()
+        log = list(bus.log())
+        for event in log[max(0, len(log) - unseen) :]:
+            row = EventRow(at_wall=event.at_wall, topic=event.topic, kind=type(event).__name__, text=event.text)
+            self._event_rows.append(row)
+        return self._event_rows
+
+
+class _Kept(Generic[RowT]):
+    """Rows, and the state of the node that they describe."""
+
+    def __init__(self) -> None:
+        self._state: tuple[object, ...] | None = None
+        self._source: object = None
+        self._rows: tuple[RowT, ...] = ()
+
+    def rows(
+        self, state: tuple[object, ...], make: Callable[[], Iterable[RowT]], *, source: object = None
+    ) -> tuple[RowT, ...]:
+        """The rows of a state, made anew only if it is another one.
+
+        Args:
+            state: Small values that say whether something changed, compared by value.
+            make: Makes the rows.
+            source: What the rows are made of, if it is large: compared by identity.
+        """
+        if state != self._state or source is not self._source:
+            self._rows, self._state, self._source = tuple(make()), state, source
+        return self._rows
 
 
 def _health(view: View, files: tuple[FileRow, ...], read_only: str | None) -> str:
@@ -70,10 +124,10 @@ def _health(view: View, files: tuple[FileRow, ...], read_only: str | None) -> st
     return f"{peers}; every file survives any {spare} of its holders leaving"
 
 
-def _chunk_rows(stack: Stack, view: View) -> Iterator[ChunkRow]:
-    for places in stack.files.places():
-        file = places.file
-        for chunk in places.chunks:
+def _chunk_rows(stack: Stack, places: Sequence[FilePlaces], view: View) -> Iterator[ChunkRow]:
+    for each in places:
+        file = each.file
+        for chunk in each.chunks:
             for copy in chunk.copies:
                 yield ChunkRow(
                     file=file.name,
