@@ -19,7 +19,7 @@ from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 from tests.fakes.swarm import FakeSwarm, SwarmNode, new_chunk
 
-SEEDS = int(os.environ.get("DFS_CHAOS_SEEDS", "3"))
+SEEDS = int(os.environ.get("DFS_CHAOS_SEEDS", "2"))
 STEPS = 14
 LIVING_MIN = 4
 

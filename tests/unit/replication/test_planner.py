@@ -256,7 +256,7 @@ def odds_of(view: View, nodes: Sequence[NodeId]) -> list[HolderOdds]:
     leaving=st.booleans(),
     partitioned=st.booleans(),
 )
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_plans_are_sound_whatever_is_observed(
     rank: int,
     holders: set[int],

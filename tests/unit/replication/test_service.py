@@ -71,8 +71,8 @@ def holder_of(swarm: FakeSwarm, chunk_id: ChunkId, *, not_first: bool = True) ->
 
 def test_copies_lie_on_the_chosen_members_and_cost_nothing_afterwards():
     async def story(swarm: FakeSwarm) -> None:
-        ids = await put(swarm, 30)
-        await asyncio.sleep(30)
+        ids = await put(swarm, 20)
+        await asyncio.sleep(8)
         assert pushes(swarm) == 0
         for chunk_id in ids:
             holders = swarm.holders(chunk_id)
@@ -306,22 +306,22 @@ def test_silence_of_25_seconds_moves_no_byte():
         await asyncio.sleep(25)
         for node in blocked:
             swarm.network.revive(node.node_id)
-        await asyncio.sleep(200)
+        await asyncio.sleep(80)
         assert pushes(swarm) == 0
 
     tell(story, count=8, config=ReplicationConfig(), peers=PeersConfig())
 
 
 def test_announced_busy_nodes_move_no_byte():
-    """I8 and C10 in small: six of eight are busy for five minutes."""
+    """I8 and C10 in small: six of eight are busy for three minutes."""
 
     async def story(swarm: FakeSwarm) -> None:
         await put(swarm, 10)
         for node in swarm.nodes[2:]:
-            await node.peers.busy(300)
+            await node.peers.busy(180)
         for node in swarm.nodes[2:]:
             swarm.network.kill(node.node_id, silent=True)
-        await asyncio.sleep(280)
+        await asyncio.sleep(170)
         assert pushes(swarm) == 0
         assert {member.state for member in swarm.nodes[0].peers.view.members.values()} == {
             PeerState.ALIVE,
@@ -371,7 +371,7 @@ def test_holder_restarted_during_anothers_absence_repairs_nothing():
         await swarm.kill(restarted)
         again = await swarm.restart(restarted)
         await again.peers.rejoin()
-        await asyncio.sleep(400)
+        await asyncio.sleep(160)
         assert pushes(swarm) == 0
 
     tell(story, count=6, config=ReplicationConfig(), peers=PeersConfig())
