@@ -185,8 +185,10 @@ class History:
 
     def show(self, entry: Entry) -> ChatMessage:
         """Make an entry what faces show: every text in it is safe as text."""
+        if entry.shown is not None and entry.shown.delivered == len(entry.delivered_to):
+            return entry.shown
         post = entry.post
-        return ChatMessage(
+        entry.shown = ChatMessage(
             message_id=entry.post_id.hex(),
             conversation=self._side(post),
             sender=post.sender,
@@ -198,6 +200,7 @@ class History:
             mine=post.sender == self._me,
             delivered=len(entry.delivered_to),
         )
+        return entry.shown
 
     def _side(self, post: Post) -> NodeId | None:
         """Which conversation a post belongs to: named by its other side, None for the room."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from dfs_sdk.chat.clock import AHEAD_SECONDS_MAX, stamp_at
 from dfs_sdk.chat.messages import HOLES_MAX, Head, Post, PostId, stream_key
+from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.ids import NodeId
 
 STREAM_HOLES_MAX = 64
@@ -36,6 +37,7 @@ class Entry:
         delivered_to: Nodes that confirmed it; only kept for posts of this node.
         post_id: The id of the post, computed once.
         stamp: What it is sorted by: the post's stamp within what its receipt and its stream allow; set by `commit`.
+        shown: The entry as faces last saw it, so that looking at a long history again costs nothing.
     """
 
     post: Post
@@ -43,6 +45,7 @@ class Entry:
     delivered_to: set[NodeId] = field(default_factory=set)
     post_id: PostId = field(init=False)
     stamp: int = field(init=False)
+    shown: ChatMessage | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.post_id = self.post.post_id

@@ -7,6 +7,7 @@ A node confirms a post after the store has it. Rules P-CHAT-1 to P-CHAT-9 of doc
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Protocol
@@ -101,7 +102,7 @@ class Chat:
             config=config,
         )
         self._outbox: dict[PostId, Post] = {}
-        self._comparing: set[NodeId] = set()
+        self._comparing: dict[NodeId, asyncio.Event] = {}
         self._allowances = Allowances(
             rate=config.posts_per_second, burst=config.posts_burst, peers_max=config.streams_max
         )
@@ -117,7 +118,10 @@ class Chat:
     async def catch_up(self) -> None:
         """Compare the room with one peer at once: a newcomer sees the history without waiting a round."""
         for peer in self._audience(1):
-            await self._compare_with(peer)
+            if (running := self._comparing.get(peer)) is not None:
+                await running.wait()
+            else:
+                await self._compare_with(peer)
 
     async def send(self, text: str, *, to: NodeId | None = None, link: str = "") -> ChatMessage:
         """Say something to everybody, or to one node.
@@ -270,7 +274,7 @@ class Chat:
     async def _compare_with(self, peer: NodeId) -> None:
         if peer in self._comparing:
             return
-        self._comparing.add(peer)
+        done = self._comparing[peer] = asyncio.Event()
         try:
             await self._compare_stretches(peer)
         except ProtocolError as error:
@@ -279,7 +283,8 @@ class Chat:
         except DfsError as error:
             logger.debug("no comparison with %s: %s", peer.short, error)
         finally:
-            self._comparing.discard(peer)
+            del self._comparing[peer]
+            done.set()
 
     async def _compare_stretches(self, peer: NodeId) -> None:
         """Go through all streams, a stretch a call, staying at one for as long as something new is found in it."""
@@ -288,9 +293,7 @@ class Chat:
             heads, until = room.heads(after=after, limit=HEADS_MAX)
             request = Compare(heads=heads, after=after, until=until)
             missing = (await self._rpc.call(peer, request, timeout=self._config.call_timeout)).reply
-            gained = 0
-            for post in missing.posts:
-                gained += await self._take_compared(post)
+            gained = await self._take_compared(missing.posts, heads)
             await self._credit(peer, missing.heads)
             covered = min((border for border in (until, missing.until) if border), default=b"")
             lacking = room.missing_from(
@@ -303,11 +306,21 @@ class Chat:
                 return
             after = covered
 
-    async def _take_compared(self, post: Post) -> int:
-        if post.recipient is not None:
-            raise ProtocolError("a comparison of the room brought a direct message")
-        post.verify(self._network_id)
-        return len(await self._history.take(None, post, patient=False) or ())
+    async def _take_compared(self, posts: Sequence[Post], heads: Sequence[Head]) -> int:
+        """Place what a comparison brought; says how many posts we have by now that our `heads` did not have.
+
+        Counted so, and not by what this call placed: the peer may be handing the same ones over at this moment.
+        """
+        known = {(head.sender, head.stream): head for head in heads}
+        gained = 0
+        for post in posts:
+            if post.recipient is not None:
+                raise ProtocolError("a comparison of the room brought a direct message")
+            post.verify(self._network_id)
+            await self._history.take(None, post, patient=False)
+            head = known.get((post.sender, post.stream))
+            gained += (head is None or not head.has(post.sequence)) and self._history.has(None, post)
+        return gained
 
     async def _on_compare(self, caller: Caller, request: Compare, _body: memoryview) -> Missing:
         room, after = self._history.room, request.after

@@ -100,7 +100,9 @@ class Club:
     async def add(
         self, name: str = "", *, like: Talker | None = None, config: ChatConfig = QUICK, network: bytes | None = None
     ) -> Talker:
-        """Add a node; `like` starts a former one again over its own store."""
+        """Add a node; `like` starts a former one again over its own store, as after a crash."""
+        if like is not None:
+            await self.network.scopes[like.node_id].close()
         rpc: Any = self.network.rpc(like.rpc.identity if like else None)
         runtime = self.network.runtimes[rpc.node_id]
         store = like.store if like else MemoryStore(runtime)
@@ -156,6 +158,80 @@ def post_of(identity: Identity, network: NetworkId, sequence: int = 1, text: str
         text=text,
     )
     return replace(post, **fields).signed(identity, network)
+
+
+class Chronicle:
+    """Who said what, and what each node heard over all its lives."""
+
+    def __init__(self, club: Club, rng: SeededRng) -> None:
+        self.club = club
+        self.rng = rng
+        self.room: list[str] = []
+        self.direct: dict[tuple[NodeId, NodeId], list[str]] = {}
+        self.heard: dict[NodeId, list[ChatMessage]] = {}
+
+    def up(self) -> list[Talker]:
+        return [each for each in self.club.talkers if not self.club.network.is_dead(each.node_id)]
+
+    async def say(self, number: int) -> None:
+        talker = self.rng.choice(self.up())
+        text = f"{talker.node_id.short} {number}"
+        if self.rng.random() < 0.5:
+            await talker.chat.send(text)
+            self.room.append(text)
+        else:
+            to = self.rng.choice([each for each in self.club.talkers if each is not talker])
+            await talker.chat.send(text, to=to.node_id)
+            self.direct.setdefault((talker.node_id, to.node_id), []).append(text)
+
+    async def crash(self) -> None:
+        if len(self.up()) > 1:
+            victim = self.rng.choice(self.up())
+            self.club.network.kill(victim.node_id)
+            await self.club.network.scopes[victim.node_id].close()
+
+    async def restart(self) -> None:
+        for talker in [each for each in self.club.talkers if self.club.network.is_dead(each.node_id)]:
+            self.heard.setdefault(talker.node_id, []).extend(talker.heard)
+            await self.club.add(like=talker)
+
+    def split(self) -> None:
+        ids = [each.node_id for each in self.club.talkers]
+        self.rng.shuffle(ids)
+        self.club.network.partition(ids[:2], ids[2:], silent=self.rng.random() < 0.5)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crashes_splits_and_losses_cost_no_message_and_double_none(seed: int) -> None:
+    async def test(club: Club) -> None:
+        told = Chronicle(club, SeededRng(seed))
+        for _ in range(4):
+            await club.add()
+        for number in range(60):
+            await told.say(number)
+            draw = told.rng.random()
+            if draw < 0.1:
+                await told.crash()
+            elif draw < 0.2:
+                await told.restart()
+            elif draw < 0.3:
+                told.split()
+            elif draw < 0.4:
+                club.network.heal()
+            await asyncio.sleep(told.rng.uniform(0, 3))
+        club.network.heal()
+        await told.restart()
+        await asyncio.sleep(60)
+        assert sorted(club.talkers[0].texts()) == sorted(told.room)
+        assert len({tuple(each.texts()) for each in club.talkers}) == 1
+        for (sender, recipient), texts in told.direct.items():
+            (other,) = [each for each in club.talkers if each.node_id == recipient]
+            assert [each.text for each in other.chat.history(sender) if each.sender == sender] == texts
+        for talker in club.talkers:
+            ids = [each.message_id for each in (*told.heard.get(talker.node_id, []), *talker.heard)]
+            assert len(ids) == len(set(ids)), "no message is news twice, in all lives together"
+
+    evening(test, seed=seed, loss=0.3, twice=0.3)
 
 
 def test_everybody_hears_a_message_and_the_sender_knows() -> None:
@@ -594,6 +670,22 @@ def test_a_delivery_cancelled_at_the_disk_is_neither_lost_nor_doubled() -> None:
         assert ben.texts() == ["hello"]
         assert len(ben.heard) == 1
         assert len(await ben.store.list_documents(POSTS_KIND)) == 1
+
+    evening(test)
+
+
+def test_looking_at_a_long_history_again_is_cheap() -> None:
+    async def test(club: Club) -> None:
+        ada = await club.add()
+        for _ in range(200):
+            await ada.chat.send("x" * 4000)
+        shown = ada.chat.history(limit=200)
+        assert all(first is second for first, second in zip(shown, ada.chat.history(limit=200), strict=True))
+        ben = await club.add()
+        await ben.chat.catch_up()
+        again = ada.chat.history(limit=200)
+        assert sum(first is not second for first, second in zip(shown, again, strict=True)) >= 64
+        assert [each.delivered for each in again[-64:]] == [1] * 64
 
     evening(test)
 
