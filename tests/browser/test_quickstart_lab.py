@@ -108,6 +108,7 @@ def test_quickstart(lab: Lab, page: Page, far_address: str, tmp_path: Path, arte
     join(page, far_address)
     upload_and_download(page, random.Random(7).randbytes(SIZE), tmp_path / "measurements.bin")
     see_chunks(page)
+    page.screenshot(path=artefacts / "quickstart.png", clip={"x": 0, "y": 0, "width": 1400, "height": 1000})
     chat(page)
     assert "<table" in notebook.run(1).inner_html()
     assert_no_secret_is_saved(notebook, page)
