@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from dfs_sdk.errors import DfsError
 from dfs_sdk.files.catalog import Catalog, Entry
 from dfs_sdk.files.config import FilesConfig
-from dfs_sdk.files.opened import cells_in
-from dfs_sdk.files.ports import Replicator
 from dfs_sdk.files.supply import Supply
-from dfs_sdk.ids import ChunkId
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +22,12 @@ class Auditor:
     Args:
         catalog: Whose chunks.
         supply: Asks and remembers.
-        replication: Knows the cells.
         config: Rhythm.
     """
 
-    def __init__(self, *, catalog: Catalog, supply: Supply, replication: Replicator, config: FilesConfig) -> None:
+    def __init__(self, *, catalog: Catalog, supply: Supply, config: FilesConfig) -> None:
         self._catalog = catalog
         self._supply = supply
-        self._replication = replication
         self._config = config
         self._wanted = asyncio.Event()
         self._cursor = 0
@@ -66,22 +60,10 @@ class Auditor:
         for entry in (*entries[start:], *entries[:start]):
             await self.audit(entry)
             self._cursor += 1
-            asked += 1 + (entry.manifest.chunk_count if entry.manifest is not None else 0)
+            asked += len(entry.chunk_ids)
             if asked >= ROUND_CHUNKS_MAX:
                 return
 
     async def audit(self, entry: Entry) -> None:
         """Ask who holds the chunks of one file."""
-        ids, cells = file_chunks(entry, self._replication)
-        await self._supply.locate(ids, cells)
-
-
-def file_chunks(entry: Entry, replication: Replicator) -> tuple[Sequence[ChunkId], dict[ChunkId, int]]:
-    """List a file's chunks, the manifest first, and the cells that are known."""
-    manifest_id, manifest_cell = entry.file.link.manifest_id, entry.record.manifest_cell
-    known = {} if manifest_cell is None else {manifest_id: manifest_cell}
-    if entry.manifest is None:
-        return [manifest_id], known
-    cells = cells_in(entry.manifest, replication.cells_of)
-    ids = entry.manifest.chunk_ids
-    return [manifest_id, *dict.fromkeys(ids)], known | dict(zip(ids, cells, strict=True))
+        await self._supply.locate(list(dict.fromkeys(entry.chunk_ids)), entry.known_cells)

@@ -17,7 +17,7 @@ from dfs_sdk.files.health import Health
 from dfs_sdk.files.link import TEXT_LENGTH_MAX, Link
 from dfs_sdk.files.manifest import NAME_BYTES_MAX, REPLICAS_MAX, SIZE_MAX, Manifest, open_public
 from dfs_sdk.files.names import display_name
-from dfs_sdk.files.opened import OpenedFile
+from dfs_sdk.files.opened import CellsOf, OpenedFile, cells_in
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Offload
 from dfs_sdk.store.base import CELL_MAX, DocumentStore
@@ -116,11 +116,27 @@ class Entry:
         file: The file as users see it.
         record: What is written down.
         manifest: The public part of its manifest; None for a share nobody opened yet.
+        cells: The placement cell of each chunk.
     """
 
     file: File
     record: Record
     manifest: Manifest | None
+    cells: tuple[int, ...] = ()
+
+    @property
+    def chunk_ids(self) -> tuple[ChunkId, ...]:
+        """The chunks that are known, the manifest first."""
+        manifest_id = self.file.link.manifest_id
+        return (manifest_id,) if self.manifest is None else (manifest_id, *self.manifest.chunk_ids)
+
+    @property
+    def known_cells(self) -> dict[ChunkId, int]:
+        """The cells that are known."""
+        cells = {} if self.manifest is None else dict(zip(self.manifest.chunk_ids, self.cells, strict=True))
+        if self.record.manifest_cell is not None:
+            cells[self.file.link.manifest_id] = self.record.manifest_cell
+        return cells
 
 
 class Catalog:
@@ -129,15 +145,17 @@ class Catalog:
     Args:
         store: Where the documents are.
         offload: For opening many manifests.
+        cells_of: Names the candidate cells of a chunk.
         files_max: Files remembered; further ones are refused.
 
     Attributes:
         version: Grows with every change.
     """
 
-    def __init__(self, store: DocumentStore, offload: Offload, *, files_max: int) -> None:
+    def __init__(self, store: DocumentStore, offload: Offload, cells_of: CellsOf, *, files_max: int) -> None:
         self._store = store
         self._offload = offload
+        self._cells_of = cells_of
         self._files_max = files_max
         self._entries: dict[ChunkId, Entry] = {}
         self.version = 0
@@ -160,7 +178,7 @@ class Catalog:
         manifests = dict(await self._store.list_documents(MANIFEST_KIND))
         entries = []
         for key, value in await self._store.list_documents(RECORD_KIND):
-            entry = await self._offload.run(_read_entry, value, manifests.get(key))
+            entry = await self._offload.run(_read_entry, value, manifests.get(key), self._cells_of)
             if entry is not None and bytes(entry.file.link.manifest_id) == key:
                 entries.append(entry)
         entries.sort(key=lambda entry: entry.file.created_at_wall)
@@ -186,7 +204,8 @@ class Catalog:
         if sealed is not None:
             await self._store.put_document(MANIFEST_KIND, key, sealed)
         await self._store.put_document(RECORD_KIND, key, encode(record))
-        self._entries[manifest_id] = Entry(file=file, record=record, manifest=manifest)
+        cells = () if manifest is None else await self._offload.run(cells_in, manifest, self._cells_of)
+        self._entries[manifest_id] = Entry(file=file, record=record, manifest=manifest, cells=cells)
         self.version += 1
         return file
 
@@ -266,10 +285,10 @@ def described(file: OpenedFile, known: Entry | None, *, now_wall: float) -> Entr
         sender=None if known is None else known.record.sender,
         manifest_cell=None if known is None else known.record.manifest_cell,
     )
-    return Entry(file=file_of(record), record=record, manifest=file.manifest)
+    return Entry(file=file_of(record), record=record, manifest=file.manifest, cells=file.cells)
 
 
-def described_publicly(link: Link, manifest: Manifest, *, now_wall: float) -> Entry:
+def described_publicly(link: Link, manifest: Manifest, cells_of: CellsOf, *, now_wall: float) -> Entry:
     """Make an entry of what a verify link shows: no name, and the largest size the manifest allows."""
     bound = (1 << manifest.size_class) - 1
     record = Record(
@@ -283,14 +302,15 @@ def described_publicly(link: Link, manifest: Manifest, *, now_wall: float) -> En
         origin="got",
         created_at_wall=now_wall,
     )
-    return Entry(file=file_of(record), record=record, manifest=manifest)
+    return Entry(file=file_of(record), record=record, manifest=manifest, cells=cells_in(manifest, cells_of))
 
 
-def _read_entry(value: bytes, sealed: bytes | None) -> Entry | None:
+def _read_entry(value: bytes, sealed: bytes | None, cells_of: CellsOf) -> Entry | None:
     try:
         record = decode(Record, value)
         file = file_of(record)
         manifest = open_public(file.link.verify_key, sealed)[0] if sealed is not None else None
     except (ProtocolError, LinkError):
         return None
-    return Entry(file=file, record=record, manifest=manifest)
+    cells = () if manifest is None else cells_in(manifest, cells_of)
+    return Entry(file=file, record=record, manifest=manifest, cells=cells)

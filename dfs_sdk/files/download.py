@@ -75,8 +75,6 @@ class Download:
             hasher.update(self._file.contents.inline)
             self._transfer.advance(self._file.size)
         else:
-            loop = asyncio.get_running_loop()
-            self._ready = {index: loop.create_future() for index in range(self._file.chunk_count)}
             workers = min(self._config.download_concurrency, self._file.chunk_count)
             await run_all(self._consume(hasher), *(self._work() for _ in range(workers)))
         check_content(self._file.contents, hasher.digest())
@@ -89,15 +87,21 @@ class Download:
                 if index is None:
                     return
                 await self._window.take(self._file.span(index)[1])
-            self._ready[index].set_result(await self._obtain(index))
+            ready = await self._obtain(index)
+            self._slot(index).set_result(ready)
 
     async def _consume(self, hasher: Blake3) -> None:
         for index in range(self._file.chunk_count):
-            data, was_saved = await self._ready[index]
+            data, was_saved = await self._slot(index)
             del self._ready[index]
             await self._offload.run(self._sink.write, index, data, hasher, was_saved=was_saved)
             self._window.give(len(data))
             self._transfer.advance(len(data))
+
+    def _slot(self, index: int) -> asyncio.Future[_Ready]:
+        if index not in self._ready:
+            self._ready[index] = asyncio.get_running_loop().create_future()
+        return self._ready[index]
 
     async def _obtain(self, index: int) -> _Ready:
         saved = await self._offload.run(self._sink.saved, index)

@@ -28,16 +28,12 @@ class Copy:
 
 
 class Holders:
-    """The copies known of each chunk; the chunks longest untouched are forgotten beyond `chunks_max`.
-
-    Attributes:
-        version: Grows with every change.
-    """
+    """The copies known of each chunk; the chunks longest untouched are forgotten beyond `chunks_max`."""
 
     def __init__(self, *, chunks_max: int = CHUNKS_MAX) -> None:
         self._chunks_max = chunks_max
         self._copies: dict[ChunkId, tuple[Copy, ...]] = {}
-        self.version = 0
+        self._changed: set[ChunkId] = set()
 
     def __len__(self) -> int:
         return len(self._copies)
@@ -52,11 +48,13 @@ class Holders:
 
     def replace(self, chunk_id: ChunkId, copies: Iterable[Copy]) -> None:
         """Take a complete answer: what is not in it is no longer believed."""
-        self.version += 1
+        self._changed.add(chunk_id)
         self._copies.pop(chunk_id, None)
         self._copies[chunk_id] = tuple(copies)[:HOLDERS_PER_CHUNK_MAX]
         while len(self._copies) > self._chunks_max:
-            del self._copies[next(iter(self._copies))]
+            oldest = next(iter(self._copies))
+            del self._copies[oldest]
+            self._changed.discard(oldest)
 
     def add(self, chunk_id: ChunkId, copies: Iterable[Copy]) -> None:
         """Take further copies beside those known."""
@@ -66,6 +64,11 @@ class Holders:
 
     def forget(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Drop chunks that were removed."""
-        self.version += 1
         for chunk_id in chunk_ids:
             self._copies.pop(chunk_id, None)
+            self._changed.discard(chunk_id)
+
+    def take_changed(self) -> set[ChunkId]:
+        """Return the chunks whose copies changed since the last call."""
+        changed, self._changed = self._changed, set()
+        return changed

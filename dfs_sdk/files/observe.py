@@ -9,12 +9,11 @@ from dfs_sdk.files.catalog import Catalog, Entry, File, FileStat
 from dfs_sdk.files.chunker import chunk_span
 from dfs_sdk.files.health import copies_min, judge
 from dfs_sdk.files.holders import Copy, Holders
-from dfs_sdk.files.opened import cells_in
-from dfs_sdk.files.ports import Membership, Replicator
+from dfs_sdk.files.ports import Membership
 from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Clock
-from dfs_sdk.store.base import ChunkInfo, ChunkStore
+from dfs_sdk.store.base import ChunkInfo, ChunkStore, Role
 
 MANIFEST_INDEX = -1
 
@@ -46,19 +45,23 @@ class FilePlaces:
     chunks: tuple[ChunkPlace, ...]
 
 
-# What of a chunk never changes: id, sealed bytes, cell.
-_Shape = tuple[ChunkId, int, int]
+@dataclass(slots=True)
+class _Described:
+    """What was said of one file, and of what."""
+
+    entry: Entry
+    own: list[Role | None]
+    places: FilePlaces
 
 
 class Observer:
-    """Describes the catalog from what is in memory; what was described is kept until something changes.
+    """Describes the catalog from what is in memory; what was said of a file is kept until something of it changes.
 
     Args:
         me: This node.
         catalog: The files.
-        holders: The copies known.
+        holders: The copies known; nobody else takes its changes.
         store: Our own copies.
-        replication: Knows the cells.
         peers: Who is up.
         clock: Dates our own copies.
     """
@@ -70,7 +73,6 @@ class Observer:
         catalog: Catalog,
         holders: Holders,
         store: ChunkStore,
-        replication: Replicator,
         peers: Membership,
         clock: Clock,
     ) -> None:
@@ -78,36 +80,40 @@ class Observer:
         self._catalog = catalog
         self._holders = holders
         self._store = store
-        self._replication = replication
         self._peers = peers
         self._clock = clock
-        self._shapes: dict[ChunkId, tuple[_Shape, ...]] = {}
-        self._places: list[FilePlaces] = []
-        self._places_of: object = None
-        self._stats: list[FileStat] = []
-        self._stats_of: object = None
+        self._described: dict[ChunkId, _Described] = {}
+        self._file_of: dict[ChunkId, ChunkId] = {}
+        self._catalog_version = -1
+        self._stats: dict[ChunkId, tuple[FilePlaces, int, FileStat]] = {}
 
     def places(self) -> list[FilePlaces]:
-        """Say of every file of the catalog where its chunks are."""
-        state = (self._catalog.version, self._holders.version, self._store.usage())
-        if state != self._places_of:
-            self._shapes = {key: shape for key, shape in self._shapes.items() if key in self._catalog}
-            self._places = [FilePlaces(file=entry.file, chunks=tuple(self._chunks(entry))) for entry in self._catalog]
-            self._places_of = state
-        return self._places
+        """Say of every file of the catalog where its chunks are; an unchanged file is the same object as before."""
+        if self._catalog_version != self._catalog.version:
+            self._catalog_version = self._catalog.version
+            self._described = {key: known for key, known in self._described.items() if key in self._catalog}
+            self._file_of = {
+                chunk_id: entry.file.link.manifest_id for entry in self._catalog for chunk_id in entry.chunk_ids
+            }
+        changed = {self._file_of.get(chunk_id) for chunk_id in self._holders.take_changed()}
+        return [self._place(entry, changed=entry.file.link.manifest_id in changed) for entry in self._catalog]
 
     def stats(self) -> list[FileStat]:
         """Say of every file of the catalog how well it is kept."""
-        places, view = self.places(), self._peers.view
-        state = (self._places_of, view.version)
-        if state != self._stats_of:
-            self._stats = [self._judged(each.file, each.chunks) for each in places]
-            self._stats_of = state
-        return self._stats
+        version = self._peers.view.version
+        fresh: dict[ChunkId, tuple[FilePlaces, int, FileStat]] = {}
+        for places in self.places():
+            key = places.file.link.manifest_id
+            known = self._stats.get(key)
+            if known is None or known[0] is not places or known[1] != version:
+                known = (places, version, self._judged(places.file, places.chunks))
+            fresh[key] = known
+        self._stats = fresh
+        return [stat for _places, _version, stat in fresh.values()]
 
     def stat(self, entry: Entry, *, media_type: str = "") -> FileStat:
         """Say how well one file is kept, in the catalog or not."""
-        return self._judged(entry.file, self._chunks(entry), media_type=media_type)
+        return self._judged(entry.file, self._chunks(entry, self._own(entry)), media_type=media_type)
 
     def _judged(self, file: File, chunks: Sequence[ChunkPlace], *, media_type: str = "") -> FileStat:
         view = self._peers.view
@@ -127,37 +133,37 @@ class Observer:
             media_type=media_type,
         )
 
-    def _chunks(self, entry: Entry) -> list[ChunkPlace]:
-        manifest_id = entry.file.link.manifest_id
-        info = self._store.info(manifest_id)
-        manifest: _Shape = (manifest_id, 0 if info is None else info.size, _manifest_cell(entry, info))
+    def _place(self, entry: Entry, *, changed: bool) -> FilePlaces:
+        key, own = entry.file.link.manifest_id, self._own(entry)
+        known = self._described.get(key)
+        if known is None or changed or known.entry is not entry or known.own != own:
+            places = FilePlaces(file=entry.file, chunks=tuple(self._chunks(entry, own)))
+            known = self._described[key] = _Described(entry, own, places)
+        return known.places
+
+    def _own(self, entry: Entry) -> list[Role | None]:
+        infos = map(self._store.info, entry.chunk_ids)
+        return [None if info is None else info.role for info in infos]
+
+    def _chunks(self, entry: Entry, own: Sequence[Role | None]) -> list[ChunkPlace]:
+        info = self._store.info(entry.file.link.manifest_id)
+        sizes, cells = [0 if info is None else info.size], [_manifest_cell(entry, info), *entry.cells]
+        if entry.manifest is not None:
+            spans = (
+                chunk_span(index, entry.file.size, entry.manifest.chunk_bytes) for index in range(len(entry.cells))
+            )
+            sizes += [length + SEAL_OVERHEAD_BYTES for _offset, length in spans]
+        rows = zip(entry.chunk_ids, sizes, cells, own, strict=True)
         return [
-            ChunkPlace(index=index, chunk_id=chunk_id, size=size, cell=cell, copies=self._copies(chunk_id))
-            for index, (chunk_id, size, cell) in enumerate((manifest, *self._shape(entry)), start=MANIFEST_INDEX)
+            ChunkPlace(index=index, chunk_id=chunk_id, size=size, cell=cell, copies=self._copies(chunk_id, role))
+            for index, (chunk_id, size, cell, role) in enumerate(rows, start=MANIFEST_INDEX)
         ]
 
-    def _shape(self, entry: Entry) -> tuple[_Shape, ...]:
-        manifest, key = entry.manifest, entry.file.link.manifest_id
-        if manifest is None:
-            return ()
-        known = self._shapes.get(key)
-        if known is None:
-            cells = cells_in(manifest, self._replication.cells_of)
-            spans = (chunk_span(index, entry.file.size, manifest.chunk_bytes) for index in range(len(cells)))
-            known = tuple(
-                (chunk_id, length + SEAL_OVERHEAD_BYTES, cell)
-                for chunk_id, cell, (_, length) in zip(manifest.chunk_ids, cells, spans, strict=True)
-            )
-            if self._catalog.get(key) is entry:
-                self._shapes[key] = known
-        return known
-
-    def _copies(self, chunk_id: ChunkId) -> tuple[Copy, ...]:
+    def _copies(self, chunk_id: ChunkId, own: Role | None) -> tuple[Copy, ...]:
         copies = tuple(copy for copy in self._holders.copies(chunk_id) if copy.holder != self._me)
-        info = self._store.info(chunk_id)
-        if info is None:
+        if own is None:
             return copies
-        return (*copies, Copy(holder=self._me, role=info.role, confirmed_at_wall=self._clock.wall()))
+        return (*copies, Copy(holder=self._me, role=own, confirmed_at_wall=self._clock.wall()))
 
 
 def _manifest_cell(entry: Entry, info: ChunkInfo | None) -> int:

@@ -13,6 +13,9 @@ from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES, FileKeys, open_chunk
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer
 
+# Names the two candidate cells of a chunk.
+CellsOf = Callable[[ChunkId], tuple[int, int]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedFile:
@@ -64,7 +67,7 @@ class OpenedFile:
         return plaintext
 
 
-def open_file(link: Link, sealed: bytes, cells_of: Callable[[ChunkId], tuple[int, int]]) -> OpenedFile:
+def open_file(link: Link, sealed: bytes, cells_of: CellsOf) -> OpenedFile:
     """Open a manifest whose bytes were held against the link's manifest id.
 
     Raises:
@@ -85,7 +88,7 @@ def open_file(link: Link, sealed: bytes, cells_of: Callable[[ChunkId], tuple[int
     )
 
 
-def cells_in(manifest: Manifest, cells_of: Callable[[ChunkId], tuple[int, int]]) -> tuple[int, ...]:
+def cells_in(manifest: Manifest, cells_of: CellsOf) -> tuple[int, ...]:
     """Work out the cell of each chunk from its bit in the manifest."""
     return tuple(
         cells_of(chunk_id)[second] for chunk_id, second in zip(manifest.chunk_ids, manifest.second_cells, strict=True)

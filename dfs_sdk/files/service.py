@@ -11,7 +11,7 @@ from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ConfigError, DfsError
 from dfs_sdk.events import EventBus
 from dfs_sdk.exchange.service import Exchange
-from dfs_sdk.files.auditor import Auditor, file_chunks
+from dfs_sdk.files.auditor import Auditor
 from dfs_sdk.files.catalog import Catalog, File, FileStat, described, described_publicly
 from dfs_sdk.files.chunker import choose_chunk_bytes, chunk_count, validate_chunk_bytes
 from dfs_sdk.files.config import FilesConfig
@@ -91,7 +91,7 @@ class Files:
         self._peers = peers
         self._replication = replication
         self._holders = Holders()
-        self._catalog = Catalog(store, runtime.offload, files_max=config.catalog_files_max)
+        self._catalog = Catalog(store, runtime.offload, replication.cells_of, files_max=config.catalog_files_max)
         self._transfers = Transfers(scope=scope, clock=runtime.clock, events=events, finished_max=config.transfers_max)
         self._supply = Supply(
             exchange=exchange,
@@ -118,13 +118,12 @@ class Files:
             supply=self._supply,
             holders=self._holders,
         )
-        self._auditor = Auditor(catalog=self._catalog, supply=self._supply, replication=replication, config=config)
+        self._auditor = Auditor(catalog=self._catalog, supply=self._supply, config=config)
         self._observer = Observer(
             me=rpc.node_id,
             catalog=self._catalog,
             holders=self._holders,
             store=store,
-            replication=replication,
             peers=peers,
             clock=runtime.clock,
         )
@@ -316,7 +315,7 @@ class Files:
                 entry = described(file, entry, now_wall=self._runtime.clock.wall())
         elif entry is None or entry.manifest is None:
             manifest, _sealed = await self._finder.open_verified(link)
-            entry = described_publicly(link, manifest, now_wall=self._runtime.clock.wall())
+            entry = described_publicly(link, manifest, self._replication.cells_of, now_wall=self._runtime.clock.wall())
         await self._auditor.audit(entry)
         return self._observer.stat(entry, media_type=media_type)
 
@@ -328,7 +327,7 @@ class Files:
         """
         entry = self._catalog.entry(_link(link).manifest_id)
         manifest_id = entry.file.link.manifest_id
-        ids, _cells = file_chunks(entry, self._replication)
+        ids = list(dict.fromkeys(entry.chunk_ids))
         copies, silent = 0, 0
         if entry.record.removal_key:
             removal = await self._keeping.remove(ids, entry.record.removal_key)
@@ -368,8 +367,7 @@ class Files:
             ContentNotFoundError: It is not in the catalog.
         """
         entry = self._catalog.entry(_link(link).manifest_id)
-        ids, _cells = file_chunks(entry, self._replication)
-        await self._keeping.unpin(ids)
+        await self._keeping.unpin(entry.chunk_ids)
         await self._catalog.set_pinned(entry.file.link.manifest_id, pinned=False)
         if not entry.file.owned:
             self._in_background("take back a record", self._providers.unpublish(entry.file.link.manifest_id))

@@ -41,7 +41,7 @@ async def catalog(*, files_max: int = 10) -> Catalog:
     runtime = fake_runtime()
     store = MemoryStore(runtime)
     await store.open()
-    return Catalog(store, runtime.offload, files_max=files_max)
+    return Catalog(store, runtime.offload, lambda _chunk_id: (0, 1), files_max=files_max)
 
 
 def test_golden_record():

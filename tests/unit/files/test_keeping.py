@@ -144,18 +144,26 @@ async def test_places_name_every_chunk_and_its_holders(network: FakeNetwork):
 
 async def test_what_did_not_change_is_not_described_again(network: FakeNetwork):
     a, *_ = await file_nodes(network, 4, readers=1)
-    file = await a.files.put(some(3 * CHUNK), chunk_bytes=CHUNK)
+    one = await a.files.put(some(3 * CHUNK), chunk_bytes=CHUNK)
+    two = await a.files.put(some(3 * CHUNK, seed=2), chunk_bytes=CHUNK)
+
+    def same(before: list[object], after: list[object]) -> list[bool]:
+        return [old is new for old, new in zip(before, after, strict=True)]
+
     places, stats = a.files.places(), a.files.stats()
-    assert a.files.places() is places
-    assert a.files.stats() is stats
+    assert same(places, a.files.places()) == same(stats, a.files.stats()) == [True, True]
     a.peers.view.version += 1
-    assert a.files.stats() is not stats
-    assert a.files.places() is places
-    await a.store.put([chunk_of(b"one's own")])
-    assert a.files.places() is not places
-    await a.files.remove(file)
-    assert a.files.places() == []
-    assert a.files._observer._shapes == {}
+    assert same(places, a.files.places()) == [True, True]
+    assert same(stats, a.files.stats()) == [False, False]
+    await a.files.audit(two)
+    assert same(places, a.files.places()) == [True, False]
+    places = a.files.places()
+    chunk_id = (await chunks_of(a, one.link))[0]
+    await a.store.put([chunk_of(await a.base.exchange.fetch(chunk_id, a.replication.others))])
+    assert same(places, a.files.places()) == [False, True]
+    assert a.node_id in {copy.holder for copy in a.files.places()[0].chunks[1].copies}
+    await a.files.remove(one)
+    assert a.files.places() == [places[1]]
 
 
 async def test_an_audit_drops_what_is_no_longer_held(network: FakeNetwork):
