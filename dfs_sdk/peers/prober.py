@@ -63,7 +63,7 @@ class Prober:
             self._rng.shuffle(self._round)
         while self._round:
             node_id = self._round.pop()
-            if self._worth_a_probe(node_id):
+            if self.worth_a_probe(node_id):
                 return node_id
         return None
 
@@ -131,7 +131,8 @@ class Prober:
         ]
         return self._rng.sample(able, min(self._config.indirect_count, len(able)))
 
-    def _worth_a_probe(self, node_id: NodeId) -> bool:
+    def worth_a_probe(self, node_id: NodeId) -> bool:
+        """Say whether a node is a member that should answer: not gone, not in a busy lease."""
         track = self._membership.liveness.get(node_id)
         if track is None or track.is_gone or track.status is NodeStatus.LEFT:
             return False

@@ -151,6 +151,7 @@ class Peers:
         self._rpc.serve(Sync, self._on_sync, concurrency_max=8)
         self._rpc.serve(Offer, self._on_offer)
         self._rpc.on_connected(self._meet)
+        self._rpc.on_disconnected(self._look_after)
         self._turn_at = (self._clock.monotonic(), self._clock.wall())
         config, every = self._config, self._scope.every
         every("probe", config.probe_interval, self.turn, rng=self._rng)
@@ -165,6 +166,8 @@ class Peers:
             DeadlineError: It did not answer in time.
             ProtocolError, RemoteError: It did not answer properly.
         """
+        if self._membership.desc.status is NodeStatus.LEFT:
+            self._membership.describe(self._clock.wall(), status=NodeStatus.ALIVE)
         await self._rpc.connect(contact, timeout=timeout)
         await self._syncer.sync(contact.node_id, full=True, timeout=timeout)
         self.review()
@@ -277,11 +280,15 @@ class Peers:
         self._after_change()
 
     async def _probe(self, target: NodeId) -> None:
+        answered = False
         try:
-            await self._prober.probe(target)
+            answered = await self._prober.probe(target)
         finally:
             self._probing -= 1
-        self._note_word(target)
+        if answered:
+            self._note_word(target)
+        else:
+            self.review()
 
     def _guard_sleep(self) -> None:
         now, wall = self._clock.monotonic(), self._clock.wall()
@@ -416,6 +423,12 @@ class Peers:
             return
         if node_id not in self._syncing:
             self._scope.spawn("meet", self._sync(node_id))
+
+    def _look_after(self, node_id: NodeId, _reason: str) -> None:
+        """Probe a member whose connection ended: it may have restarted, or be gone."""
+        if not self._scope.closed and self._prober.worth_a_probe(node_id) and self._probing < self._config.probes_max:
+            self._probing += 1
+            self._scope.spawn("look after", self._probe(node_id))
 
     async def _sync(self, node_id: NodeId) -> bool:
         if node_id in self._syncing:

@@ -90,11 +90,12 @@ def choose_targets(
 
 def too_few(policy: Policy, *, able: int, confirmed: int, members: int) -> TooFewReplicasError:
     """Say in numbers why a put cannot be acknowledged, and what to do."""
-    others = max(0, members - 1)
+    others, enough = max(0, members - 1), confirmed or able
+    fewer = f"ask for fewer with quorum={enough}, " if 0 < enough < policy.write_quorum else ""
     return TooFewReplicasError(
         f"{confirmed} of {policy.write_quorum} required peers confirmed a copy: of {others} other members {able} can "
-        f"be reached and have room. Wait for peers, ask for fewer with quorum={min(able, policy.write_quorum)}, or use "
-        "quorum=0 to keep it here for now and spread it as peers join."
+        f"be reached and have room. Wait for peers, {fewer}or use quorum=0 to keep it here for now and spread it as "
+        "peers join."
     )
 
 

@@ -161,6 +161,29 @@ def test_member_that_left_may_come_back_under_its_name():
     tell(story, count=4)
 
 
+def test_node_that_left_may_join_again_without_a_restart():
+    async def story(swarm: FakeSwarm) -> None:
+        leaver = swarm.nodes[2]
+        await leaver.peers.leave()
+        assert states(swarm, leaver) == {PeerState.GONE}
+        await swarm.join(leaver)
+        await swarm.until(lambda: states(swarm, leaver) == {PeerState.ALIVE}, timeout=5)
+
+    tell(story, count=4)
+
+
+def test_member_whose_connection_ended_is_looked_after_at_once():
+    async def story(swarm: FakeSwarm) -> None:
+        victim = swarm.nodes[1]
+        await asyncio.sleep(10)
+        assert victim.node_id in swarm.nodes[0].rpc.connected()
+        swarm.network.kill(victim.node_id)
+        await asyncio.sleep(0.1)
+        assert swarm.nodes[0].peers.view.members[victim.node_id].state is not PeerState.ALIVE
+
+    tell(story, count=4, config=PeersConfig(probe_interval=4.0))
+
+
 def test_partition_freezes_verdicts_and_heals_by_itself():
     config = replace(PeersConfig.quick(), partition_freeze=30.0)
 
