@@ -48,7 +48,14 @@ class Acceptor:
     """Answers HELLOs of one identity in one network."""
 
     def __init__(
-        self, *, identity: Identity, network: Network, config: TransportConfig, instance: bytes, entropy: Entropy
+        self,
+        *,
+        identity: Identity,
+        network: Network,
+        config: TransportConfig,
+        instance: bytes,
+        entropy: Entropy,
+        counters: Counter[str],
     ) -> None:
         self._identity = identity
         self._network = network
@@ -61,7 +68,7 @@ class Acceptor:
         self._load = LoadMeter(config.handshakes_under_load)
         self._half_open: OrderedDict[int, HalfOpen] = OrderedDict()
         self._by_ephemeral: dict[bytes, int] = {}
-        self.counters: Counter[str] = Counter()
+        self.counters = counters
 
     def __len__(self) -> int:
         return len(self._half_open)

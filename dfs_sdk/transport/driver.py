@@ -141,7 +141,7 @@ class Transport:
             self._closed = True
             return
         self._closed = True
-        self.endpoint.close(self._clock.monotonic())
+        self.endpoint.close()
         try:
             self._drained.clear()
             self._transmit()
@@ -172,7 +172,7 @@ class Transport:
         Raises:
             NodeClosedError: There are connections.
         """
-        self.endpoint.set_network(network, self._clock.monotonic())
+        self.endpoint.set_network(network)
 
     def wipe(self) -> None:
         """Forget all keys, because this is a forked child or the node is to vanish; only `close` works afterwards."""

@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
+from typing import assert_never
 
-from dfs_sdk.crypto.identity import Identity, PublicIdentity
-from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError, ProtocolError
+from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.errors import ForkedNodeError, NodeClosedError, ProtocolError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Entropy, Rng
-from dfs_sdk.transport.acceptor import Acceptor
 from dfs_sdk.transport.config import DATAGRAM_BYTES_MAX, TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.contact import Contact
-from dfs_sdk.transport.cookies import PrefixLimiter
-from dfs_sdk.transport.dialing import Dial
 from dfs_sdk.transport.frames import CloseCode
-from dfs_sdk.transport.handshake import INSTANCE_BYTES, WELCOME_BYTES, Agreement, Initiation, Network
-from dfs_sdk.transport.identify import TOKEN_BYTES, build_answer, build_question, read_answer, token_of
+from dfs_sdk.transport.handshake import Agreement, Network
+from dfs_sdk.transport.handshakes import Handshakes
 from dfs_sdk.transport.inbox import Budget
 from dfs_sdk.transport.notices import (
     MessageArrived,
@@ -34,7 +32,7 @@ from dfs_sdk.transport.notices import (
     SessionOpened,
 )
 from dfs_sdk.transport.outbox import OutgoingMessage
-from dfs_sdk.transport.packet import COOKIE_LAYOUT, DATA_BYTES_MIN, DATA_PREFIX, WELCOME_HEADER, Kind
+from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_PREFIX, Kind
 from dfs_sdk.transport.registry import Registry
 from dfs_sdk.transport.session import Burst, Session
 from dfs_sdk.transport.timers import TimerQueue
@@ -42,10 +40,6 @@ from dfs_sdk.transport.timers import TimerQueue
 __all__ = ["Endpoint", "Network"]
 
 BUFFER_BYTES = 65_536
-# Answers to strangers that wait for the socket; the oldest give way.
-REPLIES_MAX = 1024
-QUESTIONS_MAX = 256
-INDEX_BYTES = 4
 
 
 class Endpoint:
@@ -77,22 +71,24 @@ class Endpoint:
         self._rng = rng
         self._entropy = entropy
         self._congestion = congestion
-        self._instance = entropy.token(INSTANCE_BYTES)
         self._budget = Budget(config.window_bytes_total)
         self._releases_seen = 0
         self._registry = Registry(config, identity.node_id)
         self._timers: TimerQueue[Session] = TimerQueue()
         self._ready: dict[Session, None] = {}
         self._hungry: dict[Session, None] = {}
-        self._dials: dict[NodeId, Dial] = {}
-        self._questions: dict[bytes, Address] = {}
-        self._replies: deque[tuple[bytes, Address]] = deque(maxlen=REPLIES_MAX)
         self._notices: deque[Notice] = deque()
-        self._identify_limiter = PrefixLimiter(rate=config.handshakes_per_second, burst=config.handshake_burst)
         self._out = memoryview(bytearray(BUFFER_BYTES))
         self._scratch = memoryview(bytearray(BUFFER_BYTES))
         self._wiped = False
-        self.set_network(network, 0.0)
+        self._handshakes = Handshakes(
+            identity=identity,
+            config=config,
+            entropy=entropy,
+            counters=self.counters,
+            is_taken=lambda index: self._registry.by_index(index) is not None,
+        )
+        self.set_network(network)
 
     @property
     def network(self) -> Network:
@@ -108,7 +104,7 @@ class Endpoint:
         """Return the open session with a peer."""
         return self._registry.by_node(node_id)
 
-    def set_network(self, network: Network, now: float) -> None:
+    def set_network(self, network: Network) -> None:
         """Belong to another network; dials under way are given up.
 
         Raises:
@@ -117,15 +113,7 @@ class Endpoint:
         if self._registry.sessions:
             raise NodeClosedError("a node with connections cannot change its network")
         self._network = network
-        self._dials.clear()
-        self._acceptor = Acceptor(
-            identity=self.identity,
-            network=network,
-            config=self.config,
-            instance=self._instance,
-            entropy=self._entropy,
-        )
-        self._acceptor.expire(now)
+        self._handshakes.join(network)
 
     def connect(self, contact: Contact, address: Address, now: float) -> None:
         """Begin a handshake with a peer at one address, or try one more address of a peer being dialled.
@@ -137,17 +125,11 @@ class Endpoint:
             ForkedNodeError: The keys were wiped.
         """
         self._check_usable()
-        node_id = contact.node_id
-        if node_id == self.identity.node_id:
-            raise ConfigError("a node does not connect to itself")
-        dial = self._dials.get(node_id)
-        if dial is None:
-            dial = self._dials[node_id] = Dial(contact.identity, self._initiate, now)
-        dial.add(address, now)
+        self._handshakes.dial(contact, address, now)
 
     def abandon(self, node_id: NodeId) -> None:
         """Give a handshake up that `connect` began; harmless when there is none."""
-        self._dials.pop(node_id, None)
+        self._handshakes.abandon(node_id)
 
     def identify(self, address: Address, token: bytes | None = None) -> bytes:
         """Ask who is at an address; ask again with the same token when no answer came.
@@ -156,16 +138,11 @@ class Endpoint:
             The token that `PeerIdentified` will carry.
         """
         self._check_usable()
-        token = token or self._entropy.token(TOKEN_BYTES)
-        self._questions[token] = address
-        while len(self._questions) > QUESTIONS_MAX:
-            del self._questions[next(iter(self._questions))]
-        self._replies.append((build_question(token), address))
-        return token
+        return self._handshakes.ask(address, token)
 
     def forget_question(self, token: bytes) -> None:
         """Ignore answers to a question from here on."""
-        self._questions.pop(token, None)
+        self._handshakes.forget_question(token)
 
     def send(self, session: Session, message: OutgoingMessage) -> None:
         """Queue a message.
@@ -191,23 +168,20 @@ class Endpoint:
             session.close(code, reason)
         self._end(session)
 
-    def close(self, now: float) -> None:
+    def close(self) -> None:
         """End everything; the packets that tell the peers are left for `datagrams_to_send`."""
-        self._dials.clear()
-        self._questions.clear()
+        self._handshakes.stop()
         for session in self.sessions:
             self.close_session(session, "the node left")
-        self._acceptor.wipe()
-        self._acceptor.expire(now)
 
     def wipe(self) -> None:
         """Forget all keys: a forked child must never seal with them. Later use raises `ForkedNodeError`."""
         self._wiped = True
         for session in self.sessions:
             session.wipe()
-        self._acceptor.wipe()
+        self._handshakes.wipe()
         self._registry, self._timers = Registry(self.config, self.identity.node_id), TimerQueue()
-        for table in (self._dials, self._questions, self._ready, self._hungry, self._replies, self._notices):
+        for table in (self._ready, self._hungry, self._notices):
             table.clear()
 
     def receive_datagrams(self, buffer: memoryview, segment_bytes: int, source: Address, now: float) -> None:
@@ -231,12 +205,8 @@ class Endpoint:
 
     def datagrams_to_send(self, now: float) -> Iterator[Burst]:
         """Yield bursts until nothing more may leave now; each is lent until the next one is asked for."""
-        while self._replies:
-            datagram, destination = self._replies.popleft()
+        for datagram, destination in self._handshakes.datagrams():
             yield Burst(buffer=memoryview(datagram), segment_bytes=len(datagram), destination=destination)
-        for dial in tuple(self._dials.values()):
-            for hello, destination in dial.datagrams():
-                yield Burst(buffer=memoryview(hello), segment_bytes=len(hello), destination=destination)
         self._feed_hungry()
         while self._ready:
             # Sessions take turns, a burst each.
@@ -253,16 +223,12 @@ class Endpoint:
 
     def next_deadline(self) -> float | None:
         """Return when `handle_timer` wants to be called, None for never."""
-        deadlines = [dial.next_deadline() for dial in self._dials.values()]
-        others = (self._timers.next_deadline(), self._acceptor.next_deadline())
-        deadlines.extend(at for at in others if at is not None)
-        return min(deadlines, default=None)
+        deadlines = (self._timers.next_deadline(), self._handshakes.next_deadline())
+        return min((at for at in deadlines if at is not None), default=None)
 
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
-        self._acceptor.expire(now)
-        for dial in self._dials.values():
-            dial.handle_timer(now)
+        self._handshakes.handle_timer(now)
         for session in self._timers.expired(now):
             session.handle_timer(now)
             self._ready[session] = None
@@ -300,7 +266,7 @@ class Endpoint:
 
     def _confirm(self, index: int, packet: memoryview, now: float) -> Session | None:
         """Turn a half-open handshake into a session if the packet is authentic under its keys."""
-        half = self._acceptor.find(index)
+        half = self._handshakes.find(index)
         if half is None:
             return None
         try:
@@ -312,62 +278,25 @@ class Endpoint:
             session.drop("the first packet was forged")
             self.counters["confirmation forged"] += 1
             return None
-        self._acceptor.take(index)
+        self._handshakes.confirm(index)
         return session if self._admit(session, now) else None
 
     def _receive_handshake(self, packet: memoryview, source: Address, now: float) -> None:
-        kind = packet[0]
-        if kind == Kind.HELLO:
-            self._on_hello(packet, source, now)
-        elif kind == Kind.WELCOME and len(packet) == WELCOME_BYTES:
-            self._on_welcome(packet, source, now)
-        elif kind == Kind.COOKIE and len(packet) == COOKIE_LAYOUT.size:
-            dial = self._dial_with(COOKIE_LAYOUT.unpack(packet)[1])
-            if dial is not None:
-                dial.on_cookie(packet, source)
-        elif kind == Kind.IDENTIFY:
-            if self._identify_limiter.allows(source, now):
-                answer = build_answer(packet, identity=self.identity, network=self._network, source=source)
-                self._replies.append((answer, source))
-        elif kind == Kind.IDENTIFIED:
-            self._on_identified(packet, source)
-        else:
-            self.counters["datagram unknown"] += 1
-
-    def _on_hello(self, packet: memoryview, source: Address, now: float) -> None:
-        if not self._acceptor.is_addressed(packet):
-            return
-        answer, half = self._acceptor.answer(packet, source=source, index=self._new_index(), now=now)
-        if half is not None:
-            dial = self._dials.get(half.agreement.peer.node_id)
-            if dial is not None and dial.insists(now) and self.identity.node_id < dial.node_id:
-                # Both dial: the handshake of the lower id is the one that counts, and it is ours.
-                self._acceptor.take(half.agreement.local_index)
-                return
-        self._replies.append((answer, source))
-
-    def _on_welcome(self, packet: memoryview, source: Address, now: float) -> None:
-        dial = self._dial_with(WELCOME_HEADER.unpack_from(packet)[2])
-        if dial is None:
-            self.counters["welcome unexpected"] += 1
-            return
-        agreement = dial.on_welcome(packet)
-        del self._dials[dial.node_id]
-        try:
-            session = self._make_session(agreement, source, now)
-        except NodeClosedError:
-            self.counters["connection refused"] += 1
-            return
-        self._admit(session, now)
-
-    def _on_identified(self, packet: memoryview, source: Address) -> None:
-        token = token_of(packet)
-        if self._questions.get(token) != source:
-            self.counters["identified unexpected"] += 1
-            return
-        identified = read_answer(packet, source)
-        del self._questions[token]
-        self._notices.append(PeerIdentified(token=token, identified=identified))
+        result = self._handshakes.receive(packet, source, now)
+        match result:
+            case PeerIdentified():
+                self._notices.append(result)
+            case Agreement():
+                try:
+                    session = self._make_session(result, source, now)
+                except NodeClosedError:
+                    self.counters["connection refused"] += 1
+                else:
+                    self._admit(session, now)
+            case None:
+                pass
+            case _:
+                assert_never(result)
 
     def _make_session(self, agreement: Agreement, address: Address, now: float) -> Session:
         return Session(
@@ -390,7 +319,7 @@ class Endpoint:
         if session.close_reason is not None:
             self._ready[session] = None
             return False
-        self._dials.pop(session.node_id, None)
+        self._handshakes.abandon(session.node_id)
         session.begin()
         self._ready[session] = None
         self._notices.append(SessionOpened(session=session))
@@ -425,27 +354,7 @@ class Endpoint:
         if farewell is None:
             self.counters["index unknown"] += 1
         else:
-            self._replies.append((farewell, source))
-
-    def _initiate(self, peer: PublicIdentity) -> Initiation:
-        return Initiation(
-            identity=self.identity,
-            network=self._network,
-            peer=peer,
-            local_index=self._new_index(),
-            instance=self._instance,
-            entropy=self._entropy,
-        )
-
-    def _dial_with(self, index: int) -> Dial | None:
-        return next((dial for dial in self._dials.values() if dial.local_index == index), None)
-
-    def _new_index(self) -> int:
-        while True:
-            index = int.from_bytes(self._entropy.token(INDEX_BYTES), "big")
-            taken = self._registry.by_index(index) is not None or index in self._acceptor
-            if not taken and self._dial_with(index) is None:
-                return index
+            self._handshakes.reply(farewell, source)
 
     def _check_usable(self) -> None:
         if self._wiped:

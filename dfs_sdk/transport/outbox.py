@@ -86,7 +86,7 @@ class Outbox:
         self._used = 0
         self._waiting_charges = 0
         self._asked = 0
-        self.unsent_bytes = 0
+        self.unsent_bytes = self.repeated_bytes = 0
 
     @property
     def is_empty(self) -> bool:
@@ -178,7 +178,9 @@ class Outbox:
         if message.is_over:
             return
         for low, high in message.arrived.missing(start, stop):
-            self.unsent_bytes += message.to_send.add(low, high)
+            again = message.to_send.add(low, high)
+            self.unsent_bytes += again
+            self.repeated_bytes += again
         if message.to_send and not message.queued:
             message.queued = True
             self._active[message.priority].appendleft(message)

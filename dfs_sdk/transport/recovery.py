@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.congestion import CongestionControl, Delivery, DeliveryMeter
-from dfs_sdk.transport.frames import Ack
+from dfs_sdk.transport.frames import Ack, Ping
 from dfs_sdk.transport.rtt import RttEstimator
 from dfs_sdk.transport.sent import Cargo, SentLog, SentRun
 
@@ -125,16 +125,19 @@ class Recovery:
         """Answer silence: allow two probes.
 
         Returns:
-            Cargo of the oldest packet under way, which is worth sending again though it may not be lost.
+            Cargo of the oldest packets under way, which is worth sending again though it may not be lost.
         """
         self.timeouts += 1
         self.probes_due = PROBES_PER_TIMEOUT
-        oldest = self.log.oldest
-        if oldest is None:
-            return []
-        if oldest.is_mtu_probe:
-            return []
-        return list(oldest.cut(oldest.first, oldest.first + 1).cargo)
+        cargo: list[Cargo] = []
+        packets = 0
+        for run in self.log:
+            if packets == PROBES_PER_TIMEOUT:
+                break
+            useful = [item for item in run.cut(run.first, run.first + 1).cargo if not isinstance(item, Ping)]
+            cargo += useful
+            packets += bool(useful)
+        return cargo
 
     def on_new_path(self, congestion: CongestionControl) -> None:
         """Start measuring anew; what is under way stays under way."""

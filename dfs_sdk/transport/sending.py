@@ -91,7 +91,6 @@ class Sender:
         self._new_congestion = congestion
         self.controls = Controls()
         self.sent_bytes = self.sent_packets = 0
-        self.eliciting_at = 0.0
         self.observed: Address | None = None
         self._pacer = Pacer()
         self._paced_until: float | None = None
@@ -253,7 +252,6 @@ class Sender:
 
     def _on_sent(self, run: SentRun) -> None:
         self.recovery.on_sent(run)
-        self.eliciting_at = run.sent_at
         size = run.size_bytes
         self._pacer.consume(size)
         self._count(run.stop - run.first, size)

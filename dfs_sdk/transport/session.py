@@ -58,13 +58,14 @@ class Burst:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatistics:
-    """A connection in figures: bytes are those of datagrams, times are seconds."""
+    """A connection in figures: bytes are those of datagrams (`repeated_bytes`: of messages), times are seconds."""
 
     sent_bytes: int
     sent_packets: int
     received_bytes: int
     received_packets: int
     lost_packets: int
+    repeated_bytes: int
     forged_packets: int
     replayed_packets: int
     in_flight_bytes: int
@@ -119,7 +120,7 @@ class Session:
             inbox=self._inbox,
             scratch=scratch,
         )
-        self.heard_at = now
+        self.heard_at = self._sent_at = now
         self._now = now
         self._source = address
         self._completed: list[OutgoingMessage] = []
@@ -166,6 +167,7 @@ class Session:
             received_bytes=receiver.received_bytes,
             received_packets=receiver.received_packets,
             lost_packets=recovery.lost_packets,
+            repeated_bytes=sender.outbox.repeated_bytes,
             forged_packets=receiver.forged_packets,
             replayed_packets=receiver.replayed_packets,
             in_flight_bytes=recovery.in_flight_bytes,
@@ -255,8 +257,12 @@ class Session:
 
     def next_burst(self, now: float, out: memoryview) -> Burst | None:
         """Seal what leaves next into `out`, None when nothing may leave now."""
-        if self.close_reason is not None:
-            return self._close_burst(out)
+        burst = self._close_burst(out) if self.close_reason is not None else self._open_burst(now, out)
+        if burst is not None:
+            self._sent_at = now
+        return burst
+
+    def _open_burst(self, now: float, out: memoryview) -> Burst | None:
         lone = self._path_burst(now, out)
         if lone is not None:
             return lone
@@ -284,7 +290,6 @@ class Session:
         self.sender.on_timer(now)
         if now >= self._keep_alive_at():
             self.sender.controls.ping = True
-            self.sender.eliciting_at = now
         if self._stall_check_at is not None and now >= self._stall_check_at:
             self._check_stall(now)
         if self._idle_asked_at is None and now >= self.heard_at + self._config.idle_timeout:
@@ -295,7 +300,7 @@ class Session:
             self.drop(f"nothing was heard from the peer for {now - self.heard_at:.0f} s")
 
     def _keep_alive_at(self) -> float:
-        return max(self.sender.eliciting_at, self.established_at) + self._config.keep_alive_interval
+        return self._sent_at + self._config.keep_alive_interval
 
     def _check_stall(self, now: float) -> None:
         self._stall_check_at = now + STALL_CHECK_INTERVAL if self._inbox.incomplete else None

@@ -104,7 +104,7 @@ def test_a3_replayed_hello_makes_no_session():
     pair.run_for(20)
     assert len(pair.right.endpoint.sessions) == 1
     assert pair.right.closed == []
-    assert len(pair.right.endpoint._acceptor) == 0
+    assert pair.right.endpoint._handshakes.half_open == 0
     message = pair.left.send(b"undisturbed")
     pair.run_until(lambda: message.state is SendState.ACKED)
 
@@ -189,7 +189,7 @@ def test_a6_half_open_flood_keeps_the_table_bounded_and_sessions_alive():
         source = Address(f"203.0.{number % 250}.{number // 250 + 1}", 1000 + number)
         (reply,) = answers(pair, pair.right, hello_for(pair.right, seed=number, index=number), source)
         cookies += reply[0] == Kind.COOKIE
-        assert len(pair.right.endpoint._acceptor) <= 64
+        assert pair.right.endpoint._handshakes.half_open <= 64
     assert cookies >= 100
     message = pair.left.send(b"still served" * 1000)
     pair.run_until(lambda: message.state is SendState.ACKED, limit=3)
@@ -197,7 +197,7 @@ def test_a6_half_open_flood_keeps_the_table_bounded_and_sessions_alive():
     newcomer.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
     assert pair.run_until(lambda: bool(newcomer.opened)) <= 3
     pair.run_for(30)
-    assert len(pair.right.endpoint._acceptor) == 0
+    assert pair.right.endpoint._handshakes.half_open == 0
 
 
 def test_a6_handshake_rate_is_limited_for_each_prefix():
@@ -261,7 +261,7 @@ def test_a8_dial_succeeds_under_load(loaded):
 def test_a9_forged_cookie_is_ignored():
     pair = Pair(right_config=TransportConfig(handshakes_under_load=0))
     pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
-    index = next(iter(pair.left.endpoint._dials.values())).local_index
+    index = next(iter(pair.left.endpoint._handshakes._dials.values())).local_index
     forged = bytes((Kind.COOKIE, 0, 0, 0)) + index.to_bytes(4, "big") + random.Random(1).randbytes(56)
     assert answers(pair, pair.left, forged, pair.right.address)[0][0] == Kind.HELLO
     assert pair.left.endpoint.counters["handshake dropped"] == 1

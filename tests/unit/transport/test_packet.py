@@ -177,6 +177,6 @@ def test_no_bytes_raise_or_leave_state_in_the_endpoint(data, segment_bytes, sour
     assert endpoint.sessions == (session,)
     assert session.is_open
     assert session.address == FUZZED.left.address
-    assert len(endpoint._acceptor) == 0
+    assert endpoint._handshakes.half_open == 0
     assert endpoint._budget.free_bytes == free
     assert endpoint.next_event() is None

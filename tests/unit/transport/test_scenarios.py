@@ -157,8 +157,8 @@ def test_crossing_handshakes_on_a_bad_wire_end_in_one_connection_and_no_message_
     pair.run_until(lambda: bool(pair.left.opened and pair.right.opened))
     pair.run_for(20)
     assert len(pair.left.endpoint.sessions) == len(pair.right.endpoint.sessions) == 1
-    pair.left.send(b"once")
-    pair.right.send(b"only")
+    sent = [pair.left.send(b"once"), pair.right.send(b"only")]
+    pair.run_until(lambda: all(message.state is SendState.ACKED for message in sent), limit=120)
     pair.run_for(20)
     assert pair.right.messages == [b"once"]
     assert pair.left.messages == [b"only"]
@@ -259,10 +259,10 @@ def test_closed_session_refuses_messages(pair):
 def test_network_changes_only_without_connections(pair):
     other = Network(network_id=NetworkId(b"o" * 32))
     with pytest.raises(NodeClosedError):
-        pair.left.endpoint.set_network(other, pair.now)
+        pair.left.endpoint.set_network(other)
     pair.left.endpoint.close_session(pair.left.session, "moving")
     pair.run_for(1)
-    pair.left.endpoint.set_network(other, pair.now)
+    pair.left.endpoint.set_network(other)
     assert pair.left.endpoint.network is other
 
 
