@@ -148,6 +148,11 @@ class Lookup:
         return is_suspiciously_dense(distances, network_size)
 
     @property
+    def asked_everybody(self) -> bool:
+        """Whether no node is left that was named and not asked."""
+        return all(candidate.state is not None for candidate in self._candidates.values())
+
+    @property
     def is_short(self) -> bool:
         """Whether fewer nodes answered than the region should have: the seeds may all have been dead."""
         return sum(candidate.state is _State.ANSWERED for candidate in self._candidates.values()) < self._region

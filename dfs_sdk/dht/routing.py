@@ -93,6 +93,20 @@ class RoutingTable:
         bucket = self._buckets.get(self._index(node_id))
         return bucket.entries.get(node_id) if bucket is not None else None
 
+    def wants(self, node_id: NodeId) -> bool:
+        """Say whether there is a use for an unknown node: a place in its bucket, or among those that wait for one."""
+        bucket = self._buckets.get(self._index(node_id))
+        if bucket is None:
+            return True
+        known = node_id in bucket.entries or node_id in bucket.waiting
+        size = self._config.bucket_size
+        return not known and (len(bucket.entries) < size or len(bucket.waiting) < size)
+
+    def is_full(self, target: bytes) -> bool:
+        """Say whether the bucket of a target has as many contacts as it may."""
+        bucket = self._buckets.get(self._index(target))
+        return bucket is not None and len(bucket.entries) >= self._config.bucket_size
+
     def answered(self, contact: Contact, now: float) -> Entered:
         """Enter a node that answered us over an authenticated connection, at the first of its addresses."""
         node_id = contact.node_id

@@ -39,12 +39,16 @@ class Findings:
         tokens: The write tokens they gave.
         records: Verified records under the key asked for, the newest of each owner; withdrawn ones, too.
         crowded: Whether the region looks as if somebody crowds it.
+        cut_short: Whether some answer was as long as answers may be: its sender knows more nodes.
+        met_everybody: Whether every node that anybody knows was asked.
     """
 
     closest: list[Contact] = field(default_factory=list)
     tokens: dict[NodeId, bytes] = field(default_factory=dict)
     records: dict[NodeId, Record] = field(default_factory=dict)
     crowded: bool = False
+    cut_short: bool = False
+    met_everybody: bool = False
 
 
 class Seeker:
@@ -146,6 +150,7 @@ class Seeker:
                 lookup.resume(more)
             await self._run(lookup, question, findings)
         findings.crowded = crowded
+        findings.met_everybody = lookup.asked_everybody and not findings.cut_short
         self._table.looked_up(target, self._clock.monotonic())
         findings.closest = lookup.closest()
         return findings
@@ -185,6 +190,7 @@ class Seeker:
             return
         lookup.answered(node_id, self.usable(found.contacts, node_id))
         findings.tokens[node_id] = found.token
+        findings.cut_short |= len(found.contacts) >= self._config.bucket_size
         if isinstance(question, FindRecord):
             self._take_records(question, found.records, node_id, findings)
 

@@ -138,13 +138,14 @@ class Dht:
             self._rpc.book.learn(contact, None)
         question = FindNode(target=self._rpc.node_id, serves=self._serves())
         await run_all(*(self._introduce(contact, question) for contact in contacts), limit=JOIN_PARALLEL)
-        await self._seeker.find_node(self._rpc.node_id)
-        if len(self.table) <= self._config.bucket_size:
-            return len(self.table)  # that lookup met everybody there is: no region is left to look into
-        # Every bucket that has anybody: looking there fills it, and lets those nodes know us.
+        # Our own region answers as a whole: these are the nodes whose records we shall share.
+        findings = await self._seeker.find_place(self._rpc.node_id)
+        if findings.met_everybody:
+            return len(self.table)  # a small network: no region is left to look into
+        # The nearest buckets first: what is met on the way there fills the far ones.
         later = self._clock.monotonic() + self._config.refresh_interval
         targets = self.table.stale_targets(later, self._rng)[:JOIN_REFRESH_MAX]
-        await run_all(*(self._seeker.find_node(target) for target in targets), limit=REFRESH_MAX)
+        await run_all(*(self._fill(target) for target in reversed(targets)), limit=REFRESH_MAX)
         return len(self.table)
 
     async def find_node(self, target: bytes) -> list[Contact]:
@@ -288,6 +289,11 @@ class Dht:
             logger.debug("no room for a record here: %s", refusal)
             return False
         return result is StoreResult.STORED
+
+    async def _fill(self, target: bytes) -> None:
+        """Look into a region of which the table has room to know more."""
+        if not self.table.is_full(target):
+            await self._seeker.find_node(target)
 
     async def _introduce(self, contact: Contact, question: FindNode) -> None:
         try:

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from dfs_sdk.errors import ProtocolError
+from dfs_sdk.errors import DfsError, ProtocolError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.rpc.base import Caller, Handler, Refusal, RefusalCode
 from dfs_sdk.rpc.config import RpcConfig
@@ -234,6 +234,9 @@ class Router:
         except ProtocolError as error:
             logger.info("%s of %s is malformed: %s", route.request_type.__name__, call.caller.node_id.short, error)
             return Outcome(refusal=Refusal(RefusalCode.DENIED, "the request breaks the protocol"))
+        except DfsError as error:
+            logger.warning("%s for %s failed: %s", route.request_type.__name__, call.caller.node_id.short, error)
+            return Outcome(refusal=Refusal(RefusalCode.FAILED))
         except Exception:
             # What went wrong is our own affair: a stranger learns no path, name or state from it.
             logger.exception("%s for %s failed", route.request_type.__name__, call.caller.node_id.short)

@@ -319,7 +319,8 @@ class Rpc:
 
     def _on_message(self, connection: ConnectionPort, message: memoryview) -> None:
         session = self._sessions.get(connection)
-        if session is None:
+        # Between the end of our tasks and that of the socket nobody is here to answer.
+        if session is None or self._scope.closed:
             return
         try:
             session.receive(message)

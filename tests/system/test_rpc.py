@@ -53,13 +53,13 @@ ADD = Add(numbers=(1, 2, 3))
 class RealNode:
     """One node up to its calls, on loopback."""
 
-    def __init__(self, *, udp: str = "auto") -> None:
+    def __init__(self, *, udp: str = "auto", identity: Identity | None = None, port: int = 0) -> None:
         self.runtime = system_runtime(udp=udp)  # type: ignore[arg-type]
         self.errors: list[tuple[str, BaseException]] = []
         self.scope = TaskScope("node", on_error=lambda name, error: self.errors.append((name, error)))
-        self.identity = Identity.generate(self.runtime.entropy)
+        self.identity = identity or Identity.generate(self.runtime.entropy)
         self.transport = Transport(
-            runtime=self.runtime, identity=self.identity, network=NETWORK, bind=Address("127.0.0.1", 0)
+            runtime=self.runtime, identity=self.identity, network=NETWORK, bind=Address("127.0.0.1", port)
         )
         self.rpc = Rpc(runtime=self.runtime, transport=self.transport, identity=self.identity, scope=self.scope)
         self.started = asyncio.Event()
@@ -249,3 +249,17 @@ async def test_many_nodes_call_one() -> None:
             totals = [group.create_task(use(client)) for client in clients]
         assert {total.result() for total in totals} == {120}
         assert len(server.rpc.connected()) == 20
+
+
+async def test_a_node_that_crashed_and_comes_back_with_its_keys_and_port_is_reached_again() -> None:
+    async with RealNode() as a:
+        async with RealNode() as first:
+            await a.rpc.dial(first.transport.local_address)
+            await a.rpc.call(first.rpc.node_id, ADD)
+            port = first.transport.local_address.port
+            first.transport.wipe()
+        async with RealNode(identity=first.identity, port=port) as second:
+            second.rpc.book.learn(a.rpc.local_contact(), None)
+            assert (await second.rpc.call(a.rpc.node_id, ADD)).reply == Sum(total=6)
+            assert (await a.rpc.call(second.rpc.node_id, ADD)).reply == Sum(total=6)
+            assert len(a.rpc.connected()) == 1

@@ -99,6 +99,7 @@ def test_a_lookup_for_records_reaches_the_twenty_closest(seed: int) -> None:
     asked = run(lookup, WORLD.ask, seed=seed)
     assert lookup.closest() == ranked(POOL)[:20]
     assert len(asked) <= 100
+    assert not lookup.asked_everybody
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -119,6 +120,7 @@ def test_a_lookup_from_a_single_seed_works() -> None:
 def test_a_lookup_without_seeds_is_over_at_once() -> None:
     lookup = make_lookup([])
     assert lookup.finished
+    assert lookup.asked_everybody
     assert lookup.next_queries() == []
     assert lookup.closest() == []
 
@@ -252,6 +254,13 @@ def test_only_twenty_contacts_of_an_answer_count() -> None:
     (query,) = lookup.next_queries()
     lookup.answered(query.node_id, POOL[1:100])
     assert len(lookup._candidates) == 21
+
+
+def test_a_lookup_for_records_in_a_small_network_asks_everybody() -> None:
+    small = World(POOL[:15])
+    lookup = make_lookup(POOL[:2], content=True)
+    assert len(run(lookup, small.ask)) == 15
+    assert lookup.asked_everybody
 
 
 @settings(max_examples=30, deadline=None)

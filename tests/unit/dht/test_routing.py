@@ -48,6 +48,7 @@ def test_a_full_bucket_keeps_its_long_lived_contacts() -> None:
     assert {entry.contact.node_id for entry in table} == {contact(n).node_id for n in FAR[:4]}
     assert table.answered(contact(FAR[0]), 3.0) is Entered.KNOWN
     assert sum(len(bucket.waiting) for bucket in table._buckets.values()) == 4
+    assert not any(table.wants(contact(n).node_id) for n in FAR[:40]), "who is here, waits, or is one too many"
 
 
 def test_a_contact_gives_way_after_two_failures_to_the_latest_waiting_one() -> None:

@@ -440,6 +440,20 @@ def test_a_table_takes_in_only_nodes_that_answered() -> None:
     on_virtual_time(test)
 
 
+def test_nodes_with_full_tables_do_not_ask_each_other_back_for_ever() -> None:
+    """P-DHT-11"""
+
+    async def test(world: World) -> None:
+        nodes = await world.grow(12)
+        await asyncio.sleep(1)
+        before = world.network.messages
+        await nodes[0].find_node(KEY)
+        await asyncio.sleep(100)
+        assert world.network.messages - before < 100
+
+    on_virtual_time(test, config=replace(QUICK, bucket_size=2, maintain_interval=1000.0))
+
+
 def test_a_node_that_does_not_serve_is_answered_and_not_entered() -> None:
     """P-DHT-12"""
 

@@ -25,7 +25,7 @@ from dfs_sdk.rpc.messages import RefusalMessage
 from dfs_sdk.rpc.session import EARLY_CANCELS_MAX
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire import U32, Request, Size, encode
-from tests.fakes.network import FakeConnection, FakeNetwork
+from tests.fakes.network import FakeConnection, FakeNetwork, FakeSent
 from tests.fakes.runtime import LoopClock, run_virtual
 
 
@@ -682,3 +682,53 @@ async def test_our_own_address_is_what_peers_agree_on(network: FakeNetwork) -> N
     liar.__class__ = Lying
     assert lie not in a.local_contact().addresses
     assert a.local_contact().addresses == network.contact(a.node_id).addresses
+
+
+async def test_messages_that_arrive_while_a_node_closes_are_dropped_in_peace(
+    network: FakeNetwork, pair: tuple[Rpc, Rpc]
+) -> None:
+    a, b = pair
+    gate = Gate()
+    b.serve(Add, gate, concurrency_max=1)
+    calls = [asyncio.create_task(a.call(b.node_id, ADD)) for _ in range(3)]
+    await turns()
+    await network.scopes[b.node_id].close()
+    assert gate.cancelled == 1
+    await raw_connection(a, b).send([b"hello"], priority=Priority.INTERACTIVE)
+    late = asyncio.create_task(a.call(b.node_id, ADD))
+    await turns()
+    assert a.connected() == [b.node_id]
+    await a.disconnect(b.node_id)
+    outcomes = await asyncio.gather(*calls, late, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {PeerUnreachableError}
+    await turns()
+    assert b._router.calls_held == 0
+
+
+async def test_a_peer_that_takes_no_replies_holds_turns_and_not_memory(network: FakeNetwork) -> None:
+    """A12, P-RPC-15: replies beyond the bound wait until earlier ones are acknowledged"""
+    a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=1000))
+    network.introduce(a, b)
+    b.serve(Add, add)
+    await a.call(b.node_id, ADD)
+    connection = raw_connection(b, a)
+    honest_send = connection.send
+    held: list[asyncio.Future[None]] = []
+
+    async def send(parts: list[bytes], *, priority: Priority) -> FakeSent:
+        await honest_send(parts, priority=priority)
+        unacknowledged = FakeSent()
+        held.append(unacknowledged.acked)
+        return unacknowledged
+
+    connection.send = send  # type: ignore[assignment,method-assign]
+    calls = [asyncio.create_task(a.call(b.node_id, ADD, body=bytes(400))) for _ in range(10)]
+    await turns(50)
+    assert len(held) == 3, "two fit, the third goes over"
+    assert b._router.calls_held == 7
+    while held:
+        held.pop(0).set_result(None)
+        await turns(50)
+    for call in calls:
+        assert (await call).reply.total == 6
+    assert b._router.calls_held == 0
