@@ -83,23 +83,28 @@ def plot_load(node: Node, ax: Axes | None = None) -> Axes:
 
 
 def dashboard(node: Node) -> Any:
-    """Everything in one widget: joining, files, chunks, peers, chat."""
-    return _face("ui.dashboard").Dashboard(node)
+    """Everything in one widget: joining, files, chunks, peers, chat. One per node: asking again gives the same one."""
+    return _panel(node, "Dashboard")
 
 
 def join_panel(node: Node) -> Any:
     """The widget to create or join a network."""
-    return _face("ui.join").JoinPanel(node)
+    return _panel(node, "JoinPanel")
 
 
 def files_panel(node: Node) -> Any:
     """The widget for files: upload, list, download, progress."""
-    return _face("ui.files").FilesPanel(node)
+    return _panel(node, "FilesPanel")
 
 
 def chat_panel(node: Node) -> Any:
     """The widget to talk."""
-    return _face("ui.chat").ChatPanel(node)
+    return _panel(node, "ChatPanel")
+
+
+def _panel(node: Node, kind: str) -> Any:
+    ui = _face("ui")
+    return ui.panel_of(node, getattr(ui, kind))
 
 
 def repr_mimebundle(node: Node, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's

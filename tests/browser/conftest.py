@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser.lab import CHROMIUM_FLAGS, ROOT, Lab, find_chromium, open_page, running_lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:
@@ -22,7 +22,7 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Lab]:
     """One JupyterLab for the whole session."""
     with running_lab(tmp_path_factory.mktemp("lab")) as running:
@@ -35,7 +35,7 @@ def page(browser: Browser) -> Iterator[Page]:
         yield fresh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def artefacts() -> Path:
     """Where screenshots go; git ignores it."""
     folder = ROOT / "artefacts"
