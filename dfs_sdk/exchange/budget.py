@@ -31,6 +31,11 @@ class ByteBudget:
         """Bytes lent at this moment."""
         return self._limit - self._free
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is lent and nobody waits."""
+        return self._free == self._limit and not self._waiting
+
     async def take(self, size: int) -> None:
         """Wait until `size` bytes are free and take them; each `take` needs its `give`."""
         size = min(size, self._limit)

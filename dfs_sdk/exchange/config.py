@@ -19,7 +19,10 @@ class ExchangeConfig:
 
     Attributes:
         cells: Placement cells of the network; a chunk of another cell is refused.
-        in_flight_bytes_max: Chunk bytes this node sends and fetches at one time, over all peers.
+        push_bytes_max: Chunk bytes this node sends at one time, over all peers.
+        peer_push_bytes_max: The same to one peer, so that a silent one cannot hold up the others.
+        fetch_bytes_max: Chunk bytes this node fetches at one time; apart from the above, so that storing and repair
+            cannot hold up reading.
         push_timeout: For one chunk to reach a peer's disk: 4 MiB at 1 Mbit/s take 34 s.
         fetch_timeout: For one chunk to arrive from one source.
         ask_timeout: For questions without bulk bytes.
@@ -39,7 +42,9 @@ class ExchangeConfig:
     """
 
     cells: int = 4096
-    in_flight_bytes_max: int = 64 * MIB
+    push_bytes_max: int = 32 * MIB
+    peer_push_bytes_max: int = 16 * MIB
+    fetch_bytes_max: int = 32 * MIB
     push_timeout: float = 60.0
     fetch_timeout: float = 60.0
     ask_timeout: float = 5.0
@@ -58,8 +63,9 @@ class ExchangeConfig:
     fault_half_life: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.in_flight_bytes_max < SEALED_BYTES_MAX:
-            raise ConfigError(f"in_flight_bytes_max must hold one chunk: at least {SEALED_BYTES_MAX} bytes")
+        for name in ("push_bytes_max", "peer_push_bytes_max", "fetch_bytes_max"):
+            if getattr(self, name) < SEALED_BYTES_MAX:
+                raise ConfigError(f"{name} must hold one chunk: at least {SEALED_BYTES_MAX} bytes")
         if not 0 <= self.hedge_ratio <= 1:
             raise ConfigError(f"hedge_ratio must be within 0 and 1, not {self.hedge_ratio}")
         if not 0 < self.hedge_delay_min <= self.hedge_delay_max:

@@ -7,7 +7,8 @@ Which peers should have a chunk is the business of `replication`; what is in a c
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from dfs_sdk.crypto.hashing import blake3_256
@@ -120,7 +121,9 @@ class Exchange:
         self._offload = runtime.offload
         self._rng = runtime.rng.child("exchange")
         self._loads = LoadBook(peers_max=self._config.peers_max, fault_half_life=self._config.fault_half_life)
-        self._budget = ByteBudget(self._config.in_flight_bytes_max)
+        self._push_budget = ByteBudget(self._config.push_bytes_max)
+        self._peer_budgets: dict[NodeId, ByteBudget] = {}
+        self._fetch_budget = ByteBudget(self._config.fetch_bytes_max)
         self._latencies = Latencies()
         self._hedges = HedgeBudget(self._config.hedge_ratio)
         self._tombstones = Tombstones(
@@ -140,7 +143,7 @@ class Exchange:
     @property
     def in_flight_bytes(self) -> int:
         """Chunk bytes being sent or fetched by this node."""
-        return self._budget.used_bytes
+        return self._push_budget.used_bytes + self._fetch_budget.used_bytes
 
     def load(self, peer: NodeId) -> PeerLoad:
         """Say how busy a peer is, as far as its answers told."""
@@ -181,7 +184,7 @@ class Exchange:
             removal_hash=chunk.removal_hash,
             replicas=chunk.replicas,
         )
-        async with self._budget.hold(len(chunk.data)):
+        async with self._room_for(peer, len(chunk.data)):
             with self._loads.calling(peer):
                 answer = await self._rpc.call(
                     peer, request, body=chunk.data, timeout=timeout or self._config.push_timeout, priority=priority
@@ -220,7 +223,7 @@ class Exchange:
                 # The store has put a damaged copy aside: an intact one replaces it below.
                 logger.warning("chunk %s cannot be read here: %s", chunk_id.short, type(error).__name__)
         others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
-        async with self._budget.hold(size_max or SEALED_BYTES_MAX):
+        async with self._fetch_budget.hold(size_max or SEALED_BYTES_MAX):
             data, source = await self._race(chunk_id, others, priority)
         if on_source is not None:
             on_source(source)
@@ -276,6 +279,19 @@ class Exchange:
         info = self._store.info(chunk.chunk_id)
         role = chunk.role if info is None else info.role
         return Receipt(peer=self._rpc.node_id, chunk_id=chunk.chunk_id, role=role, already=already)
+
+    @asynccontextmanager
+    async def _room_for(self, peer: NodeId, size: int) -> AsyncIterator[None]:
+        """Hold room for a push: first to that peer, then over all, so that a silent peer holds up nobody else."""
+        budget = self._peer_budgets.get(peer)
+        if budget is None:
+            budget = self._peer_budgets[peer] = ByteBudget(self._config.peer_push_bytes_max)
+        try:
+            async with budget.hold(size), self._push_budget.hold(size):
+                yield
+        finally:
+            if budget.idle:
+                self._peer_budgets.pop(peer, None)
 
     async def _race(self, chunk_id: ChunkId, sources: list[NodeId], priority: Priority) -> tuple[bytes, NodeId]:
         self._hedges.note_request()

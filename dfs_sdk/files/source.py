@@ -43,11 +43,17 @@ class Source(Protocol):
 
 
 class BytesSource:
-    """Bytes in memory; not copied."""
+    """Bytes in memory, copied piece by piece where they could change under our hands.
+
+    What is sealed must be what was hashed: a chunk key must never meet two plaintexts.
+    """
 
     def __init__(self, data: bytes | bytearray | memoryview) -> None:
-        # A bytearray can change under our hands between two reads: what we seal must be what we hash.
-        self._data = memoryview(data if isinstance(data, bytes) else bytes(data))
+        try:
+            self._data = memoryview(data).cast("B")
+        except TypeError:
+            raise ConfigError("the memoryview is not contiguous: give bytes(view) instead") from None
+        self._immutable = isinstance(data, bytes)
         self._position = 0
         self.name = UNTITLED
         self.size: int | None = len(self._data)
@@ -57,7 +63,7 @@ class BytesSource:
         """See `Source.read`."""
         piece = self._data[self._position : self._position + size]
         self._position += len(piece)
-        return piece
+        return piece if self._immutable else bytes(piece)
 
     async def close(self) -> None:
         """Nothing was opened."""

@@ -25,6 +25,7 @@ from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
 KEY = b"k" * 32
+MIB = 1024 * 1024
 
 
 @pytest.fixture
@@ -226,19 +227,47 @@ class _FirstFirst:
 def test_the_bytes_in_flight_are_bounded():
     async def main(clock: LoopClock) -> None:
         async with FakeNetwork(clock=clock, latency=0.01) as network:
-            config = ExchangeConfig(in_flight_bytes_max=5 * 1024 * 1024)
-            a, b = await holder_nodes(network, 2, config=config)
+            config = ExchangeConfig(push_bytes_max=6 * MIB, peer_push_bytes_max=5 * MIB)
+            a, b, c = await holder_nodes(network, 3, config=config)
             peak = 0
 
             async def push(number: int) -> None:
                 nonlocal peak
-                await a.exchange.push(b.node_id, chunk_of(bytes([number]) * 1024 * 1024))
+                await a.exchange.push((b, c)[number % 2].node_id, chunk_of(bytes([number]) * MIB))
                 peak = max(peak, a.exchange.in_flight_bytes)
 
-            tasks = [asyncio.create_task(push(number)) for number in range(20)]
-            await asyncio.gather(*tasks)
-            assert 0 < peak <= config.in_flight_bytes_max
-            assert len(b.store) == 20
+            await asyncio.gather(*(push(number) for number in range(30)))
+            assert 0 < peak <= config.push_bytes_max
+            assert len(b.store) == len(c.store) == 15
+            assert a.exchange._peer_budgets == {}
+
+    run_virtual(main)
+
+
+def test_a_silent_peer_holds_up_neither_other_pushes_nor_fetches():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.01) as network:
+            a, silent, quick = await holder_nodes(network, 3)
+
+            async def never(_chunks: object) -> None:
+                await asyncio.sleep(1000)
+
+            silent.store.put = never  # type: ignore[method-assign, assignment]
+            stuck = [
+                asyncio.create_task(a.exchange.push(silent.node_id, chunk_of(bytes([number]) * MIB)))
+                for number in range(64)
+            ]
+            await asyncio.sleep(1)
+            begun = clock.monotonic()
+            chunk = chunk_of(b"quick")
+            await a.exchange.push(quick.node_id, chunk)
+            await a.exchange.fetch(chunk.chunk_id, [quick.node_id])
+            assert clock.monotonic() - begun < 1
+            for task in stuck:
+                task.cancel()
+            await asyncio.gather(*stuck, return_exceptions=True)
+            assert a.exchange.in_flight_bytes == 0
+            assert a.exchange._peer_budgets == {}
 
     run_virtual(main)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from array import array
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,6 +79,15 @@ async def test_every_kind_of_source_is_stored(network: FakeNetwork, tmp_path: Pa
         file = await a.files.put(source, chunk_bytes=CHUNK)
     assert await reader.files.get(file.link) == data
     assert file.name == (path.name if kind in ("path", "text path", "file object") else "untitled")
+
+
+async def test_arrays_are_stored_as_their_bytes(network: FakeNetwork):
+    a, _b, _c, reader = await file_nodes(network, 4, readers=1)
+    numbers = array("d", range(5000))
+    file = await a.files.put(memoryview(numbers), chunk_bytes=CHUNK)
+    assert await reader.files.get(file.link) == numbers.tobytes()
+    with pytest.raises(ConfigError, match="contiguous"):
+        await a.files.put(memoryview(b"abcdef")[::2])
 
 
 async def test_an_empty_stream_is_an_empty_file(network: FakeNetwork):
