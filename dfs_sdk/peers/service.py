@@ -1,21 +1,20 @@
 """The members of the network as this node sees them: joins, watches, gossips, says goodbye.
 
-The parts: `membership` decides (who counts, in which state), `prober` and `sync` ask, `saved` remembers. This module
-answers calls, drives the turns and hands out the view. One turn (`turn`) guards against our own sleep, brings states
-and view up to date and sends one probe.
+The parts: `membership` decides (who counts, in which state), `prober` and `sync` ask, `newsdesk` takes in what they and
+others bring, `saved` remembers. This module answers calls, drives the turns and hands out the view. One turn (`turn`)
+guards against our own sleep, brings states and view up to date and sends one probe.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from dfs_sdk.errors import ConfigError, ProtocolError
+from dfs_sdk.errors import ConfigError
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
-from dfs_sdk.peers.events import PartitionSuspected, PeerJoined, PeerLeft, PeerStateChanged
-from dfs_sdk.peers.liveness import Change, PeerState
+from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.membership import Membership
 from dfs_sdk.peers.messages import (
     NodeStatus,
@@ -24,12 +23,11 @@ from dfs_sdk.peers.messages import (
     Pong,
     ProbeFor,
     ProbeReply,
-    Rumour,
-    SignedDesc,
     Sync,
     SyncReply,
     Taken,
 )
+from dfs_sdk.peers.newsdesk import NewsDesk
 from dfs_sdk.peers.prober import CALL_ERRORS, Prober
 from dfs_sdk.peers.saved import KnownPeer, SavedPeers, restore_histories
 from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
@@ -77,7 +75,6 @@ class Peers:
         self._config = config or PeersConfig()
         self._rpc = rpc
         self._store = store
-        self._events = events
         self._scope = scope
         self._clock = runtime.clock
         self._rng = runtime.rng.child("peers")
@@ -98,20 +95,30 @@ class Peers:
         )
         self._view: View | None = None
         self._announced = 0
+        self._desk = NewsDesk(
+            rpc=rpc,
+            membership=self._membership,
+            events=events,
+            clock=self._clock,
+            config=self._config,
+            probe=self._begin_probe,
+            banish=self._banish,
+            changed=self._after_change,
+        )
         self._prober = Prober(
             rpc=rpc,
             membership=self._membership,
             clock=self._clock,
             rng=self._rng,
             config=self._config,
-            on_news=self._take_news,
+            on_news=self._desk.take,
         )
         self._syncer = Syncer(
             rpc=rpc,
             membership=self._membership,
             clock=self._clock,
             config=self._config,
-            on_news=self._take_news,
+            on_news=self._desk.take,
         )
 
     # The view
@@ -170,7 +177,7 @@ class Peers:
             self._membership.describe(self._clock.wall(), status=NodeStatus.ALIVE)
         await self._rpc.connect(contact, timeout=timeout)
         await self._syncer.sync(contact.node_id, full=True, timeout=timeout)
-        self.review()
+        self._desk.review()
         await self._introduce()
 
     async def rejoin(self) -> int:
@@ -188,9 +195,9 @@ class Peers:
                 break
         # Those that did not answer are members nevertheless: they may hold our chunks, and come back.
         for peer in saved:
-            self._take(peer.signed, self._rpc.node_id)
+            self._desk.learn(peer.signed, self._rpc.node_id)
         restore_histories(self._membership, saved)
-        self.review()
+        self._desk.review()
         if found:
             await self._introduce()
         return found
@@ -246,11 +253,12 @@ class Peers:
         """Guard against our own sleep, review all states, probe one member in a task of its own."""
         self._guard_sleep()
         self._refresh_desc()
-        self.review()
+        self._desk.review()
+        if any(track.state is PeerState.AWAY for track in self._membership.liveness):
+            self._view = None  # the odds fall with every second
         target = self._prober.next_target()
-        if target is not None and self._probing < self._config.probes_max:
-            self._probing += 1
-            self._scope.spawn("probe", self._probe(target))
+        if target is not None:
+            self._begin_probe(target)
 
     async def sync_turn(self) -> None:
         """Compare lists with one random member, and try one that is gone: the partition may have healed."""
@@ -261,23 +269,10 @@ class Peers:
         if reachable:
             await self._sync(self._rng.choice(reachable))
 
-    def review(self) -> None:
-        """Bring all states up to date, publish what changed, tell those who registered for views."""
-        changes, silent = self._membership.review(self._clock.monotonic(), self._clock.wall())
-        for change in changes:
-            self._publish(change)
-        if silent:
-            self._events.publish(
-                PartitionSuspected(
-                    at_wall=self._clock.wall(),
-                    silent=silent,
-                    members=len(self._membership),
-                    freeze_seconds=self._config.partition_freeze,
-                )
-            )
-        if any(track.state is PeerState.AWAY for track in self._membership.liveness):
-            self._view = None  # the odds fall with every second
-        self._after_change()
+    def _begin_probe(self, target: NodeId) -> None:
+        if self._probing < self._config.probes_max:
+            self._probing += 1
+            self._scope.spawn("probe", self._probe(target))
 
     async def _probe(self, target: NodeId) -> None:
         answered = False
@@ -286,9 +281,9 @@ class Peers:
         finally:
             self._probing -= 1
         if answered:
-            self._note_word(target)
+            self._desk.note_word(target)
         else:
-            self.review()
+            self._desk.review()
 
     def _guard_sleep(self) -> None:
         now, wall = self._clock.monotonic(), self._clock.wall()
@@ -316,15 +311,15 @@ class Peers:
     # Calls of others
 
     async def _on_ping(self, caller: Caller, request: Ping, _body: memoryview) -> Pong:
-        self._heard(caller)
-        self._take_news(caller.node_id, request.descs, request.rumours)
+        self._desk.heard(caller.node_id)
+        self._desk.take(caller.node_id, request.descs, request.rumours)
         if caller.node_id not in self._membership:
             self._meet(caller.node_id)
         descs, rumours = self._membership.news(caller.node_id)
         return Pong(digest=self._membership.digest(self._clock.monotonic()), descs=descs, rumours=rumours)
 
     async def _on_probe_for(self, caller: Caller, request: ProbeFor, _body: memoryview) -> ProbeReply:
-        self._heard(caller)
+        self._desk.heard(caller.node_id)
         if request.node_id == self._rpc.node_id:
             return ProbeReply(answered=True)
         if request.node_id not in self._membership:
@@ -332,77 +327,19 @@ class Peers:
         return ProbeReply(answered=await self._prober.ping(request.node_id))
 
     async def _on_sync(self, caller: Caller, request: Sync, body: memoryview) -> SyncReply:
-        self._heard(caller)
+        self._desk.heard(caller.node_id)
         reply = self._syncer.answer(caller, request, body)
         self._after_change()
         return reply
 
     async def _on_offer(self, caller: Caller, request: Offer, _body: memoryview) -> Taken:
-        self._heard(caller)
+        self._desk.heard(caller.node_id)
         before = self._membership.version
-        self._take_news(caller.node_id, request.descs, ())
-        self.review()
+        self._desk.take(caller.node_id, request.descs, ())
+        self._desk.review()
         return Taken(count=min(len(request.descs), self._membership.version - before))
 
-    # News
-
-    def _take_news(self, sender: NodeId, descs: Iterable[SignedDesc], rumours: Iterable[Rumour]) -> None:
-        try:
-            for signed in descs:
-                self._take(signed, sender)
-        except ProtocolError as error:
-            # An honest node verifies before it passes on: this one made it up.
-            logger.warning("%s gave a description that does not hold: %s", sender.short, error)
-            self._scope.spawn("disconnect", self._rpc.disconnect(sender))
-            return
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        for rumour in rumours:
-            if self._membership.hear(rumour, sender, now, wall) and self._probing < self._config.probes_max:
-                self._probing += 1
-                self._scope.spawn("probe the accused", self._probe(rumour.node_id))
-        self._after_change()
-
-    def _take(self, signed: SignedDesc, sender: NodeId) -> None:
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        taken = self._membership.take(signed, now, wall)
-        if taken is None:
-            return
-        desc, before = taken
-        self._rpc.book.learn(desc.contact, self._rpc.address(sender), first_hand=desc.node_id == sender)
-        member = self._membership.member(desc.node_id, now)
-        is_new = before is None or before.status is NodeStatus.LEFT
-        if member is not None and is_new and desc.status is not NodeStatus.LEFT:
-            self._events.publish(PeerJoined(at_wall=wall, node_id=desc.node_id, name=member.name))
-        self._note_word(desc.node_id)
-
-    def _heard(self, caller: Caller) -> None:
-        self._membership.heard(caller.node_id, self._clock.monotonic())
-        self._note_word(caller.node_id)
-
-    def _note_word(self, node_id: NodeId) -> None:
-        """Review at once when a member that did not look alive may have come back."""
-        track = self._membership.liveness.get(node_id)
-        if track is not None and (track.state is not PeerState.ALIVE or track.status is not NodeStatus.ALIVE):
-            self.review()
-
-    def _publish(self, change: Change) -> None:
-        wall, node_id = self._clock.wall(), change.node_id
-        member = self._membership.member(node_id, self._clock.monotonic())
-        if member is None:
-            return
-        if member.desc.status is NodeStatus.LEFT:
-            self._events.publish(PeerLeft(at_wall=wall, node_id=node_id, name=member.name))
-            return
-        self._events.publish(
-            PeerStateChanged(
-                at_wall=wall,
-                node_id=node_id,
-                name=member.name,
-                before=change.before,
-                after=change.after,
-                why=change.why,
-            )
-        )
+    # The view, made and announced
 
     def _make_view(self) -> View:
         rtts = {peer: rtt for peer in self._rpc.connected() if (rtt := self._rpc.rtt(peer)) is not None}
@@ -426,9 +363,11 @@ class Peers:
 
     def _look_after(self, node_id: NodeId, _reason: str) -> None:
         """Probe a member whose connection ended: it may have restarted, or be gone."""
-        if not self._scope.closed and self._prober.worth_a_probe(node_id) and self._probing < self._config.probes_max:
-            self._probing += 1
-            self._scope.spawn("look after", self._probe(node_id))
+        if not self._scope.closed and self._prober.worth_a_probe(node_id):
+            self._begin_probe(node_id)
+
+    def _banish(self, node_id: NodeId) -> None:
+        self._scope.spawn("disconnect", self._rpc.disconnect(node_id))
 
     async def _sync(self, node_id: NodeId) -> bool:
         if node_id in self._syncing:
@@ -440,7 +379,7 @@ class Peers:
             return False
         finally:
             self._syncing.discard(node_id)
-        self.review()
+        self._desk.review()
         return True
 
     async def _introduce(self) -> None:
