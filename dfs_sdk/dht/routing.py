@@ -94,13 +94,18 @@ class RoutingTable:
         return bucket.entries.get(node_id) if bucket is not None else None
 
     def wants(self, node_id: NodeId) -> bool:
-        """Say whether there is a use for an unknown node: a place in its bucket, or among those that wait for one."""
+        """Say whether an answer of this node is of use.
+
+        It is where there is a place in its bucket or among those that wait for one, and where it was silent before.
+        """
         bucket = self._buckets.get(self._index(node_id))
         if bucket is None:
             return True
-        known = node_id in bucket.entries or node_id in bucket.waiting
+        entry = bucket.entries.get(node_id)
+        if entry is not None:
+            return entry.failures > 0
         size = self._config.bucket_size
-        return not known and (len(bucket.entries) < size or len(bucket.waiting) < size)
+        return node_id not in bucket.waiting and (len(bucket.entries) < size or len(bucket.waiting) < size)
 
     def is_full(self, target: bytes) -> bool:
         """Say whether the bucket of a target has as many contacts as it may."""
@@ -154,15 +159,23 @@ class RoutingTable:
             self._fill(bucket)
 
     def closest(self, target: bytes, count: int, *, without: NodeId | None = None) -> list[Contact]:
-        """Return the contacts closest to a target, closest first; those that failed lately come last."""
+        """Return the contacts closest to a target, closest first.
+
+        Silent ones would cost whoever asks them a time-out. They count only where nobody else is left: it may be our
+        own network that fails.
+        """
         place = int.from_bytes(target, "big")
 
-        def rank(entry: Entry) -> tuple[bool, int]:
-            node_id = entry.contact.node_id
-            return entry.failures >= self._config.failures_max, place ^ int.from_bytes(node_id, "big")
+        def distance(entry: Entry) -> int:
+            return place ^ int.from_bytes(entry.contact.node_id, "big")
 
-        entries = (entry for entry in self if entry.contact.node_id != without)
-        return [entry.contact for entry in heapq.nsmallest(count, entries, key=rank)]
+        entries = [entry for entry in self if entry.contact.node_id != without]
+        heard = [entry for entry in entries if not self._is_silent(entry)]
+        return [entry.contact for entry in heapq.nsmallest(count, heard or entries, key=distance)]
+
+    def silent(self) -> list[Contact]:
+        """Return the contacts that failed too often and stay because nobody waits for their place."""
+        return [entry.contact for entry in self if self._is_silent(entry)]
 
     def looked_up(self, target: bytes, now: float) -> None:
         """Note that the region of a target was looked into."""
@@ -186,6 +199,9 @@ class RoutingTable:
     def _index(self, node_id: bytes) -> int:
         """Count the leading bits a node id shares with ours; 256 for our own."""
         return ID_BITS - (self._owner ^ int.from_bytes(node_id, "big")).bit_length()
+
+    def _is_silent(self, entry: Entry) -> bool:
+        return entry.failures >= self._config.failures_max
 
     def _bucket(self, index: int) -> _Bucket:
         return self._buckets.setdefault(index, _Bucket(looked_at=self._started))

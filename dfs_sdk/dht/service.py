@@ -51,11 +51,19 @@ JOIN_REFRESH_MAX = 16
 
 @dataclass(slots=True)
 class _Publication:
-    """A record of our own that is kept alive."""
+    """A record of our own that is kept alive.
+
+    Attributes:
+        value: What it says.
+        sequence: The highest one known.
+        due_at: Monotonic seconds of its next publication.
+        outdated: Whether the network holds a newer one than was published last.
+    """
 
     value: bytes
     sequence: int
     due_at: float
+    outdated: bool = False
 
 
 class Dht:
@@ -171,10 +179,13 @@ class Dht:
         """
         owner = verify_record(record, self._network_id, now_wall=self._clock.wall())
         findings = await self._seeker.find_place(record.key)
-        stored = await run_all(
+        results = await run_all(
             *(self._store_at(contact, record, findings) for contact in findings.closest), limit=JOIN_PARALLEL
         )
-        return sum(stored) + self._store_here(record, owner, findings.closest)
+        results.append(self._store_here(record, owner, findings.closest))
+        if StoreResult.STALE in results and owner == self._rpc.node_id:
+            await self._catch_up(record)
+        return results.count(StoreResult.STORED)
 
     async def publish(self, kind: RecordKind, key: bytes, value: bytes) -> int:
         """Sign and store a record of ours and keep it alive until `unpublish`; a repeated call changes its value.
@@ -213,6 +224,9 @@ class Dht:
         await run_all(*(self._republish(slot) for slot in due), limit=self._config.publish_parallel)
         for target in self.table.stale_targets(now, self._rng)[:REFRESH_MAX]:
             await self._seeker.find_node(target)
+        if silent := self.table.silent():
+            # One at a time: they may be back.
+            await self._check(self._rng.choice(silent))
         if now - self._remembered_at >= REMEMBER_INTERVAL:
             await self.remember()
 
@@ -254,10 +268,15 @@ class Dht:
 
     async def _put_again(self, slot: tuple[RecordKind, bytes], record: Record) -> int:
         count, config = 0, self._config
+        publication = self._publications.get(slot)
         try:
             count = await self.put(record)
+            if publication is not None and publication.outdated:
+                publication.outdated = False
+                again = self._sign(*slot, publication.value)
+                publication.sequence = again.body.sequence
+                count = await self.put(again)
         finally:
-            publication = self._publications.get(slot)
             if publication is not None:
                 # Only ourselves is nobody: a node that is alone looks for company soon.
                 spread = self._rng.uniform(1 - config.republish_jitter, 1 + config.republish_jitter)
@@ -265,30 +284,42 @@ class Dht:
                 publication.due_at = self._clock.monotonic() + (pause if count > 1 else min(RETRY_INTERVAL, pause))
         return count
 
-    async def _store_at(self, contact: Contact, record: Record, findings: Findings) -> bool:
+    async def _catch_up(self, record: Record) -> None:
+        """Find out the sequence of a newer record of our own, as after a restart with a clock that went back.
+
+        Only what we signed counts: a holder could name any number.
+        """
+        publication = self._publications.get((record.kind, record.key))
+        findings = await self._seeker.find_records(record.kind, record.key)
+        newest = findings.records.get(self._rpc.node_id)
+        if publication is not None and newest is not None and newest.body.sequence > publication.sequence:
+            publication.sequence = newest.body.sequence
+            publication.outdated = True
+
+    async def _store_at(self, contact: Contact, record: Record, findings: Findings) -> StoreResult | None:
         request = StoreRecord(record=record, token=findings.tokens[contact.node_id])
         try:
             answer = await self._rpc.call(contact.node_id, request, timeout=self._config.query_timeout)
         except RemoteError as error:
             logger.debug("%s", error)
-            return False
+            return None
         except DfsError:
             self.table.failed(contact.node_id)
-            return False
-        return answer.reply.result is StoreResult.STORED
+            return None
+        return answer.reply.result
 
-    def _store_here(self, record: Record, owner: NodeId, closest: Sequence[Contact]) -> bool:
+    def _store_here(self, record: Record, owner: NodeId, closest: Sequence[Contact]) -> StoreResult | None:
         place = int.from_bytes(record.key, "big")
         ours = place ^ int.from_bytes(self._rpc.node_id, "big")
         closer = sum(place ^ int.from_bytes(contact.node_id, "big") < ours for contact in closest)
         if closer >= self._config.bucket_size:
-            return False
+            return None
         try:
             result, _ = self._shelf.put(record, owner=owner, prefix=None, now_wall=self._clock.wall())
         except Refusal as refusal:
             logger.debug("no room for a record here: %s", refusal)
-            return False
-        return result is StoreResult.STORED
+            return None
+        return result
 
     async def _fill(self, target: bytes) -> None:
         """Look into a region of which the table has room to know more."""
@@ -312,8 +343,8 @@ class Dht:
         contact = self._rpc.book.contact(node_id)
         if contact is None:
             return
-        self._checking.add(node_id)
         self._scope.spawn("check", self._check(contact))
+        self._checking.add(node_id)
 
     async def _check(self, contact: Contact) -> None:
         # It has just asked us, so it knows of us: a question that asked to be asked back would go on for ever.

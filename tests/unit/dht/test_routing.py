@@ -74,7 +74,7 @@ def test_an_answer_in_between_forgives_a_failure() -> None:
     assert contact(FAR[0]).node_id in table
 
 
-def test_a_silent_contact_stays_while_nobody_waits_but_comes_last() -> None:
+def test_a_silent_contact_stays_while_nobody_waits_but_is_named_only_if_all_are_silent() -> None:
     """P-DHT-13"""
     table = make_table()
     for number in FAR[:3]:
@@ -83,8 +83,15 @@ def test_a_silent_contact_stays_while_nobody_waits_but_comes_last() -> None:
     for _ in range(10):
         table.failed(silent)
     assert silent in table
-    assert table.closest(silent, 3)[-1].node_id == silent
-    assert silent not in {known.node_id for known in table.oldest(3)}
+    assert silent not in {known.node_id for known in (*table.closest(silent, 3), *table.oldest(3))}
+    assert [known.node_id for known in table.silent()] == [silent]
+    assert table.wants(silent), "it may be back"
+    for number in FAR[1:3]:
+        for _ in range(2):
+            table.failed(contact(number).node_id)
+    assert table.closest(silent, 3)[0].node_id == silent
+    table.answered(contact(FAR[0]), 2.0)
+    assert [known.node_id for known in table.closest(silent, 3)] == [silent]
 
 
 def test_a_failed_waiting_contact_no_longer_waits() -> None:

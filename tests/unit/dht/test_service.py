@@ -536,6 +536,62 @@ def test_a_damaged_or_broken_memory_does_not_stop_a_node() -> None:
     on_virtual_time(test)
 
 
+def test_a_silent_member_costs_the_others_time_only_until_it_is_noticed_and_is_known_again_when_back() -> None:
+    """P-DHT-13"""
+
+    async def test(world: World) -> None:
+        nodes = await world.acquaint(6)
+        gone = world.id_of(nodes[5])
+        world.network.kill(gone, silent=True)
+        for node in nodes[:5]:
+            for _ in range(2):
+                await node.find(KEY, kind=RecordKind.PROVIDER)
+        for node in nodes[:5]:
+            assert [contact.node_id for contact in node.table.silent()] == [gone]
+            before = world.network.messages
+            await node.find(KEY, kind=RecordKind.PROVIDER)
+            assert world.network.messages - before == 2 * 4
+        world.network.revive(gone)
+        await asyncio.sleep(30)
+        assert all(node.table.silent() == [] for node in nodes[:5])
+
+    on_virtual_time(test, config=replace(QUICK, maintain_interval=5.0))
+
+
+def test_an_owner_whose_clock_went_back_catches_up_with_its_own_sequence() -> None:
+    """P-DHT-4, A22"""
+
+    async def test(world: World) -> None:
+        nodes = await world.acquaint(6)
+        identity = world.rpc_of(nodes[0]).identity
+        now = world.network.clock.wall()
+        ahead = record_of(
+            world, identity, sequence=int((now + 86_400) * 1000), expires=int(now + 86_400), value=b"of tomorrow"
+        )
+        await nodes[0].put(ahead)
+        assert await nodes[0].publish(RecordKind.PROVIDER, KEY, b"of today") == 6
+        assert [record.value for record in await nodes[3].find(KEY, kind=RecordKind.PROVIDER)] == [b"of today"]
+
+    on_virtual_time(test)
+
+
+def test_a_holder_that_names_an_absurd_sequence_changes_nothing() -> None:
+    async def test(world: World) -> None:
+        (node,) = await world.acquaint(1)
+        liar = world.network.rpc()
+
+        class Stale(Liar):
+            async def _lie(self, caller: Caller, request: object, body: memoryview) -> StoreReply:
+                return StoreReply(result=StoreResult.STALE, sequence=2**64 - 1)
+
+        Stale(liar, [], [])
+        all_know_each_other(world, [liar])
+        assert await node.publish(RecordKind.PROVIDER, KEY, b"value") == 1
+        assert node._publications[(RecordKind.PROVIDER, KEY)].sequence < 2**50
+
+    on_virtual_time(test)
+
+
 def test_neglected_regions_are_looked_into() -> None:
     """P-DHT-15"""
 
