@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from dfs_sdk.chat.clock import HybridClock
 from dfs_sdk.chat.config import ChatConfig
@@ -140,18 +141,18 @@ class History:
             await self._keep(conversation, [entry])
             return entry
 
-    async def take(self, to: NodeId | None, post: Post, *, patient: bool = True) -> list[Entry] | None:
-        """Place a verified post of a peer; returns the entries that became visible, None if there is no room for it.
+    async def take(self, to: NodeId | None, posts: Sequence[Post], *, patient: bool = True) -> list[Entry] | None:
+        """Place verified posts of peers; returns the entries that became visible, None if there is no room for them.
 
         Raises:
-            StoreError: The store cannot keep it; nothing became visible.
+            StoreError: The store cannot keep them; nothing became visible.
         """
         async with self._writing:
             conversation = self._conversation(to)
             if conversation is None:
                 return None
             now, wall = self._clock.monotonic(), self._clock.wall()
-            entries = conversation.offer(post, now=now, now_wall=wall, patient=patient)
+            entries = conversation.offer(posts, now=now, now_wall=wall, patient=patient)
             await self._keep(conversation, entries)
             return entries
 
@@ -185,7 +186,9 @@ class History:
 
     def show(self, entry: Entry) -> ChatMessage:
         """Make an entry what faces show: every text in it is safe as text."""
-        if entry.shown is not None and entry.shown.delivered == len(entry.delivered_to):
+        if entry.shown is not None:
+            if entry.shown.delivered != len(entry.delivered_to):
+                entry.shown = replace(entry.shown, delivered=len(entry.delivered_to))
             return entry.shown
         post = entry.post
         entry.shown = ChatMessage(
@@ -215,7 +218,12 @@ class History:
         """Write entries, then show them: if the write fails or is cancelled, nothing happened."""
         if not entries:
             return
-        await self._store.put_documents(POSTS_KIND, [self._document(entry) for entry in entries])
+        documents = []
+        for entry in entries:
+            documents.append(self._document(entry))
+            self.show(entry)  # while waiting is harmless: long texts take milliseconds
+            await asyncio.sleep(0)
+        await self._store.put_documents(POSTS_KIND, documents)
         now, wall = self._clock.monotonic(), self._clock.wall()
         conversation.commit(entries, now=now)
         for entry in entries:

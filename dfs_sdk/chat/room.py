@@ -25,6 +25,7 @@ from dfs_sdk.ids import NodeId
 STREAM_HOLES_MAX = 64
 
 StreamKey = tuple[NodeId, int]
+StreamPlace = tuple[NodeId, int, int]
 Place = tuple[int, NodeId, int, int]
 
 
@@ -80,6 +81,16 @@ class _Stream:
         while (post := self.pending.get(first + len(run))) is not None:
             run.append(post)
         return run
+
+    def offered(self, now: float, *, patient: bool) -> list[Post]:
+        """What can be shown of the waiting posts at second `now`."""
+        if self.waiting_since is None:
+            self.waiting_since = now
+        ready = self.ready(self.head + 1)
+        if ready or patient or not self.pending:
+            return ready
+        # Whoever has the rest would have given it: every run that is there, one after the other.
+        return [self.pending[sequence] for sequence in sorted(self.pending)]
 
     def advance(self, sequence: int) -> None:
         """Note that a post takes its place; what was skipped to get there becomes holes."""
@@ -142,30 +153,33 @@ class Conversation:
         known = self._streams.get((post.sender, post.stream))
         return known is not None and known.has(post.sequence)
 
-    def offer(self, post: Post, *, now: float, now_wall: float, patient: bool = True) -> list[Entry]:
-        """Take a verified post.
+    def offer(self, posts: Sequence[Post], *, now: float, now_wall: float, patient: bool = True) -> list[Entry]:
+        """Take verified posts.
 
         Args:
-            post: The post; a second copy changes nothing.
+            posts: The posts; a second copy changes nothing.
             now: Monotonic seconds, for the wait on missing posts.
             now_wall: Seconds since the epoch, for the record.
-            patient: Wait for missing posts before it. False where the source would have given them if it had them.
+            patient: Wait for missing posts. False where the source would have given them if it had them.
 
         Returns:
-            The entries to be kept and then committed, in order: none while an earlier post of the stream is missing.
+            The entries to be kept and then committed, each stream in order: none while an earlier post is missing.
         """
-        stream = self._stream((post.sender, post.stream))
-        if stream is None or stream.has(post.sequence):
-            return []
-        if post.sequence in stream.holes:
-            return [Entry(post=post, received_at_wall=now_wall)]
-        stream.hold(post, self._pending_length_max)
-        ready = stream.ready(stream.head + 1)
-        if not ready and not patient:
-            ready = stream.ready(min(stream.pending))
-        if stream.waiting_since is None:
-            stream.waiting_since = now
-        return [Entry(post=each, received_at_wall=now_wall) for each in ready]
+        found: dict[StreamPlace, Post] = {}
+        touched: dict[StreamKey, _Stream] = {}
+        for post in posts:
+            key = (post.sender, post.stream)
+            stream = self._stream(key)
+            if stream is None or stream.has(post.sequence):
+                continue
+            if post.sequence in stream.holes:
+                found[(*key, post.sequence)] = post
+                continue
+            stream.hold(post, self._pending_length_max)
+            touched[key] = stream
+        for key, stream in touched.items():
+            found |= {(*key, post.sequence): post for post in stream.offered(now, patient=patient)}
+        return [Entry(post=post, received_at_wall=now_wall) for post in found.values()]
 
     def overdue(self, *, now: float, now_wall: float, gap_timeout: float) -> list[Entry]:
         """Entries whose predecessors have been missing for `gap_timeout` seconds, to be kept and committed."""

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 COMPARE_ROUNDS_MAX = 64
 UPKEEP_INTERVAL = 1.0
+QUEUE_LENGTH_MAX = 1_000
 FLUSHES_MAX = 8
 CREDITED_MAX = 64
 
@@ -102,6 +103,7 @@ class Chat:
             config=config,
         )
         self._outbox: dict[PostId, Post] = {}
+        self._queues: dict[NodeId, list[Post]] = {}
         self._comparing: dict[NodeId, asyncio.Event] = {}
         self._allowances = Allowances(
             rate=config.posts_per_second, burst=config.posts_burst, peers_max=config.streams_max
@@ -140,7 +142,7 @@ class Chat:
         entry = await self._history.write(text, to=to, link=link)
         if to is not None:
             self._outbox[entry.post_id] = entry.post
-        self._scope.spawn("chat-send", self._deliver_new(entry.post))
+        self._hand_out(entry.post)
         return self._history.show(entry)
 
     def history(
@@ -185,23 +187,47 @@ class Chat:
 
     # Sending
 
-    async def _deliver_new(self, post: Post) -> None:
+    def _hand_out(self, post: Post) -> None:
         targets = [post.recipient] if post.recipient is not None else self._audience(self._config.fanout)
-        await run_all(*(self._deliver_to(peer, [post]) for peer in targets), limit=self._config.fanout)
+        for peer in targets:
+            self._queue_for(peer, [post])
+
+    def _queue_for(self, peer: NodeId, posts: Sequence[Post]) -> None:
+        """Send posts to a peer after those that are on their way to it: in order, and many in one call.
+
+        What does not fit or does not get there comes by the next comparison, or out of the outbox.
+        """
+        queue = self._queues.get(peer)
+        if queue is None:
+            self._queues[peer] = list(posts)
+            self._scope.spawn("chat-send", self._send_queue(peer))
+        elif len(queue) + len(posts) <= QUEUE_LENGTH_MAX:
+            queue.extend(posts)
+
+    async def _send_queue(self, peer: NodeId) -> None:
+        queue = self._queues[peer]
+        try:
+            while queue:
+                parcel = _parcel(queue)
+                del queue[: len(parcel)]
+                if await self._deliver_to(peer, parcel) is None:
+                    return
+        finally:
+            del self._queues[peer]
 
     def _audience(self, limit: int, *, but: Sequence[NodeId] = ()) -> list[NodeId]:
         others = [peer for peer in self._peers.view.reachable() if peer != self._rpc.node_id and peer not in but]
         return others if len(others) <= limit else self._rng.sample(others, limit)
 
-    async def _deliver_to(self, peer: NodeId, posts: Sequence[Post]) -> int:
-        """Hand posts over; says how many of them the peer confirmed."""
+    async def _deliver_to(self, peer: NodeId, posts: Sequence[Post]) -> int | None:
+        """Hand posts over; says how many of them the peer confirmed, None if it did not answer."""
         try:
             answer = await self._rpc.call(
                 peer, Deliver(posts=tuple(posts)), timeout=self._config.call_timeout, priority=Priority.INTERACTIVE
             )
         except DfsError as error:
             logger.debug("no delivery to %s: %s", peer.short, error)
-            return 0
+            return None
         confirmed = [post for post in posts if post.post_id in answer.reply.posts]
         await self._note_delivery(peer, confirmed)
         return len(confirmed)
@@ -228,7 +254,7 @@ class Chat:
         posts.sort(key=lambda post: (post.stream, post.sequence))
         while posts:
             parcel = _parcel(posts)
-            if await self._deliver_to(recipient, parcel) < len(parcel):
+            if await self._deliver_to(recipient, parcel) != len(parcel):
                 return
             del posts[: len(parcel)]
 
@@ -237,37 +263,44 @@ class Chat:
     async def _on_deliver(self, caller: Caller, request: Deliver, _body: memoryview) -> Delivered:
         if not self._allowances.take(caller.node_id, len(request.posts), now=self._clock.monotonic()):
             raise Refusal(RefusalCode.BUSY, "too many chat messages in a short time")
-        taken = [post.post_id for post in request.posts if await self._take(post, caller.node_id)]
-        return Delivered(posts=tuple(taken))
+        rooms: dict[NodeId | None, list[Post]] = {}
+        for post in request.posts:
+            rooms.setdefault(self._conversation_of(post, caller.node_id), []).append(post)
+            post.verify(self._network_id)
+            await asyncio.sleep(0)  # a signature takes a while, and there may be many
+        for conversation, posts in rooms.items():
+            await self._take(conversation, posts, caller.node_id)
+        return Delivered(
+            posts=tuple(post.post_id for key, posts in rooms.items() for post in posts if self._history.has(key, post))
+        )
 
-    async def _take(self, post: Post, source: NodeId) -> bool:
-        """Verify and place one post; says whether the store has it (not while it waits for an earlier one)."""
+    def _conversation_of(self, post: Post, source: NodeId) -> NodeId | None:
         if post.recipient is None:
-            conversation = None
-        elif post.recipient == self._rpc.node_id and post.sender == source:
-            conversation = source
-        else:
-            raise ProtocolError("a direct message was given to somebody else than its recipient, or by another sender")
-        post.verify(self._network_id)
+            return None
+        if post.recipient == self._rpc.node_id and post.sender == source:
+            return source
+        raise ProtocolError("a direct message was given to somebody else than its recipient, or by another sender")
+
+    async def _take(self, conversation: NodeId | None, posts: Sequence[Post], source: NodeId) -> None:
+        """Place verified posts; what the store does not have afterwards waits for an earlier one of its stream."""
         try:
-            shown = await self._history.take(conversation, post)
+            shown = await self._history.take(conversation, posts)
         except StoreError as error:
             raise Refusal(RefusalCode.STORE_FULL, "the chat history cannot be written just now") from error
         if shown is None:
             raise Refusal(RefusalCode.BUSY, "too many conversations")
-        has_it = self._history.has(conversation, post)
-        if conversation is None and shown:
-            self._forward([entry.post for entry in shown], but=(source, post.sender))
-        elif conversation is None and not has_it:
+        if conversation is not None:
+            return
+        if shown:
+            self._forward([entry.post for entry in shown], but=(source, *{post.sender for post in posts}))
+        if not all(self._history.has(None, post) for post in posts):
             self._scope.spawn("chat-fill", self._compare_with(source))
-        return has_it
 
     def _forward(self, posts: Sequence[Post], *, but: tuple[NodeId, ...]) -> None:
         if len(self._peers.view.reachable()) <= self._config.fanout:
             return
-        parcel = _parcel(posts)
         for peer in self._audience(self._config.forward_fanout, but=but):
-            self._scope.spawn("chat-forward", self._deliver_to(peer, parcel))
+            self._queue_for(peer, posts)
 
     # Comparing
 
@@ -311,13 +344,15 @@ class Chat:
 
         Counted so, and not by what this call placed: the peer may be handing the same ones over at this moment.
         """
-        known = {(head.sender, head.stream): head for head in heads}
-        gained = 0
         for post in posts:
             if post.recipient is not None:
                 raise ProtocolError("a comparison of the room brought a direct message")
             post.verify(self._network_id)
-            await self._history.take(None, post, patient=False)
+            await asyncio.sleep(0)
+        await self._history.take(None, posts, patient=False)
+        known = {(head.sender, head.stream): head for head in heads}
+        gained = 0
+        for post in posts:
             head = known.get((post.sender, post.stream))
             gained += (head is None or not head.has(post.sequence)) and self._history.has(None, post)
         return gained

@@ -21,7 +21,7 @@ def conversation(**bounds: int) -> Conversation:
 
 
 def receive(room: Conversation, arrived: Post, *, now: float = 0.0, now_wall: float = 1000.0, patient: bool = True):
-    entries = room.offer(arrived, now=now, now_wall=now_wall, patient=patient)
+    entries = room.offer([arrived], now=now, now_wall=now_wall, patient=patient)
     room.commit(entries, now=now)
     return entries
 
@@ -90,14 +90,27 @@ def test_a_gap_is_skipped_after_its_time_and_a_straggler_still_finds_its_place()
 
 def test_an_offer_that_was_never_committed_is_made_again():
     room = conversation()
-    first = room.offer(post(1), now=0.0, now_wall=1000.0)
+    first = room.offer([post(1)], now=0.0, now_wall=1000.0)
     assert texts(first) == ["message 1"]
     assert len(room) == 0
     assert not room.has(post(1))
     assert texts(receive(room, post(2))) == ["message 1", "message 2"]
     room = conversation()
-    room.offer(post(1), now=0.0, now_wall=1000.0)
+    room.offer([post(1)], now=0.0, now_wall=1000.0)
     assert texts(end_waits(room, now=10.0)) == ["message 1"]
+
+
+@given(st.permutations(range(1, 11)), st.integers(1, 10), st.booleans())
+def test_posts_offered_together_end_as_those_offered_one_by_one(order, batch, patient):
+    together, alone = conversation(), conversation()
+    for at in range(0, 10, batch):
+        posts = [post(sequence) for sequence in order[at : at + batch]]
+        entries = together.offer([*posts, *posts], now=0.0, now_wall=1000.0, patient=patient)
+        assert len({each.post.sequence for each in entries}) == len(entries)
+        together.commit(entries)
+        for each in posts:
+            receive(alone, each, patient=patient)
+    assert texts(together) == texts(alone) == [f"message {sequence}" for sequence in range(1, 11)]
 
 
 def test_a_source_that_would_have_the_missing_ones_is_not_waited_for():
