@@ -65,3 +65,10 @@ def test_cleaning_twice_changes_nothing_more(text: str) -> None:
 def test_letters_of_every_script_stay(text: str) -> None:
     kept = "".join(c for c in text if not is_hidden(c))
     assert safe_text(kept, length_max=100) == kept
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)), st.integers(1, 40), st.booleans())
+def test_plain_text_takes_the_short_way_to_the_same_result(text, length_max, keep_newlines):
+    # A letter outside ASCII in front takes the long way; it is cut off again.
+    long_way = safe_text("é" + text, length_max=length_max + 1, keep_newlines=keep_newlines)[1:]
+    assert safe_text(text, length_max=length_max, keep_newlines=keep_newlines) == long_way
