@@ -204,6 +204,9 @@ def test_publishing_again_changes_the_value_and_unpublishing_takes_it_back() -> 
         assert await nodes[5].find(KEY, kind=RecordKind.NAME) == []
         with pytest.raises(ValueError, match="empty"):
             await nodes[0].publish(RecordKind.NAME, KEY, b"")
+        with pytest.raises(ProtocolError):
+            await nodes[0].publish(RecordKind.CONTACT, KEY, b"value")
+        assert nodes[0]._publisher._publications == {}
 
     on_virtual_time(test)
 
@@ -240,7 +243,7 @@ def test_republishing_is_spread_between_032_and_048_of_the_life() -> None:
         for number in range(30):
             await nodes[0].publish(RecordKind.PROVIDER, bytes([number]) * 32, b"value")
         now = world.network.clock.monotonic()
-        pauses = [(publication.due_at - now) / 1800 for publication in nodes[0]._publications.values()]
+        pauses = [(publication.due_at - now) / 1800 for publication in nodes[0]._publisher._publications.values()]
         assert 0.31 < min(pauses) < 0.36
         assert 0.44 < max(pauses) < 0.49
 
@@ -587,7 +590,7 @@ def test_a_holder_that_names_an_absurd_sequence_changes_nothing() -> None:
         Stale(liar, [], [])
         all_know_each_other(world, [liar])
         assert await node.publish(RecordKind.PROVIDER, KEY, b"value") == 1
-        assert node._publications[(RecordKind.PROVIDER, KEY)].sequence < 2**50
+        assert node._publisher._publications[(RecordKind.PROVIDER, KEY)].sequence < 2**50
 
     on_virtual_time(test)
 
