@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import sys
 import warnings
 from asyncio.subprocess import PIPE
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.errors import DeadlineError, ForkedNodeError, PeerUnreachableError
+from dfs_sdk.errors import DeadlineError, ForkedNodeError, NodeClosedError, PeerUnreachableError
 from dfs_sdk.ids import Address, NetworkId
 from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.system import system_runtime
@@ -215,3 +217,70 @@ async def test_sixteen_mebibytes_cross_to_another_process_and_back(udp):
     finally:
         echo.stdin.close()
         assert await echo.wait() == 0
+
+
+async def test_cancelled_waiting_leaves_nothing_behind():
+    """Connecting, asking and sending are given up at any moment without a trace."""
+    config = TransportConfig(send_queue_bytes_max=1)
+    silent = Address("127.0.0.1", 1)
+    async with Node("auto", config=config) as left, Node("auto") as right, asyncio.timeout(20):
+        nobody = Contact(ed=right.contact.ed, x=right.contact.x, addresses=(silent,))
+        for waiting in (
+            left.transport.connect(nobody, timeout=5),
+            left.transport.identify(silent, timeout=5),
+        ):
+            task = asyncio.create_task(waiting)
+            await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        transport = left.transport
+        assert transport.endpoint.next_deadline() is None
+        assert transport._dial_waiters == transport._identify_waiters == {}
+        connection = await transport.connect(right.contact, timeout=5)
+        await connection.send([bytes(4 << 20)], priority=Priority.TRANSFER)
+        task = asyncio.create_task(connection.send([b"never"], priority=Priority.TRANSFER))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert not connection._waiting
+        assert len((await right.messages.get())[1]) == 4 << 20
+        await connection.send([b"and on"], priority=Priority.TRANSFER)
+        assert (await right.messages.get())[1] == b"and on"
+
+
+async def test_closing_while_somebody_connects_ends_the_waiting(udp):
+    async with Node(udp) as left, Node(udp) as right:
+        nobody = Contact(ed=right.contact.ed, x=right.contact.x, addresses=(Address("127.0.0.1", 1),))
+        waiting = asyncio.create_task(left.transport.connect(nobody, timeout=5))
+        asking = asyncio.create_task(left.transport.identify(Address("127.0.0.1", 1), timeout=5))
+        await asyncio.sleep(0.01)
+        await left.transport.close()
+        for task in (waiting, asking):
+            with pytest.raises(NodeClosedError):
+                await task
+        with pytest.raises(NodeClosedError):
+            await left.transport.connect(right.contact, timeout=1)
+
+
+async def test_transfer_goes_on_under_a_flood_of_garbage():
+    """A7: a flood of 20,000 datagrams is read, counted and dropped."""
+    garbage = [random.Random(number).randbytes(200 + number) for number in range(100)]
+    garbage += [bytes((0x10 | number % 2,)) + random.Random(number).randbytes(1000) for number in range(100)]
+    async with Node("auto") as left, Node("auto") as right, asyncio.timeout(60):
+        connection = await left.transport.connect(right.contact, timeout=5)
+        target = tuple(right.transport.local_address)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as attacker:
+            attacker.setblocking(False)
+            for _ in range(100):
+                for datagram in garbage:
+                    with suppress(BlockingIOError):
+                        attacker.sendto(datagram, target)
+                sent = await connection.send([bytes(100_000)], priority=Priority.TRANSFER)
+                await sent.acked
+        dropped = right.transport.statistics
+        assert dropped["datagram unknown"] + dropped["index unknown"] + dropped["handshake dropped"] > 1000
+        assert right.messages.qsize() == 100
+        assert len(right.transport.connections) == 1
+        assert right.closed.empty()
