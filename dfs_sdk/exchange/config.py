@@ -56,7 +56,7 @@ class ExchangeConfig:
     failover_delay_min: float = 2.0
     failover_delay_max: float = 20.0
     push_concurrency: int = 32
-    fetch_concurrency: int = 32
+    fetch_concurrency: int = 16
     tombstone_seconds: float = 7 * 86_400.0
     tombstones_max: int = 100_000
     peers_max: int = 10_000

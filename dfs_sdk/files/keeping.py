@@ -69,12 +69,24 @@ class Keeping:
             QuotaExceededError: The store has no room; what was fetched may be evicted again.
             ContentUnavailableError: A chunk has no holder that answers.
         """
+        before = {chunk_id for chunk_id in _all_chunks(file) if self._is_pinned(chunk_id)}
+        try:
+            await self._pin_all(file, extra, transfer)
+        except BaseException:
+            await self.unpin([chunk_id for chunk_id in _all_chunks(file) if chunk_id not in before])
+            raise
+
+    async def _pin_all(self, file: OpenedFile, extra: Sequence[NodeId], transfer: Transfer) -> None:
         await self._keep(file, file.link.manifest_id, self._manifest_cell(file), extra, sealed=file.sealed)
         for start in range(0, file.chunk_count, PIN_PARALLEL):
             indices = range(start, min(start + PIN_PARALLEL, file.chunk_count))
             await run_all(*(self._pin_chunk(file, index, extra, transfer) for index in indices))
         if file.chunk_count == 0:
             transfer.advance(file.size)
+
+    def _is_pinned(self, chunk_id: ChunkId) -> bool:
+        info = self._store.info(chunk_id)
+        return info is not None and info.pinned
 
     async def unpin(self, chunk_ids: Sequence[ChunkId]) -> None:
         """Let the store decide about these chunks again."""
@@ -135,6 +147,10 @@ class Keeping:
 
     async def _remove_here(self, chunk_ids: Sequence[ChunkId], removal_key: bytes) -> int:
         return sum([await self._exchange.remove(self._me, page, removal_key) for page in _pages(chunk_ids)])
+
+
+def _all_chunks(file: OpenedFile) -> tuple[ChunkId, ...]:
+    return (file.link.manifest_id, *file.manifest.chunk_ids)
 
 
 def _pages(chunk_ids: Sequence[ChunkId]) -> Iterable[Sequence[ChunkId]]:

@@ -45,6 +45,8 @@ from dfs_sdk.store.base import ChunkStore
 
 logger = logging.getLogger(__name__)
 
+CLEAN_UP_INTERVAL = 3600.0
+
 Progress = Callable[[Transfer], None]
 
 
@@ -171,6 +173,9 @@ class Files:
         self._scope.spawn("audit files", self._auditor.run())
         self._in_background("announce files", self._announce_all())
         self._in_background("clean up drafts", self._uploads.clean_up())
+        self._scope.every(
+            "clean up drafts", CLEAN_UP_INTERVAL, self._uploads.clean_up, rng=self._runtime.rng.child("files")
+        )
 
     async def close(self) -> None:
         """Cancel the transfers that run and wait for their end."""
@@ -424,7 +429,7 @@ class Files:
     async def _announce_all(self) -> None:
         for entry in self._catalog:
             if entry.file.owned or entry.file.pinned:
-                await self._providers.publish(entry.file.link.manifest_id)
+                await _quietly("announce a file", self._providers.publish(entry.file.link.manifest_id))
 
     def _in_background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Start something whose failure the user need not hear of."""

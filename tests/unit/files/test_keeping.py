@@ -59,6 +59,8 @@ async def test_a_pin_without_room_says_so(network: FakeNetwork):
     with pytest.raises(QuotaExceededError):
         await d.files.pin(file.link)
     assert [known.pinned for known in await d.files.ls()] == [True, False]
+    mine = {filler.link.manifest_id, *await chunks_of(d, filler.link)}
+    assert {info.chunk_id for info in d.store.chunks() if info.pinned} == mine
 
 
 async def test_removal_deletes_every_copy_and_cannot_be_undone_by_holders(network: FakeNetwork):
