@@ -7,7 +7,6 @@ guards against our own sleep, brings states and view up to date and sends one pr
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from dfs_sdk.errors import ConfigError
@@ -38,8 +37,6 @@ from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope, run_all
 from dfs_sdk.store.base import ChunkStore
 from dfs_sdk.transport.contact import Contact
-
-logger = logging.getLogger(__name__)
 
 ViewHandler = Callable[[View], None]
 

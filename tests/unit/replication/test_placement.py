@@ -64,6 +64,20 @@ def test_every_node_with_the_same_members_ranks_alike():
         assert one.members(cell, 3) == other.members(cell, 3)
 
 
+def test_orders_taken_over_from_an_earlier_view_are_the_right_ones():
+    descs = [desc_of(n) for n in range(6)]
+    before = placement_of(descs)
+    orders = [before.order(cell) for cell in range(256)]
+    used = [dataclasses.replace(desc, used_bytes=n) for n, desc in enumerate(descs)]
+    same = Placement(NETWORK, view_of(used), SMALL, before=before)
+    assert [same.order(cell) for cell in range(256)] == orders
+    heavier = [desc_of(n, capacity_bytes=GIB * (1 + n)) for n in range(6)]
+    for changed in (heavier, descs[1:]):
+        fresh = placement_of(changed)
+        after = Placement(NETWORK, view_of(changed), SMALL, before=before)
+        assert [after.order(cell) for cell in range(256)] == [fresh.order(cell) for cell in range(256)]
+
+
 def test_states_short_of_gone_change_no_order():
     """I1: who is reachable is judged when acting, not when ranking."""
     descs = [desc_of(n) for n in range(6)]

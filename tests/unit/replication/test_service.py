@@ -471,6 +471,16 @@ def test_leaving_node_hands_over_first():
     tell(story, count=7)
 
 
+def test_node_that_holds_nothing_leaves_without_asking_around():
+    async def story(swarm: FakeSwarm) -> None:
+        await swarm.nodes[0].store.put([replace(new_chunk(1), role=Role.CACHE)])
+        before = swarm.network.messages
+        assert await swarm.nodes[0].replication.hand_over() == 0
+        assert swarm.network.messages == before
+
+    tell(story, count=3)
+
+
 def test_hand_over_that_cannot_finish_says_so():
     config = replace(QUICK, push_timeout=5.0)
 
