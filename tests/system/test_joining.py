@@ -53,3 +53,16 @@ async def test_joining_meets_the_others_though_one_of_them_is_dead():
             report = await bob.join(ada.invite(), timeout=5)
             assert report.peers >= 2
             assert report.seconds < 4
+
+
+async def test_a_node_that_holds_nothing_leaves_at_once_though_a_member_is_dead():
+    async with make("ada") as ada:
+        dead = await make("dan").start()
+        await dead.join(ada.invite())
+        bob = await make("bob").start()
+        await bob.join(ada.invite())
+        await dead.abort()
+        begun = asyncio.get_running_loop().time()
+        await bob.close()
+        assert asyncio.get_running_loop().time() - begun < 1.5
+        assert not any(row.name == "bob" and row.state == "alive" for row in ada.snapshot().peers)
