@@ -30,7 +30,7 @@ from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.ports import Buffer, Clock, Offload
-from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.runtime.tasks import TaskScope, run_all, settle
 from dfs_sdk.store.base import NewChunk, Role
 
 logger = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ class Upload:
         self._cells: dict[int, int] = {}
         self._unnoted: dict[int, Placed] = {}
         self._inline = b""
+        self._tails: dict[asyncio.Task[None], None] = {}
 
     @property
     def chunk_ids(self) -> list[ChunkId]:
@@ -128,6 +129,7 @@ class Upload:
         try:
             return await self._run()
         except BaseException:
+            await self._stop_tails()
             self._note_unfinished()
             await self._write_notes()
             raise
@@ -223,8 +225,15 @@ class Upload:
         )
         spread = await self._tools.replication.spread(chunk, policy=self._plan.policy)
         self._note_receipts(chunk_id, spread.holders)
-        await self._tail.take(plain_size)
-        self._tools.scope.spawn(f"tail {chunk_id.short}", self._finish(chunk_id, spread.complete, plain_size))
+        try:
+            await self._tail.take(plain_size)
+        except asyncio.CancelledError:
+            if isinstance(spread.complete, asyncio.Future):
+                spread.complete.cancel()
+            raise
+        tail = self._tools.scope.spawn(f"tail {chunk_id.short}", self._finish(chunk_id, spread.complete, plain_size))
+        self._tails[tail] = None
+        tail.add_done_callback(self._forget_tail)
         return spread.cell
 
     async def _finish(self, chunk_id: ChunkId, complete: Awaitable[Sequence[Receipt]], plain_size: int) -> None:
@@ -234,6 +243,17 @@ class Upload:
             logger.info("the last copies of chunk %s are left to repair: %s", chunk_id.short, type(error).__name__)
         finally:
             self._tail.give(plain_size)
+
+    def _forget_tail(self, tail: asyncio.Task[None]) -> None:
+        self._tails.pop(tail, None)
+
+    async def _stop_tails(self) -> None:
+        """End the copying of an upload that is given up; what has its quorum keeps it."""
+        tails = list(self._tails)
+        for tail in tails:
+            tail.cancel()
+        for tail in tails:
+            await settle(tail)
 
     def _note_receipts(self, chunk_id: ChunkId, receipts: Sequence[Receipt]) -> None:
         now_wall = self._tools.clock.wall()

@@ -116,6 +116,33 @@ async def test_a_stream_of_text_is_refused_in_words(network: FakeNetwork):
         await a.files.put(text())  # type: ignore[arg-type]
 
 
+async def test_an_error_of_the_source_reaches_the_user_and_the_source_is_closed(network: FakeNetwork):
+    closed: list[bool] = []
+
+    async def breaks() -> AsyncIterator[bytes]:
+        try:
+            yield some(3 * CHUNK)
+            raise ZeroDivisionError("the user's own")
+        finally:
+            closed.append(True)
+
+    async def endless() -> AsyncIterator[bytes]:
+        try:
+            while True:
+                yield some(CHUNK)
+        finally:
+            closed.append(True)
+
+    a, b, *_ = await file_nodes(network, 3)
+    with pytest.raises(ZeroDivisionError):
+        await a.files.put(breaks(), chunk_bytes=CHUNK)
+    network.kill(b.node_id)
+    with pytest.raises(TooFewReplicasError):
+        await a.files.put(endless(), chunk_bytes=CHUNK)
+    assert closed == [True, True]
+    assert await a.files.ls() == []
+
+
 async def test_nothing_of_content_or_name_is_on_foreign_disks(network: FakeNetwork):
     a, b, c, _ = await file_nodes(network, 4)
     canary = b"CANARY-CONTENT-" * 3000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,39 @@ async def test_a_button_can_cancel_and_the_transfer_says_what_remains(network: F
     assert "cancelled" in transfer.error
     assert "put the same file again" in transfer.error
     assert [event.reason for event in a.happened(TransferEnded)] == [transfer.error]
+
+
+async def test_copies_that_follow_stop_with_a_cancelled_put_and_go_on_after_a_finished_one(
+    network: FakeNetwork, tmp_path: Path
+):
+    a, *_ = await file_nodes(network, 4, readers=1)
+    original, tails = a.replication.spread, []
+
+    async def spread(chunk: Any, *, policy: Policy) -> Any:
+        placed = await original(chunk, policy=policy)
+        tails.append(asyncio.get_running_loop().create_future())
+        return replace(placed, complete=tails[-1])
+
+    a.replication.spread = spread  # type: ignore[method-assign]
+    path = tmp_path / "data.bin"
+    path.write_bytes(some(10 * CHUNK))
+
+    def stop(transfer: Any) -> None:
+        if transfer.bytes_done >= 5 * CHUNK:
+            transfer.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await a.files.put(path, chunk_bytes=CHUNK, progress=stop)
+    assert len(tails) >= 5
+    assert all(tail.cancelled() for tail in tails)
+    tails.clear()
+    file = await a.files.put(path, chunk_bytes=CHUNK)
+    await asyncio.sleep(0)
+    assert not any(tail.done() for tail in tails)
+    for tail in tails:
+        tail.set_result([])
+    await asyncio.sleep(0)
+    assert file.chunk_count == 10
 
 
 async def test_closing_stops_what_runs(network: FakeNetwork):
