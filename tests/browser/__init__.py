@@ -1,0 +1,1 @@
+"""Tests in a real JupyterLab in a real Chromium; a package, so that the browser ends with its last test."""
