@@ -76,6 +76,17 @@ def test_golden_private_part():
     assert not any(written[len(expected) // 2 :])
 
 
+@pytest.mark.parametrize(
+    ("count", "manifest_id"),
+    [
+        (0, "3e66d6984a2a6abdcf6a099281b1ac794d229995fd61e28f5d2788ea6d71eaf2"),
+        (2, "5a605148063d7ed87a172660afff6a6dffdbb1b509b138fd90c590011736893c"),
+    ],
+)
+def test_golden_sealed_manifest(count: int, manifest_id: str):
+    assert blake3_256(seal_manifest(KEYS, *parts(count))).hex() == manifest_id
+
+
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 2000])
 def test_round_trip(count: int):
     manifest, contents = parts(count)

@@ -15,8 +15,17 @@ from dfs_sdk.files.upload import seal_group
 KEYS = FileKeys(b"r" * 32)
 
 
+def test_golden_keys():
+    assert KEYS.verify_key.hex() == "752902edd37690ee223e88b27395da7a76e26400cb52a029c03da78b386ac258"
+    assert KEYS.salt_key.hex() == "d937b41e5fa583d262ae004d2f5a0b2337de9df15810c452ca9219429d592366"
+    assert KEYS.commitment.hex() == "3aec8cd96fcbbe49a10c16153a8b1cac39094f042c3ced2f909c72f22ac3133f"
+
+
 def test_golden_chunk():
     sealed = seal_chunk(KEYS, 3, b"attack at dawn")
+    assert sealed.salt.hex() == "c76bcead6fca747a22e412b6f40655e3"
+    assert sealed.data.hex() == "011d85ed1aa8df6e9262c4d94989417a12a1357a0f5eea1166e4be7617bb"
+    assert sealed.chunk_id.hex() == "a66808e7519d867e046a74f1e104a48c7c621c21a23cc85ebd3dc4a9c71ee790"
     # The same by hand, from the primitives alone.
     salt_key = hkdf_sha256(b"r" * 32, info=b"dfs/salt/1")
     salt = keyed_hash(salt_key, b"\0\0\0\3", b"attack at dawn")[:16]
