@@ -7,7 +7,8 @@ when the peer is gone or comes back with another storage. Cache copies are nobod
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dfs_sdk.ids import ChunkId, NodeId
@@ -138,13 +139,24 @@ class Claims:
         chunk = self._cells.get(cell, {}).get(peer, {}).get(chunk_id)
         return chunk.role if chunk else None
 
-    def chunks_of_others(self, cell: int) -> dict[ChunkId, HeldChunk]:
-        """List all chunks that peers claim in a cell; of differing words that of the smallest id counts."""
-        found: dict[ChunkId, HeldChunk] = {}
+    def chunks_of_others(
+        self, cell: int, *, wanted: Callable[[ChunkId], bool] = lambda _chunk_id: True
+    ) -> dict[ChunkId, HeldChunk]:
+        """List the chunks that peers claim in a cell, as far as they are `wanted`.
+
+        Of differing words about a chunk those of the most peers count, on a tie those of the smallest id: one liar
+        among several holders decides neither who may remove it nor how many copies it has.
+        """
+        words: dict[ChunkId, Counter[tuple[int, bytes, int]]] = {}
+        found: dict[ChunkId, dict[tuple[int, bytes, int], HeldChunk]] = {}
         for _, chunks in sorted(self._cells.get(cell, {}).items()):
             for chunk_id, chunk in chunks.items():
-                found.setdefault(chunk_id, chunk)
-        return found
+                if not wanted(chunk_id):
+                    continue
+                word = (chunk.replicas, chunk.removal_hash, chunk.size)
+                words.setdefault(chunk_id, Counter())[word] += 1
+                found.setdefault(chunk_id, {}).setdefault(word, chunk)
+        return {chunk_id: found[chunk_id][counts.most_common(1)[0][0]] for chunk_id, counts in words.items()}
 
     def _drop_cell(self, peer: NodeId, cell: int) -> None:
         holders = self._cells.get(cell)

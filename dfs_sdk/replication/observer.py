@@ -98,11 +98,9 @@ class Observer:
                 for info in self._store.chunks_in_cell(cell)
                 if info.role is not Role.CACHE and (leaving or self._settled(info))
             ]
-            for chunk_id, chunk in self._claims.chunks_of_others(cell).items():
-                held = self._store.info(chunk_id)
+            for chunk_id, chunk in self._claims.chunks_of_others(cell, wanted=self._is_absent).items():
                 # A chunk filed under a cell that is not its own would be pulled by the wrong nodes.
-                is_due = held is None or held.role is Role.CACHE
-                if is_due and cell in cells_of(chunk_id, self._config.cells):
+                if cell in cells_of(chunk_id, self._config.cells):
                     offered[chunk_id] = (chunk, tuple(self._claims.holders(cell, chunk_id)))
         return Observation(
             now=now,
@@ -158,6 +156,10 @@ class Observer:
         self._keeper.settle(chunk_id)
         if is_spare(copy, observation):
             spare[chunk_id] = self._spare_since.get(chunk_id, observation.now)
+
+    def _is_absent(self, chunk_id: ChunkId) -> bool:
+        held = self._store.info(chunk_id)
+        return held is None or held.role is Role.CACHE
 
     def _settled(self, info: ChunkInfo) -> bool:
         """Whether its writer has had the time to place all copies; a wall clock set back settles everything."""

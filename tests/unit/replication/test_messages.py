@@ -1,6 +1,7 @@
 """What holders tell each other, on the wire; and the book that is kept of it."""
 
 import contextlib
+import dataclasses
 
 import pytest
 from hypothesis import given, settings
@@ -215,6 +216,15 @@ def test_receipt_is_believed_until_the_next_reading():
     assert claims.unread_cells(A, [5]) == [5], "even if it lost the chunk and reports its old digest"
     claims.read(A, [5], [])
     assert claims.holders(5, held(1).chunk_id) == []
+
+
+def test_one_liar_does_not_decide_who_may_remove_a_chunk():
+    claims = Claims()
+    lie = dataclasses.replace(held(1), removal_hash=b"l" * 32, replicas=1)
+    for peer, word in ((A, lie), (B, held(1)), (NodeId(b"c" * 32), held(1))):
+        claims.meet(peer, b"u")
+        claims.note(peer, word)
+    assert claims.chunks_of_others(5) == {held(1).chunk_id: held(1)}
 
 
 def test_receipt_of_a_stranger_is_not_kept():
