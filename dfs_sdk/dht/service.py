@@ -232,7 +232,7 @@ class Dht:
         self._checking.add(node_id)
 
     async def _check(self, contact: Contact) -> None:
-        # It has just asked us, so it knows of us: a question that asked to be asked back would go on for ever.
+        # It came to us, so it knows of us: it need not ask back.
         question = FindNode(target=self._rpc.node_id, serves=False)
         try:
             await self._introduce(contact, question)

@@ -172,6 +172,14 @@ def test_a_slow_node_does_not_hold_a_finished_lookup_up() -> None:
     assert lookup.closest() == [order[0], order[1], order[2], fifth]
 
 
+def test_what_another_path_heard_does_not_end_a_path() -> None:
+    """P-DHT-17: each path needs answers of its own, or a liar on one would cut the others short"""
+    near, middle, far = ranked(POOL[:3])
+    answers = {near.node_id: [], far.node_id: [near, middle], middle.node_id: []}
+    lookup = make_lookup([near, far], config=DhtConfig(paths=2, finish_count=1, parallel=1))
+    assert run(lookup, answers.get) == [near.node_id, far.node_id, middle.node_id]
+
+
 def test_a_liar_leads_its_own_path_astray_and_no_other() -> None:
     """P-DHT-17: what one node names is asked on its path only."""
     fakes = sorted((make_contact() for _ in range(60)), key=distance)

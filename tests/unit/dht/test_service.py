@@ -399,6 +399,22 @@ def test_colluders_that_lie_neither_hide_a_record_nor_plant_one(share: float) ->
     on_virtual_time(test, config=replace(QUICK, query_timeout=0.5))
 
 
+def test_after_a_bad_record_the_rest_of_an_answer_is_not_looked_at() -> None:
+    """P-DHT-6"""
+
+    async def test(world: World) -> None:
+        (seeker,) = await world.acquaint(1)
+        liar = world.network.rpc()
+        good = record_of(world, liar.identity)
+        for records, expected in (([good], [good]), ([replace(good, signature=bytes(64)), good], [])):
+            other = world.network.rpc(liar.identity)
+            Liar(other, records, [])
+            all_know_each_other(world, [other])
+            assert await seeker.find(KEY, kind=RecordKind.PROVIDER) == expected
+
+    on_virtual_time(test)
+
+
 def test_sybils_next_to_a_key_are_noticed_and_looked_past(caplog: pytest.LogCaptureFixture) -> None:
     """P-DHT-21: 24 identities closer to the key than any honest node, which know nobody but each other"""
 

@@ -339,6 +339,27 @@ async def test_cancelling_a_call_cancels_its_handler(pair: tuple[Rpc, Rpc]) -> N
     assert b._current[a.node_id]._incoming == {}
 
 
+def test_a_call_cancelled_before_its_request_arrived_is_never_carried_out() -> None:
+    """P-RPC-9"""
+
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(seed=2, clock=clock, latency=0.1) as network:
+            a, b = network.rpc(), network.rpc()
+            network.introduce(a, b)
+            gate = Gate()
+            b.serve(Add, gate)
+            await a.connect(network.contact(b.node_id))
+            call = asyncio.create_task(a.call(b.node_id, ADD))
+            await asyncio.sleep(0.05)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            await asyncio.sleep(1.0)
+            assert gate.order == []
+
+    run_virtual(main)
+
+
 async def test_cancelling_a_call_that_waits_for_its_turn_removes_it(pair: tuple[Rpc, Rpc]) -> None:
     a, b = pair
     gate = Gate()
