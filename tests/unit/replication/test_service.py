@@ -14,7 +14,8 @@ from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished, RepairStarted
-from dfs_sdk.replication.messages import ListCells, Promise, RepairClaim, Survey, Surveyed
+from dfs_sdk.replication.messages import HeldChunk, ListCells, Promise, RepairClaim, Survey, Surveyed
+from dfs_sdk.replication.planner import Push
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store.base import NewChunk, Role
 from tests.fakes.network import FakeNetwork
@@ -541,6 +542,49 @@ def test_surplus_copies_go_in_the_end_and_never_too_many():
         assert len(again.store) > 0
 
     tell(story, count=7, config=config)
+
+
+# Carrying out
+
+
+def push_of(chunk: NewChunk, target: SwarmNode) -> Push:
+    held = HeldChunk(
+        chunk_id=chunk.chunk_id, cell=7, role=Role.PRIMARY, replicas=3, size=len(chunk.data), removal_hash=b""
+    )
+    return Push(chunk=held, target=target.node_id, role=Role.PRIMARY, urgency=0, urgent=False, reason="test")
+
+
+def test_target_that_has_the_chunk_already_is_sent_nothing():
+    """I10: even if no survey told us."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        chunk = replace(new_chunk(1, size=50_000), cell=7, role=Role.PRIMARY)
+        for node in (a, b):
+            await node.store.put([chunk])
+        before = swarm.network.bytes
+        assert await a.replication._repairer.apply([push_of(chunk, b)]) == 0
+        assert swarm.network.bytes - before < 1000
+        assert a.happened(RepairStarted) == []
+        assert a.replication._claims.holders(7, chunk.chunk_id) == [b.node_id]
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
+
+
+def test_target_that_refuses_is_left_alone_for_a_while():
+    async def story(swarm: FakeSwarm) -> None:
+        a = swarm.nodes[0]
+        full = await swarm.add(capacity_bytes=10_000)
+        chunk = replace(new_chunk(1, size=50_000), cell=7, role=Role.PRIMARY)
+        await a.store.put([chunk])
+        assert await a.replication._repairer.apply([push_of(chunk, full)]) == 0
+        (finished,) = a.happened(RepairFinished)
+        assert finished.error
+        assert full.node_id in a.replication._repairer.avoided()
+        await asyncio.sleep(QUICK.refusal_pause + 0.1)
+        assert a.replication._repairer.avoided() == frozenset()
+
+    tell(story, count=1, config=replace(QUICK, repair_interval=1000.0))
 
 
 # Words between holders
