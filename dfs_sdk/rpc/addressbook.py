@@ -39,11 +39,19 @@ class AddressBook:
     Args:
         owner: This node, which is never entered.
         own_addresses: Gives the addresses we ourselves are reached at; no peer can be there.
+        own_hosts: Gives the hosts of this machine's interfaces; who is seen there is on this machine.
     """
 
-    def __init__(self, owner: NodeId, *, own_addresses: Callable[[], Iterable[Address]] = tuple) -> None:
+    def __init__(
+        self,
+        owner: NodeId,
+        *,
+        own_addresses: Callable[[], Iterable[Address]] = tuple,
+        own_hosts: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
         self._owner = owner
         self._own_addresses = own_addresses
+        self._own_hosts = own_hosts
         self._met: OrderedDict[NodeId, _Entry] = OrderedDict()
         self._heard: OrderedDict[NodeId, _Entry] = OrderedDict()
 
@@ -72,6 +80,8 @@ class AddressBook:
         if node_id == self._owner:
             return False
         own = set(self._own_addresses())
+        if source is not None and source.host in self._own_hosts():
+            source = Address("127.0.0.1", source.port)
         usable = [a for a in contact.addresses if a not in own and may_dial(a, source=source)]
         if not usable:
             return False

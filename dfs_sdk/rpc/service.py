@@ -79,7 +79,7 @@ class Rpc:
         self._hosts_until = -math.inf
         self._local: tuple[Address, ...] = ()
         self._local_until = -math.inf
-        self.book = AddressBook(identity.node_id, own_addresses=self._own_addresses)
+        self.book = AddressBook(identity.node_id, own_addresses=self._own_addresses, own_hosts=self._own_hosts)
         transport.on_connection = self._on_connection
         transport.on_closed = self._on_closed
         transport.on_message = self._on_message
@@ -280,14 +280,19 @@ class Rpc:
             return self._config.advertised
         if scope_of(bound) is not None:
             return (*self._config.advertised, bound)
+        version = 6 if ":" in bound.host else 4
+        # Those on this machine reach us over loopback, which comes last.
+        hosts = (*self._own_hosts(), "::1" if version == 6 else "127.0.0.1")
+        listening = (Address(host, bound.port) for host in hosts if ip_address(host).version == version)
+        return (*self._config.advertised, *listening)
+
+    def _own_hosts(self) -> tuple[str, ...]:
+        """List the hosts of this machine's interfaces, loopback left out."""
         now = self._clock.monotonic()
         if now >= self._hosts_until:
-            version = 6 if ":" in bound.host else 4
-            # Those on this machine reach us over loopback, which comes last.
-            hosts = (*self._machine.addresses(), "::1" if version == 6 else "127.0.0.1")
-            self._hosts = tuple(host for host in hosts if ip_address(host).version == version)
+            self._hosts = tuple(self._machine.addresses())
             self._hosts_until = now + HOSTS_LIFETIME
-        return (*self._config.advertised, *(Address(host, bound.port) for host in self._hosts))
+        return self._hosts
 
     def _on_connection(self, connection: ConnectionPort) -> None:
         if connection in self._sessions:

@@ -128,6 +128,16 @@ def test_the_book_keeps_only_what_is_safe() -> None:
     assert not book.learn(contact(LOOPBACK), PUBLIC)
 
 
+def test_who_is_seen_at_one_of_our_own_interfaces_is_on_this_machine() -> None:
+    """P-RPC-22"""
+    neighbour = contact(Address("127.0.0.1", 5001))
+    here = Address("192.168.1.5", 4002)
+    assert not make_book().learn(neighbour, here)
+    book = AddressBook(OWNER.node_id, own_hosts=lambda: ["192.168.1.5"])
+    assert book.learn(neighbour, here)
+    assert not book.learn(contact(Address("127.0.0.1", 5002)), LAN)
+
+
 def test_the_book_never_holds_its_owner_or_an_address_of_its_owner() -> None:
     book = make_book(LAN)
     assert not book.learn(contact(PUBLIC, identity=OWNER), None)
