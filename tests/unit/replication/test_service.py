@@ -15,7 +15,7 @@ from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished, RepairStarted
 from dfs_sdk.replication.messages import HeldChunk, ListCells, Promise, RepairClaim, Survey, Surveyed
-from dfs_sdk.replication.planner import Push
+from dfs_sdk.replication.planner import Pull, Push
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store.base import NewChunk, Role
 from tests.fakes.network import FakeNetwork
@@ -585,6 +585,32 @@ def test_target_that_refuses_is_left_alone_for_a_while():
         assert a.replication._repairer.avoided() == frozenset()
 
     tell(story, count=1, config=replace(QUICK, repair_interval=1000.0))
+
+
+def test_removed_chunk_is_not_fetched():
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        key = b"k" * 32
+        chunk = replace(new_chunk(1), cell=7, role=Role.PRIMARY, removal_hash=removal_hash(key))
+        await b.store.put([chunk])
+        await a.exchange.remove(a.node_id, [chunk.chunk_id], key)
+        pull = Pull(chunk=push_of(chunk, b).chunk, sources=(b.node_id,), reason="test")
+        assert await a.replication._repairer.apply([pull]) == 0
+        assert chunk.chunk_id not in a.store
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
+
+
+def test_fresh_chunk_is_left_to_its_writer():
+    async def story(swarm: FakeSwarm) -> None:
+        a = swarm.nodes[0]
+        await a.store.put([replace(new_chunk(1), cell=7, role=Role.PRIMARY)])
+        assert await a.replication.round() == 0
+        await asyncio.sleep(QUICK.settle_time + 5 * QUICK.stagger)
+        assert await a.replication.round() == 2
+        assert swarm.copies(new_chunk(1).chunk_id) == 3
+
+    tell(story, count=4, config=replace(QUICK, repair_interval=1000.0))
 
 
 # Words between holders
