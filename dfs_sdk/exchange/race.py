@@ -43,6 +43,10 @@ class Pace:
 class Race:
     """The attempts to get one chunk.
 
+    Attributes:
+        misses: Of the sources that gave nothing: why.
+        winner: Who gave the chunk.
+
     Args:
         sources: Whom to ask, each once.
         choose: Picks the next of those left.

@@ -153,6 +153,7 @@ class Files:
             ),
             keeping=self._keeping,
             tools=UploadTools(
+                me=rpc.node_id,
                 replication=replication,
                 supply=self._supply,
                 holders=self._holders,

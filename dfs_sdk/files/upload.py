@@ -27,7 +27,7 @@ from dfs_sdk.files.seal import FileKeys, SealedChunk, seal_chunk
 from dfs_sdk.files.source import Source
 from dfs_sdk.files.supply import Supply
 from dfs_sdk.files.transfers import Transfer
-from dfs_sdk.ids import ChunkId
+from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.ports import Buffer, Clock, Offload
 from dfs_sdk.runtime.tasks import TaskScope, run_all, settle
@@ -43,6 +43,7 @@ NOTES_BATCH = 32
 class UploadTools:
     """What uploads work with; the same for all of them."""
 
+    me: NodeId
     replication: Replicator
     supply: Supply
     holders: Holders
@@ -192,8 +193,12 @@ class Upload:
         if not cells:
             return {}
         found = await self._tools.supply.locate(list(cells), cells)
-        enough = max(self._plan.policy.write_quorum, 1)
-        return {chunk_id: cell for chunk_id, cell in cells.items() if len(found[chunk_id]) >= enough}
+        return {chunk_id: cell for chunk_id, cell in cells.items() if self._is_enough(found[chunk_id])}
+
+    def _is_enough(self, copies: Sequence[Copy]) -> bool:
+        """Only the copies of others count toward a quorum; without one our own copy will do."""
+        others = sum(copy.holder != self._tools.me for copy in copies)
+        return bool(copies) and others >= self._plan.policy.write_quorum
 
     async def _work(self) -> None:
         while (chunk := await self._queue.get()) is not None:

@@ -74,6 +74,10 @@ class FakeReplication:
         self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int] | None = None
     ) -> dict[ChunkId, list[Copy]]:
         found: dict[ChunkId, list[Copy]] = {chunk_id: [] for chunk_id in chunk_ids}
+        for chunk_id, copies in found.items():
+            if (info := self._node.store.info(chunk_id)) is not None:
+                now_wall = self._network.clock.wall()
+                copies.append(Copy(holder=self._node.node_id, role=info.role, confirmed_at_wall=now_wall))
         for peer in self.others:
             try:
                 report = await self._node.exchange.have(peer, chunk_ids)

@@ -17,6 +17,7 @@ from dfs_sdk.files.drafts import DRAFT_KIND, PLACED_KIND
 from dfs_sdk.files.news import TransferEnded
 from dfs_sdk.replication.policy import Policy
 from tests.fakes.filenodes import CHUNK, FileNode, file_nodes, some
+from tests.fakes.holders import chunk_of
 from tests.fakes.network import FakeNetwork
 
 
@@ -78,6 +79,24 @@ async def test_chunks_whose_holders_are_gone_are_sent_again(network: FakeNetwork
     file = await a.files.put(path, chunk_bytes=CHUNK)
     assert a.replication.spreads == 41
     assert await reader.files.get(file.link) == some(40 * CHUNK)
+
+
+async def test_our_own_copy_does_not_count_when_going_on(network: FakeNetwork, tmp_path: Path):
+    a, b, c, _ = await file_nodes(network, 4, readers=1)
+    path = tmp_path / "data.bin"
+    path.write_bytes(some(40 * CHUNK))
+    fail_after(a, 30)
+    with pytest.raises(TooFewReplicasError):
+        await a.files.put(path, chunk_bytes=CHUNK)
+    for info in list(b.store.chunks()):
+        chunk = chunk_of(await b.store.get(info.chunk_id))
+        await a.store.put([chunk])
+        await c.store.delete([info.chunk_id])
+    heal(a)
+    a.replication.spreads = 0
+    await a.files.put(path, chunk_bytes=CHUNK)
+    assert a.replication.spreads == 41
+    assert len(c.store) == 41
 
 
 async def test_a_path_that_changed_meanwhile_starts_over(network: FakeNetwork, tmp_path: Path):
