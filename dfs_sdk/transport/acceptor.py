@@ -32,6 +32,7 @@ class HalfOpen:
         agreement: The keys, which are valid once the initiator uses them.
         address: Where the HELLO came from.
         welcome: The answer, for an initiator that asks again because it was lost.
+        answered_at: When the answer was first given.
         expires_at: When it is forgotten.
         resends: How often the answer was repeated.
     """
@@ -40,6 +41,7 @@ class HalfOpen:
     address: Address
     ephemeral: bytes
     welcome: bytes
+    answered_at: float
     expires_at: float
     resends: int = 0
 
@@ -169,6 +171,7 @@ class Acceptor:
             address=source,
             ephemeral=_ephemeral(datagram),
             welcome=welcome,
+            answered_at=now,
             expires_at=now + self._config.handshake_timeout,
         )
         self._half_open[agreement.local_index] = half

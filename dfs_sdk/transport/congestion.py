@@ -12,6 +12,7 @@ from typing import Protocol
 
 INITIAL_WINDOW_PACKETS = 10  # RFC 9002 section 7.2
 MINIMUM_WINDOW_PACKETS = 4
+RATE_INTERVAL_MIN = 1e-5  # seconds; what is delivered in less was counted, not carried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +113,6 @@ class DeliveryMeter:
         """Compute bytes a second since `snapshot` was taken, None when the interval is too short to say."""
         delivered, delivered_at, first_sent_at, _ = snapshot
         interval = max(sent_at - first_sent_at, now - delivered_at)
-        if interval <= 0 or interval < 0.5 * rtt_min:
+        if interval < max(RATE_INTERVAL_MIN, 0.5 * rtt_min):
             return None
         return (self.delivered_bytes - delivered) / interval

@@ -34,6 +34,7 @@ class Dial:
         self._next_at = now
         self._spoiled = False
         self._cookie_taken = False
+        self._repeated = False
 
     @property
     def node_id(self) -> NodeId:
@@ -81,6 +82,7 @@ class Dial:
         if self._spoiled:
             self._initiation, self._spoiled = self._make(self.peer), False
         self._cookie_taken = False
+        self._repeated = True
         self._due.extend(address for address in self._addresses if address not in self._due)
         self._interval = min(self._interval * HELLO_BACKOFF, HELLO_INTERVAL_MAX)
         self._next_at = now + self._interval
@@ -95,10 +97,10 @@ class Dial:
             raise ProtocolError("a COOKIE nobody asked for")
         self._initiation.on_cookie(datagram)
         # One a repetition: a copied COOKIE of 64 bytes must not draw HELLOs of 1,200 at will.
-        self._cookie_taken = True
+        self._cookie_taken = self._repeated = True
         self._due.append(source)
 
-    def on_welcome(self, datagram: memoryview) -> Agreement:
+    def on_welcome(self, datagram: memoryview, now: float) -> Agreement:
         """Finish the handshake.
 
         Raises:
@@ -107,7 +109,10 @@ class Dial:
         if self._spoiled:
             raise ProtocolError("a WELCOME for a handshake that was spoiled")
         try:
-            return self._initiation.on_welcome(datagram)
+            agreement = self._initiation.on_welcome(datagram)
         except ProtocolError:
             self._spoiled = True
             raise
+        if not self._repeated and len(self._addresses) == 1:
+            agreement.rtt = now - self.started_at
+        return agreement

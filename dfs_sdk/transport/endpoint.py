@@ -269,6 +269,7 @@ class Endpoint:
         half = self._handshakes.find(index)
         if half is None:
             return None
+        half.agreement.rtt = now - half.answered_at if half.resends == 0 else None
         try:
             session = self._make_session(half.agreement, half.address, now)
         except NodeClosedError:

@@ -89,10 +89,13 @@ class Agreement(SecretObject):
         local_index: How the peer addresses this session.
         remote_index: How we address it.
         observed: How the peer sees our address, if it said so.
+        initiated: Whether we began.
+        rtt: How long the peer took to answer, in seconds, where no repetition makes that ambiguous.
     """
 
     __slots__ = (
-        "initiated", "instance", "local_index", "observed", "peer", "receive_secret", "remote_index", "send_secret"
+        "initiated", "instance", "local_index", "observed", "peer", "receive_secret", "remote_index", "rtt",
+        "send_secret",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +118,7 @@ class Agreement(SecretObject):
         self.remote_index = remote_index
         self.observed = observed
         self.initiated = initiated
+        self.rtt: float | None = None
 
 
 class Initiation(SecretObject):

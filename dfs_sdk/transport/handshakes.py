@@ -128,7 +128,7 @@ class Handshakes:
         if kind == Kind.HELLO:
             self._on_hello(packet, source, now)
         elif kind == Kind.WELCOME and len(packet) == WELCOME_BYTES:
-            return self._on_welcome(packet)
+            return self._on_welcome(packet, now)
         elif kind == Kind.COOKIE and len(packet) == COOKIE_LAYOUT.size:
             dial = self._dial_with(COOKIE_LAYOUT.unpack(packet)[1])
             if dial is not None:
@@ -194,12 +194,12 @@ class Handshakes:
                 return
         self.reply(answer, source)
 
-    def _on_welcome(self, packet: memoryview) -> Agreement | None:
+    def _on_welcome(self, packet: memoryview, now: float) -> Agreement | None:
         dial = self._dial_with(WELCOME_HEADER.unpack_from(packet)[2])
         if dial is None:
             self._counters["welcome unexpected"] += 1
             return None
-        agreement = dial.on_welcome(packet)
+        agreement = dial.on_welcome(packet, now)
         del self._dials[dial.node_id]
         return agreement
 

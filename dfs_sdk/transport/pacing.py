@@ -9,6 +9,8 @@ from __future__ import annotations
 BURST_PACKETS_MIN = 2
 BURST_PACKETS_MAX = 64
 BURST_INTERVAL = 0.001
+# Below the resolution of any timer, above the rounding of instants: time always moves on between two tries.
+WAIT_MIN = 1e-6
 BACKLOG_INTERVAL = 0.004  # what a loop that woke late may send at once
 
 
@@ -40,7 +42,7 @@ class Pacer:
         """Return the instant at which the next burst may leave."""
         missing = self._burst(rate, packet_bytes) - (self._tokens or 0.0)
         # One byte more than is missing: rounding must not make a timer that is due before it helps.
-        return self._updated_at + (max(missing, 0.0) + 1.0) / rate
+        return self._updated_at + max((max(missing, 0.0) + 1.0) / rate, WAIT_MIN)
 
     @staticmethod
     def _burst(rate: float, packet_bytes: int) -> float:

@@ -38,6 +38,7 @@ from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.packet import DATA_OVERHEAD
 from dfs_sdk.transport.path import PathKeeper
 from dfs_sdk.transport.receiving import Receiver
+from dfs_sdk.transport.rtt import INITIAL_RTT
 from dfs_sdk.transport.sending import Sender
 
 # What each side may send before it was granted anything.
@@ -112,6 +113,9 @@ class Session:
             mtu=mtu,
             rng=rng,
         )
+        if agreement.rtt is not None and agreement.rtt < INITIAL_RTT:
+            # A slower answer may mean a busy peer: the usual first guess is kept then.
+            self.sender.recovery.rtt.update(agreement.rtt, ack_delay=0.0, after_silence=False)
         self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES)
         self.sender.outbox.grant(INITIAL_WINDOW_BYTES)
         self.receiver = Receiver(

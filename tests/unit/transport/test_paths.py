@@ -149,6 +149,12 @@ def test_pacer_never_releases_more_than_rate_and_backlog(rate, packet_bytes, wai
     assert sent <= rate * now + max(rate * 0.004, 10 * packet_bytes) + 1
 
 
+def test_pacer_lets_time_move_on_at_any_rate():
+    pacer, now = Pacer(), 1e6
+    pacer.consume(pacer.allowance(now=now, rate=1e15, packet_bytes=1200))
+    assert pacer.ready_at(rate=1e15, packet_bytes=1200) > now
+
+
 @given(st.floats(1e4, 1e9), st.integers(1200, 65_000))
 def test_pacer_is_ready_when_it_says_so(rate, packet_bytes):
     pacer, now = Pacer(), 1e5

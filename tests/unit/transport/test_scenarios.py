@@ -90,6 +90,14 @@ def test_keep_alive_holds_an_idle_connection_open(pair):
     assert pair.left.closed == pair.right.closed == []
 
 
+def test_first_round_trip_is_that_of_the_handshake():
+    """P-REC-7."""
+    pair = Pair(wire=Wire(delay=0.03))
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.run_until(lambda: bool(pair.left.opened))
+    assert abs(pair.left.session.rtt - 0.06) < 1e-9
+
+
 def test_small_message_passes_bulk(pair):
     """P-MSG-6."""
     pair.wire.bytes_per_second = 1e6
