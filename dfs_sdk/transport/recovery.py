@@ -24,6 +24,8 @@ PACKET_THRESHOLD = 3
 PROBES_PER_TIMEOUT = 2
 SKIPPED_MAX = 16
 BACKOFF_EXPONENT_MAX = 16
+# Until the peer was heard, it may still wait for the packet that confirms the handshake, and not for long.
+UNCONFIRMED_PTO_MAX = 1.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,6 +62,7 @@ class Recovery:
         self.meter = DeliveryMeter()
         self.timeouts = 0
         self.probes_due = 0
+        self.is_confirmed = False
         self.lost_packets = 0
         self.progress_at: float | None = None
         self._last_sent_at = 0.0
@@ -155,7 +158,8 @@ class Recovery:
             return None
         timeout = self.rtt.probe_timeout(self._config.ack_delay_max)
         backoff = timeout * float(2 ** min(self.timeouts, BACKOFF_EXPONENT_MAX))
-        return self._last_sent_at + min(backoff, self._config.pto_max)
+        limit = self._config.pto_max if self.is_confirmed else UNCONFIRMED_PTO_MAX
+        return self._last_sent_at + min(backoff, limit)
 
     def _check(self, ranges: Iterable[tuple[int, int]], next_number: int) -> None:
         for start, stop in ranges:

@@ -206,6 +206,7 @@ class Session:
         opened = self.receiver.open_burst(burst, position, segment_bytes, now, self._on_frame)
         if opened.authentic_bytes:
             self.heard_at, self._idle_asked_at = now, None
+            self.sender.recovery.is_confirmed = True
             self._inbox.on_heard(now)
             self._path.on_packets(
                 source, size_bytes=opened.authentic_bytes, newest=opened.newest, now=now, rtt=self.rtt
@@ -278,7 +279,9 @@ class Session:
 
     def next_deadline(self) -> float:
         """Return when `handle_timer` wants to be called."""
-        if self._idle_asked_at is not None:
+        if not self.sender.recovery.is_confirmed:
+            deadline = self.established_at + self._config.handshake_timeout
+        elif self._idle_asked_at is not None:
             deadline = self._idle_asked_at + IDLE_GRACE
         else:
             deadline = self.heard_at + self._config.idle_timeout
@@ -296,7 +299,10 @@ class Session:
             self.sender.controls.ping = True
         if self._stall_check_at is not None and now >= self._stall_check_at:
             self._check_stall(now)
-        if self._idle_asked_at is None and now >= self.heard_at + self._config.idle_timeout:
+        if not self.sender.recovery.is_confirmed:
+            if now >= self.established_at + self._config.handshake_timeout:
+                self.drop("the peer did not take up the connection")
+        elif self._idle_asked_at is None and now >= self.heard_at + self._config.idle_timeout:
             # Asked once more before it is given up: perhaps it was this process that slept.
             self._idle_asked_at = now
             self.sender.controls.ping = True

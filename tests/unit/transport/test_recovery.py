@@ -113,6 +113,7 @@ def test_acknowledging_the_unsent_or_the_skipped_is_a_violation(recovery):
 
 def test_probes_back_off_to_five_seconds(recovery):
     """P-REC-6."""
+    recovery.is_confirmed = True
     recovery.on_sent(run(0, 5))
     waits = []
     for _ in range(8):

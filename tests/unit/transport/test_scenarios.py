@@ -78,6 +78,7 @@ def test_connection_whose_peer_vanished_is_closed_after_the_idle_timeout(pair):
 
 
 def test_waking_after_a_long_sleep_asks_before_giving_up(pair):
+    pair.run_for(1)
     pair.left.asleep = pair.right.asleep = True
     pair.run_for(3600)
     pair.left.asleep = pair.right.asleep = False
@@ -96,6 +97,18 @@ def test_first_round_trip_is_that_of_the_handshake():
     pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
     pair.run_until(lambda: bool(pair.left.opened))
     assert abs(pair.left.session.rtt - 0.06) < 1e-9
+
+
+def test_session_the_responder_never_took_up_is_given_up():
+    """P-SES-4."""
+    pair = Pair()
+    pair.filter = lambda source, destination, data: data[0] != Kind.DATA
+    pair.record = True
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.run_for(15)
+    assert [closed.reason for closed in pair.left.closed] == ["the peer did not take up the connection"]
+    assert sum(data[0] == Kind.DATA for _, _, data in pair.sent) >= 8
+    assert pair.right.opened == []
 
 
 def test_small_message_passes_bulk(pair):
