@@ -86,7 +86,7 @@ def profiled(wanted: bool) -> Iterator[None]:
     pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(PROFILE_LINES)
 
 
-async def run(udp: str, packet_bytes: int, total: int, *, profile: bool) -> tuple[float, float, str]:
+def measure(udp: str, packet_bytes: int, total: int, *, profile: bool) -> tuple[float, float, str]:
     """Send `total` bytes to a fresh process.
 
     Returns:
@@ -96,6 +96,14 @@ async def run(udp: str, packet_bytes: int, total: int, *, profile: bool) -> tupl
     server = subprocess.Popen(command + ["--profile"] * profile, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     port = int(server.stdout.readline())
+    elapsed, lag, words = asyncio.run(run(udp, packet_bytes, total, port))
+    words += f"; lag there {server.stdout.readline().strip()}"
+    server.wait()
+    return elapsed, lag, words
+
+
+async def run(udp: str, packet_bytes: int, total: int, port: int) -> tuple[float, float, str]:
+    """Send `total` bytes to whoever listens at `port` of this machine."""
     transport = make_transport(udp, packet_bytes)
     await transport.start()
     found = await transport.identify(Address("127.0.0.1", port), timeout=5)
@@ -110,13 +118,11 @@ async def run(udp: str, packet_bytes: int, total: int, *, profile: bool) -> tupl
     elapsed, cpu = time.perf_counter() - started_at, time.process_time() - cpu_at
     lag.cancel()
     figures = connection.statistics
-    remote_lag = server.stdout.readline().strip()
     await transport.close()
-    server.wait()
     words = (
         f"cpu {cpu:.2f} s, {figures.sent_packets} packets, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
         f"(min {figures.rtt_min * 1000:.2f}), window {figures.window_bytes // 1024} KiB, mtu {figures.mtu_bytes}, "
-        f"{figures.congestion_state}; lag there {remote_lag}"
+        f"{figures.congestion_state}"
     )
     return elapsed, worst[0], words
 
@@ -139,7 +145,7 @@ def main() -> None:
         for packet_bytes in arguments.packet or PACKET_SIZES:
             total = arguments.mib * MIB
             with profiled(arguments.profile):
-                elapsed, lag, words = asyncio.run(run(udp, packet_bytes, total, profile=arguments.profile))
+                elapsed, lag, words = measure(udp, packet_bytes, total, profile=arguments.profile)
             print(f"{udp:8} {packet_bytes:6} B: {total / elapsed / 1e6:7.1f} MB/s, lag {lag * 1000:.1f} ms; {words}")
 
 
