@@ -12,6 +12,7 @@ from dfs_sdk._version import __version__
 from dfs_sdk.cli import show
 from dfs_sdk.cli.chat import converse
 from dfs_sdk.cli.demo import demonstrate
+from dfs_sdk.cli.doctor import examine
 from dfs_sdk.cli.exits import Exit
 from dfs_sdk.cli.progress import Progress
 from dfs_sdk.cli.session import Options, open_node, run, with_options
@@ -110,6 +111,33 @@ async def _get(options: Options, link: str, destination: Path, *, overwrite: boo
 
 
 @main.command()
+@click.argument("file")
+@click.argument("peer")
+@with_options
+def share(options: Options, file: str, peer: str) -> None:
+    """Give FILE (a name, id or link) to PEER (a name or id): it appears in that node's list of files."""
+    run(_share(options, file, peer))
+
+
+async def _share(options: Options, file: str, peer: str) -> None:
+    async with open_node(options) as opened:
+        await opened.share(file, peer)
+
+
+@main.command()
+@click.argument("file")
+@with_options
+def rm(options: Options, file: str) -> None:
+    """Remove FILE (a name or id): its holders delete it if this node stored it, else only this node forgets it."""
+    run(_rm(options, file))
+
+
+async def _rm(options: Options, file: str) -> None:
+    async with open_node(options) as opened:
+        await opened.remove(file)
+
+
+@main.command()
 @with_options
 def ls(options: Options) -> None:
     """List the files this node knows, and how well each is kept."""
@@ -118,7 +146,8 @@ def ls(options: Options) -> None:
 
 async def _ls(options: Options) -> None:
     async with open_node(options) as opened:
-        await opened.audit()
+        with show.waiting("asking the holders …", quiet=options.json):
+            await opened.audit()
         rows = opened.snapshot().files
         show.as_json(rows) if options.json else show.files(rows)
 
@@ -146,7 +175,8 @@ def chunks(options: Options, file: str | None) -> None:
 
 async def _chunks(options: Options, file: str | None) -> None:
     async with open_node(options) as opened:
-        await opened.audit(file)
+        with show.waiting("asking the holders …", quiet=options.json):
+            await opened.audit(file)
         name = (await opened.stat(file)).name if file else None
         rows = [row for row in opened.snapshot().chunks if name is None or row.file == name]
         show.as_json(rows) if options.json else show.chunks(rows)
@@ -159,6 +189,13 @@ async def _chunks(options: Options, file: str | None) -> None:
 def chat(options: Options, text: str | None, to: str | None) -> None:
     """Talk to the network: TEXT is sent at once; without it, a conversation opens (Ctrl-D ends it)."""
     run(converse(options, text, to))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a table.")
+def doctor(as_json: bool) -> None:  # noqa: FBT001 - click's way
+    """Say what this machine offers a node: Python, loop, UDP, addresses, folder, packages. Send it with a report."""
+    run(examine(as_json=as_json))
 
 
 @main.command()

@@ -157,6 +157,16 @@ def test_an_existing_file_is_only_replaced_when_asked_to(shell: Shell, stored: d
     assert target.stat().st_size == 1_200_000
 
 
+def test_a_file_is_given_to_a_member_and_removed_again(shell: Shell, invite: str, source: Path) -> None:
+    hal = ("--store", "hal", "--name", "hal", *LOOPBACK)
+    put = shell.dfs("put", source, "--as", "gift.bin", "--join", invite, *hal, "--json")
+    assert put.code == Exit.OK, put.err
+    assert shell.dfs("share", "gift.bin", "ben", *hal).code == Exit.OK
+    assert shell.dfs("share", "gift.bin", "nobody", *hal).code == Exit.UNREACHABLE
+    assert shell.dfs("rm", "gift.bin", *hal).code == Exit.OK
+    assert shell.dfs("rm", "gift.bin", *hal).code == Exit.NOT_FOUND
+
+
 def test_tables_are_for_people(shell: Shell, stored: dict[str, Any]) -> None:
     files = shell.dfs("ls", "--store", "ada", *LOOPBACK).out
     assert "holiday.bin" in files
@@ -286,8 +296,16 @@ def test_the_demo_shows_that_the_bytes_come_back(shell: Shell, source: Path) -> 
     assert {"chunk", "holder", "why"} <= set(told["chunks"][0])
 
 
+def test_the_doctor_lets_two_nodes_meet(shell: Shell) -> None:
+    result = shell.dfs("doctor", "--json")
+    assert result.code == Exit.OK, result.err
+    assert result.json["two nodes on loopback"].startswith("met in ")
+    assert Path(result.json["stores"]).is_relative_to(shell.home)
+    assert "two nodes on loopback" in shell.dfs("doctor").out
+
+
 def test_help_names_every_command(shell: Shell) -> None:
     told = shell.dfs("--help").out
-    for command in ("node", "put", "get", "ls", "peers", "chunks", "chat", "demo"):
+    for command in ("node", "put", "get", "ls", "peers", "chunks", "chat", "share", "rm", "doctor", "demo"):
         assert command in told
     assert shell.dfs("--version").out.startswith("dfs, version ")

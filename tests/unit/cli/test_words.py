@@ -10,7 +10,9 @@ from rich.console import Console
 
 from dfs_sdk import errors
 from dfs_sdk.cli import show
+from dfs_sdk.cli.doctor import data_folder
 from dfs_sdk.cli.exits import Exit, exit_for, words_for
+from dfs_sdk.node.node import _store_folder
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.rows import chunk_row, file_row, peer_row
 
@@ -85,3 +87,7 @@ def test_empty_tables_say_what_to_do_next(monkeypatch):
         table([])
     assert sink.getvalue().count("\n") == 3
     assert "dfs put FILE" in sink.getvalue()
+
+
+def test_the_doctor_looks_where_nodes_keep_their_stores():
+    assert _store_folder(None, "ada").is_relative_to(data_folder())
