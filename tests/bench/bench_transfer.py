@@ -1,8 +1,9 @@
 """Goodput of the transport between two processes on loopback: `python tests/bench/bench_transfer.py`.
 
-One process sends 64 MiB as messages of 1 MiB, the other receives; every packet is sealed, acknowledged and paced. A
-line for each combination of UDP backend and packet size says how many megabytes a second the sender saw acknowledged,
-how late a timer of each loop was at worst, and the processor time of both. Figures are for comparison within one run on one machine.
+One process sends 64 MiB as messages of 1 MiB, the other receives; every packet is sealed, acknowledged and paced.
+A line for each combination of UDP backend and packet size says how many megabytes a second the sender saw
+acknowledged, how late a timer of each loop was at worst, and the processor time of both. Figures compare within one
+run on one machine.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ async def run(udp: str, packet_bytes: int, total: int, port: int) -> tuple[float
     figures = connection.statistics
     await transport.close()
     words = (
-        f"cpu {cpu:.2f} s, {figures.sent_packets} packets, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
+        f"cpu {cpu:.2f} s, {figures.sent_packets} packets, {figures.lost_packets} lost, "
+        f"rtt {figures.rtt * 1000:.2f} ms "
         f"(min {figures.rtt_min * 1000:.2f}), window {figures.window_bytes // 1024} KiB, mtu {figures.mtu_bytes}, "
         f"{figures.congestion_state}"
     )
