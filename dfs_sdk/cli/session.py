@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -21,6 +22,7 @@ from dfs_sdk.node.config import parse_size
 from dfs_sdk.node.node import Node
 
 TIMEOUT_DEFAULT = 20.0
+LOG_VARIABLE = "DFS_LOG"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +109,7 @@ def run(command: Coroutine[Any, Any, int | None], *, on_terminate: Exit = Exit.T
         command: What to do; its result is the exit code, None for `OK`.
         on_terminate: The exit code after SIGTERM.
     """
-    # Without a handler Python prints warnings of background tasks to stderr, where scripts expect our words only.
-    logging.getLogger("dfs_sdk").addHandler(logging.NullHandler())
+    _set_up_log()
     try:
         code: int = asyncio.run(_until_terminated(command)) or Exit.OK
     except KeyboardInterrupt:
@@ -122,6 +123,15 @@ def run(command: Coroutine[Any, Any, int | None], *, on_terminate: Exit = Exit.T
         show.err.print(Text.assemble(("error: ", "bold red"), words_for(error)), soft_wrap=True)
         code = known
     sys.exit(int(code))
+
+
+def _set_up_log() -> None:
+    """Log to stderr from the level in DFS_LOG on; without it not at all, since scripts expect our words only there."""
+    level = os.environ.get(LOG_VARIABLE, "").upper()
+    if level in logging.getLevelNamesMapping():
+        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    else:
+        logging.getLogger("dfs_sdk").addHandler(logging.NullHandler())
 
 
 async def _until_terminated(command: Coroutine[Any, Any, int | None]) -> int | None:

@@ -45,6 +45,7 @@ class Shell:
 
     def start(self, *arguments: object, **options: Any) -> subprocess.Popen:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("DFS_", "XDG_"))}
+        environment |= options.pop("environment", {})
         environment |= {
             "HOME": str(self.home), "APPDATA": str(self.home), "LOCALAPPDATA": str(self.home),
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "PYTHONUTF8": "1",
@@ -66,8 +67,8 @@ class Shell:
         assert "Warning" not in err, err
         return Result(process.returncode, out, err)
 
-    def dfs(self, *arguments: object) -> Result:
-        return self.end(self.start(*arguments))
+    def dfs(self, *arguments: object, **environment: str) -> Result:
+        return self.end(self.start(*arguments, environment=environment))
 
     def node(self, name: str, *arguments: object) -> dict[str, str]:
         """Start a node and wait until it says how to join it."""
@@ -302,6 +303,23 @@ def test_the_doctor_lets_two_nodes_meet(shell: Shell) -> None:
     assert result.json["two nodes on loopback"].startswith("met in ")
     assert Path(result.json["stores"]).is_relative_to(shell.home)
     assert "two nodes on loopback" in shell.dfs("doctor").out
+
+
+def test_the_log_is_shown_when_asked_for(shell: Shell) -> None:
+    quiet = shell.dfs("peers", *PASSING)
+    assert quiet.err == ""
+    told = shell.dfs("peers", *PASSING, DFS_LOG="debug")
+    assert " DEBUG " in told.err
+
+
+def test_no_secret_is_logged(shell: Shell, invite: str, source: Path) -> None:
+    put = shell.dfs("put", source, "--as", "diary.txt", "--join", invite, *PASSING, DFS_LOG="debug")
+    alone = shell.dfs("put", source, "--quorum", "0", *PASSING, DFS_LOG="debug", DFS_PASSPHRASE="correct horse")
+    assert (put.code, alone.code) == (Exit.OK, Exit.OK)
+    assert put.json["link"].removeprefix("dfs:")[-40:] not in put.err
+    assert "diary.txt" not in put.err
+    assert "correct horse" not in alone.err
+    assert "DEBUG" in put.err
 
 
 def test_help_names_every_command(shell: Shell) -> None:
