@@ -107,3 +107,7 @@ class IdentityError(DfsError, ValueError):
 
 class NetworkMismatchError(JoinError, ValueError):
     """That peer belongs to another network than this node: use a fresh `store`, or an invite of this network."""
+
+
+class MissingExtraError(DfsError, ImportError):
+    """A feature needs a package that is not installed; the message holds the line that installs it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from dfs_sdk.errors import DfsError
+from dfs_sdk.errors import MissingExtraError
 from dfs_sdk.views import words
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ ROLE_COLORS: Final = {"primary": "#0072B2", "surplus": "#E69F00", "cache": "#56B
 ROLE_SIGNS: Final = {"primary": "s", "surplus": "D", "cache": "o"}
 STATE_SIGNS: Final = {"lagging": "~", "busy": "b", "suspect": "?", "away": "x", "gone": "X", "left": "X"}
 _PRESENT: Final = frozenset({"alive", "self", "lagging", "busy"})
-
-
-class MissingExtraError(DfsError, ImportError):
-    """A feature needs a package that is not installed; the message holds the line that installs it."""
 
 
 def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:

@@ -1,4 +1,3 @@
-import builtins
 import importlib
 import warnings
 
@@ -7,11 +6,12 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib", reason='pip install "dfs-sdk[notebook]"')
 matplotlib.use("agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
-from dfs_sdk.views import frames, plots  # noqa: E402
-from tests.fakes.hostile import HOSTILE  # noqa: E402
-from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, peer_row  # noqa: E402
+from dfs_sdk.errors import MissingExtraError  # noqa: E402 - after the backend is chosen
+from dfs_sdk.views import frames, plots  # noqa: E402 - after the backend is chosen
+from tests.fakes.hostile import HOSTILE  # noqa: E402 - after the backend is chosen
+from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, peer_row  # noqa: E402 - after the backend is chosen
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,6 @@ def test_missing_matplotlib_is_said_in_words(monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", refuse)
-    with pytest.raises(plots.MissingExtraError, match=r"pip install") as caught:
+    with pytest.raises(MissingExtraError, match=r"pip install") as caught:
         plots.plot_load(frames.peers(empty_snapshot(peers=(peer_row(),))))
     assert isinstance(caught.value, ImportError)
-    assert builtins.issubclass(plots.MissingExtraError, ImportError)
