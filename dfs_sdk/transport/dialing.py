@@ -14,8 +14,9 @@ HELLO_INTERVAL = 0.5
 HELLO_INTERVAL_MAX = 4.0
 HELLO_BACKOFF = 1.5
 ADDRESSES_MAX = 8
-# How long the lower node id insists on its own HELLO when both dial at once.
-GLARE_PATIENCE = 1.0
+# How long the lower node id insists on its own HELLO when both dial at once: HELLOs that crossed arrive within a round
+# trip, and the repetition of one that was ignored must be answered.
+GLARE_PATIENCE = 0.4
 
 InitiationFactory = Callable[[PublicIdentity], Initiation]
 
@@ -60,9 +61,12 @@ class Dial:
         self._addresses.append(address)
         self._due.append(address)
 
-    def insists(self, now: float) -> bool:
-        """Say whether a HELLO of the same peer may be ignored, because it should answer ours."""
-        return now < self.started_at + GLARE_PATIENCE
+    def insists(self, source: Address, now: float) -> bool:
+        """Say whether a HELLO of the same peer may be ignored, because it should answer ours.
+
+        One from elsewhere comes of a peer that was restarted or moved: it may never get ours.
+        """
+        return source in self._addresses and now < self.started_at + GLARE_PATIENCE
 
     def datagrams(self) -> list[tuple[bytes, Address]]:
         """Return the HELLOs that should leave now."""

@@ -188,7 +188,7 @@ class Handshakes:
         answer, half = self._acceptor.answer(packet, source=source, index=self._new_index(), now=now)
         if half is not None:
             dial = self._dials.get(half.agreement.peer.node_id)
-            if dial is not None and dial.insists(now) and self._identity.node_id < dial.node_id:
+            if dial is not None and dial.insists(source, now) and self._identity.node_id < dial.node_id:
                 # Both dial: the handshake of the lower id is the one that counts, and it is ours.
                 self._acceptor.take(half.agreement.local_index)
                 return

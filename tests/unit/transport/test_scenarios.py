@@ -185,6 +185,32 @@ def test_crossing_handshakes_on_a_bad_wire_end_in_one_connection_and_no_message_
     assert pair.left.messages == [b"only"]
 
 
+def _lower_and_higher(pair: Pair) -> tuple[Peer, Peer]:
+    lower, higher = sorted(pair.peers, key=lambda peer: peer.identity.node_id)
+    return lower, higher
+
+
+def test_a_hello_is_answered_at_once_while_its_sender_is_dialled_where_it_was():
+    """P-HS-9: a peer that was restarted on another port, and is looked for at the old one."""
+    pair = Pair()
+    lower, higher = _lower_and_higher(pair)
+    lower.endpoint.connect(higher.contact, Address("203.0.113.77", 4001), pair.now)
+    pair.run_for(0.1)
+    higher.endpoint.connect(lower.contact, lower.address, pair.now)
+    assert pair.run_until(lambda: bool(lower.opened and higher.opened)) < 0.2
+
+
+def test_a_peer_that_starts_just_after_it_was_dialled_waits_for_one_repetition_at_most():
+    """P-HS-9: the HELLO of the lower id found nobody there."""
+    pair = Pair()
+    lower, higher = _lower_and_higher(pair)
+    pair.filter = lambda _source, destination, _data: destination != higher.address or pair.now > 1000.05
+    lower.endpoint.connect(higher.contact, higher.address, pair.now)
+    pair.run_for(0.1)
+    higher.endpoint.connect(lower.contact, lower.address, pair.now)
+    assert pair.run_until(lambda: bool(lower.opened and higher.opened)) < 0.6
+
+
 def test_restarted_peer_replaces_its_former_self(pair):
     """P-HS-10."""
     former = pair.left.session
