@@ -2,7 +2,7 @@
 
     python tests/bench/bench_get.py [--size-mib 64] [--udp auto|portable] [--packets 1400] [--runs 5] [--disk]
 
-Prints one line of JSON: megabytes a second of each run and their median, with TCP moving the same bytes beside it.
+Prints one line of JSON: megabytes a second of each run and their median, and the reader's processor time.
 """
 
 from __future__ import annotations
@@ -47,28 +47,21 @@ async def serve(arguments: argparse.Namespace) -> None:
             await asyncio.to_thread(sys.stdin.read)
 
 
-async def measure(arguments: argparse.Namespace) -> dict[str, object]:
+async def measure(arguments: argparse.Namespace, told: dict[str, str]) -> dict[str, object]:
     """Fetch the file several times, each with a fresh node that has cached nothing."""
-    command = [sys.executable, __file__, "--serve", *sys.argv[1:]]
-    far = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert far.stdout is not None
-    told = json.loads(far.stdout.readline())
     rates, cpu = [], []
-    try:
-        for _ in range(arguments.runs):
-            with tempfile.TemporaryDirectory() as folder:
-                node = Node(
-                    "near", store="memory", listen="127.0.0.1:0", home="loop", config=config(arguments.packets),
-                    runtime=system_runtime(udp=arguments.udp),
-                )  # fmt: skip
-                async with node:
-                    await node.join(told["invite"])
-                    begun, worked = time.perf_counter(), time.process_time()
-                    await node.get(told["link"], Path(folder) / "out.bin")
-                    rates.append(arguments.size_mib * MIB / (time.perf_counter() - begun) / 1e6)
-                    cpu.append(time.process_time() - worked)
-    finally:
-        far.communicate()
+    for _ in range(arguments.runs):
+        with tempfile.TemporaryDirectory() as folder:
+            node = Node(
+                "near", store="memory", listen="127.0.0.1:0", home="loop", config=config(arguments.packets),
+                runtime=system_runtime(udp=arguments.udp),
+            )  # fmt: skip
+            async with node:
+                await node.join(told["invite"])
+                begun, worked = time.perf_counter(), time.process_time()
+                await node.get(told["link"], Path(folder) / "out.bin")
+                rates.append(arguments.size_mib * MIB / (time.perf_counter() - begun) / 1e6)
+                cpu.append(time.process_time() - worked)
     return {
         "what": f"get {arguments.size_mib} MiB, udp {arguments.udp}, packets {arguments.packets or 'path MTU'}",
         "mb_per_second": [round(rate) for rate in rates],
@@ -89,8 +82,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.serve:
         asyncio.run(serve(arguments))
-    else:
-        print(json.dumps(asyncio.run(measure(arguments))))
+        return
+    command = [sys.executable, __file__, "--serve", *sys.argv[1:]]
+    far = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert far.stdout is not None
+        told = json.loads(far.stdout.readline())
+        print(json.dumps(asyncio.run(measure(arguments, told))))
+    finally:
+        far.communicate()
 
 
 if __name__ == "__main__":
