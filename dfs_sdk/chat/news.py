@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dfs_sdk.events import Event
 from dfs_sdk.ids import NodeId
+from dfs_sdk.runtime.door import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatMessage:
+class ChatMessage(Shown):
     """One message as a face shows it; every text in it is safe to show as text, never as HTML.
 
     Attributes:
@@ -31,7 +32,7 @@ class ChatMessage:
     sender: NodeId
     sender_name: str
     text: str
-    link: str
+    link: str = field(repr=False)
     sent_at_wall: float
     received_at_wall: float
     mine: bool

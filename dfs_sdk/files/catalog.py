@@ -19,6 +19,7 @@ from dfs_sdk.files.manifest import NAME_BYTES_MAX, REPLICAS_MAX, SIZE_MAX, Manif
 from dfs_sdk.files.names import display_name
 from dfs_sdk.files.opened import CellsOf, OpenedFile, cells_in
 from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.runtime.door import Shown
 from dfs_sdk.runtime.ports import Offload
 from dfs_sdk.store.base import CELL_MAX, DocumentStore
 from dfs_sdk.wire.codec import Range, Size, WallTime, decode, encode
@@ -29,7 +30,7 @@ ORIGIN_BYTES_MAX = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class File(Shown):
     """A file of the catalog.
 
     Attributes:

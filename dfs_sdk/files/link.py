@@ -15,6 +15,7 @@ from struct import Struct
 from dfs_sdk.crypto.hashing import KEY_BYTES, blake3_256, hkdf_sha256
 from dfs_sdk.errors import LinkError
 from dfs_sdk.ids import ChunkId, NetworkId
+from dfs_sdk.runtime.door import Shown
 
 SCHEME = "dfs:"
 VERSION = 1
@@ -36,7 +37,7 @@ class LinkKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class Link(Shown):
     """Names a file of a network and carries the key for one kind of access.
 
     Attributes:

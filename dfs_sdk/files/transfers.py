@@ -18,6 +18,7 @@ from dfs_sdk.errors import DfsError
 from dfs_sdk.events import EventBus
 from dfs_sdk.files.news import TransferEnded
 from dfs_sdk.ids import NodeId
+from dfs_sdk.runtime.door import Shown
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.runtime.tasks import TaskScope, settle
 from dfs_sdk.wire.text import safe_text
@@ -47,7 +48,7 @@ class TransferState(Enum):
     CANCELLED = "cancelled"
 
 
-class Transfer:
+class Transfer(Shown):
     """One upload or download; `await` it for its result, `cancel` it to stop it.
 
     Attributes:

@@ -1,26 +1,18 @@
-"""The door to the faces: methods of `Node` that show it, loaded by name when somebody looks.
-
-Views and panels live on floors above the node, and no import runs upward: this module is the one exception, so that
-users find `node.chunks()` and `node.dashboard()` where they look for them (docs/decisions/0003).
-"""
+"""The methods of `Node` that show it: each opens its view or panel through the door when it is called."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dfs_sdk.node.snapshot import NodeSnapshot
+from dfs_sdk.runtime.door import face
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
     from dfs_sdk.node.node import Node
-
-
-def _face(name: str) -> Any:
-    return importlib.import_module(f"dfs_sdk.{name}")
 
 
 def chunks(node: Node, what: str | None = None) -> pd.DataFrame:
@@ -30,37 +22,37 @@ def chunks(node: Node, what: str | None = None) -> pd.DataFrame:
         node: The node.
         what: Only the file of this name.
     """
-    frame: pd.DataFrame = _face("views.frames").chunks(node.snapshot(), file=what)
+    frame: pd.DataFrame = face("views.frames").chunks(node.snapshot(), file=what)
     return frame
 
 
 def peers(node: Node) -> pd.DataFrame:
     """The members of the network, one row each, this node included."""
-    frame: pd.DataFrame = _face("views.frames").peers(node.snapshot())
+    frame: pd.DataFrame = face("views.frames").peers(node.snapshot())
     return frame
 
 
 def files(node: Node) -> pd.DataFrame:
     """The files this node knows, one row each."""
-    frame: pd.DataFrame = _face("views.frames").files(node.snapshot())
+    frame: pd.DataFrame = face("views.frames").files(node.snapshot())
     return frame
 
 
 def transfers(node: Node) -> pd.DataFrame:
     """Uploads and downloads, one row each, running and finished."""
-    frame: pd.DataFrame = _face("views.frames").transfers(node.snapshot())
+    frame: pd.DataFrame = face("views.frames").transfers(node.snapshot())
     return frame
 
 
 def events(node: Node, limit: int | None = None) -> pd.DataFrame:
     """What happened, one row per event, oldest first."""
-    frame: pd.DataFrame = _face("views.frames").events(node.snapshot(), limit=limit)
+    frame: pd.DataFrame = face("views.frames").events(node.snapshot(), limit=limit)
     return frame
 
 
 def messages(node: Node) -> pd.DataFrame:
     """The chat as a table, one row per message."""
-    frame: pd.DataFrame = _face("views.frames").messages(node.snapshot())
+    frame: pd.DataFrame = face("views.frames").messages(node.snapshot())
     return frame
 
 
@@ -72,13 +64,13 @@ def plot_chunks(node: Node, what: str | None = None, ax: Axes | None = None) -> 
         what: Only the file of this name.
         ax: Axes to draw on.
     """
-    axes: Axes = _face("views.plots").plot_chunks(chunks(node, what), ax)
+    axes: Axes = face("views.plots").plot_chunks(chunks(node, what), ax)
     return axes
 
 
 def plot_load(node: Node, ax: Axes | None = None) -> Axes:
     """Draw how full each member is."""
-    axes: Axes = _face("views.plots").plot_load(peers(node), ax)
+    axes: Axes = face("views.plots").plot_load(peers(node), ax)
     return axes
 
 
@@ -103,14 +95,8 @@ def chat_panel(node: Node) -> Any:
 
 
 def _panel(node: Node, kind: str) -> Any:
-    ui = _face("ui")
+    ui = face("ui")
     return ui.panel_of(node, getattr(ui, kind))
-
-
-def repr_mimebundle(node: Node, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG001 - IPython's
-    """A static card for notebooks, and plain text for everything else."""
-    snapshot = node.snapshot()
-    return {"text/plain": _face("views.text").node_text(snapshot), "text/html": _face("views.html").node_card(snapshot)}
 
 
 def text(node: Node) -> str:

@@ -23,6 +23,7 @@ from dfs_sdk.errors import (
 from dfs_sdk.ids import Address, NetworkId
 from dfs_sdk.node.invite import PREFIX, Invite
 from dfs_sdk.rpc.ports import IdentifiedPort
+from dfs_sdk.runtime.door import Shown
 from dfs_sdk.transport.contact import Contact
 
 CHECK_REACH = (
@@ -35,7 +36,7 @@ KNOCK_PAUSE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JoinReport:
+class JoinReport(Shown):
     """How joining went.
 
     Attributes:

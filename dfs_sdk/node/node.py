@@ -28,6 +28,7 @@ from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Stack
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.calls import Call
+from dfs_sdk.runtime.door import Shown
 from dfs_sdk.runtime.facade import SyncFacade, hops
 from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.home import Home
@@ -47,7 +48,7 @@ NAME_LENGTH_MAX = 40
 SNAPSHOT_TIMEOUT = 5.0
 
 
-class Node:
+class Node(Shown):
     """A member of a decentralized file store.
 
     `async with Node("ada") as node:` starts it on the running loop of a notebook; `with Node("ada") as node:` in a
@@ -407,7 +408,6 @@ class Node:
     join_panel = faces.join_panel
     files_panel = faces.files_panel
     chat_panel = faces.chat_panel
-    _repr_mimebundle_ = faces.repr_mimebundle
 
     def __repr__(self) -> str:
         return faces.text(self)

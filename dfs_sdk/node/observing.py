@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 from dfs_sdk.events import EVENT_LOG_LENGTH_MAX
+from dfs_sdk.files.catalog import FileStat
 from dfs_sdk.files.observe import ChunkPlace, FilePlaces
+from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import NodeId
 from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
 from dfs_sdk.node.stack import Foundation, Stack
@@ -50,7 +52,7 @@ class Observer:
         given = self._foundation
         view, bus = stack.peers.view, given.events
         usage = given.store.usage()
-        files, places = tuple(_file_rows(stack)), stack.files.places()
+        files, places = tuple(map(file_row, stack.files.stats())), stack.files.places()
         states = tuple(member.state for member in view.members.values())
         return NodeSnapshot(
             name=given.name,
@@ -67,7 +69,7 @@ class Observer:
             chunks=self._chunks.rows((view.digest, states), lambda: _chunk_rows(stack, places, view), source=places),
             peers=tuple(_peer_rows(stack, view, given)),
             files=files,
-            transfers=tuple(_transfer_rows(stack)),
+            transfers=tuple(map(transfer_row, stack.files.transfers)),
             events=self._events.rows((bus.count(),), self._new_events),
             messages=self._messages.rows((bus.count("chat"), view.digest), lambda: _message_rows(stack, view)),
         )
@@ -179,37 +181,37 @@ def _peer_rows(stack: Stack, view: View, foundation: Foundation) -> Iterator[Pee
         )
 
 
-def _file_rows(stack: Stack) -> Iterator[FileRow]:
-    for file in stack.files.stats():
-        yield FileRow(
-            name=file.name,
-            file_id=file.file_id,
-            size=file.size,
-            chunks=file.chunk_count,
-            copies_min=file.copies_min,
-            copies_wanted=file.copies_wanted,
-            health=file.health.value,
-            pinned=file.pinned,
-            origin=file.origin,
-            created_at_wall=file.created_at_wall,
-        )
+def file_row(file: FileStat) -> FileRow:
+    """Describe a file."""
+    return FileRow(
+        name=file.name,
+        file_id=file.file_id,
+        size=file.size,
+        chunks=file.chunk_count,
+        copies_min=file.copies_min,
+        copies_wanted=file.copies_wanted,
+        health=file.health.value,
+        pinned=file.pinned,
+        origin=file.origin,
+        created_at_wall=file.created_at_wall,
+    )
 
 
-def _transfer_rows(stack: Stack) -> Iterator[TransferRow]:
-    for transfer in stack.files.transfers:
-        yield TransferRow(
-            transfer_id=transfer.transfer_id,
-            direction=transfer.direction.value,
-            file=transfer.name,
-            state=transfer.state.value,
-            bytes_done=transfer.bytes_done,
-            bytes_total=-1 if transfer.bytes_total is None else transfer.bytes_total,
-            rate=transfer.rate,
-            eta=transfer.eta,
-            sources=len(transfer.sources),
-            started_at_wall=transfer.started_at_wall,
-            error=transfer.error,
-        )
+def transfer_row(transfer: Transfer) -> TransferRow:
+    """Describe a transfer."""
+    return TransferRow(
+        transfer_id=transfer.transfer_id,
+        direction=transfer.direction.value,
+        file=transfer.name,
+        state=transfer.state.value,
+        bytes_done=transfer.bytes_done,
+        bytes_total=-1 if transfer.bytes_total is None else transfer.bytes_total,
+        rate=transfer.rate,
+        eta=transfer.eta,
+        sources=len(transfer.sources),
+        started_at_wall=transfer.started_at_wall,
+        error=transfer.error,
+    )
 
 
 def _message_rows(stack: Stack, view: View) -> Iterator[MessageRow]:

@@ -6,7 +6,9 @@ field names of the rows are the column names of the DataFrames in `views.frames`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from dfs_sdk.runtime.door import Shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,7 @@ class ChunkRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeerRow:
+class PeerRow(Shown):
     """One member of the network, this node included.
 
     Attributes:
@@ -74,7 +76,7 @@ class PeerRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileRow:
+class FileRow(Shown):
     """One file of this node's catalog.
 
     Attributes:
@@ -103,7 +105,7 @@ class FileRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TransferRow:
+class TransferRow(Shown):
     """One upload or download, running or finished.
 
     Attributes:
@@ -172,11 +174,11 @@ class MessageRow:
     sent_at_wall: float
     delivered: int
     mine: bool
-    link: str
+    link: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NodeSnapshot:
+class NodeSnapshot(Shown):
     """Everything the faces show of one node at one instant.
 
     Attributes:

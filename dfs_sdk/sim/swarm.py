@@ -7,7 +7,6 @@ that a killed one is missed within seconds instead of hours; everything else is 
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +19,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
+from dfs_sdk.runtime.door import face
 from dfs_sdk.runtime.facade import SyncFacade, hops
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind, choose_home
@@ -214,18 +214,18 @@ class Swarm:
 
     def plot_chunks(self, ax: Axes | None = None) -> Axes:
         """Draw which node holds which chunk."""
-        axes: Axes = _view("plots").plot_chunks(self.chunks(), ax)
+        axes: Axes = face("views.plots").plot_chunks(self.chunks(), ax)
         return axes
 
     def plot_load(self, ax: Axes | None = None) -> Axes:
         """Draw how full each node is."""
         peers = self.peers()
-        axes: Axes = _view("plots").plot_load(peers[peers["state"] == "self"], ax)
+        axes: Axes = face("views.plots").plot_load(peers[peers["state"] == "self"], ax)
         return axes
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython's
         shots = self.snapshots()
-        return {"text/plain": _view("text").swarm_text(shots), "text/html": _view("html").swarm_card(shots)}
+        return {"text/plain": face("views.text").swarm_text(shots), "text/html": face("views.html").swarm_card(shots)}
 
     def __repr__(self) -> str:
         running = sum(node.running for node in self._nodes)
@@ -240,7 +240,7 @@ class Swarm:
         return self._chosen_home
 
     def _frame(self, table: str) -> pd.DataFrame:
-        frame: pd.DataFrame = _view("frames").of_swarm(table, self.snapshots())
+        frame: pd.DataFrame = face("views.frames").of_swarm(table, self.snapshots())
         return frame
 
     async def _all_met(self) -> bool:
@@ -289,7 +289,3 @@ def hurried(count: int = 8) -> NodeConfig:
         dht=replace(dht, query_timeout=dht.query_timeout * slower, lookup_timeout=dht.lookup_timeout * slower),
         replication=ReplicationConfig.quick(),
     )
-
-
-def _view(name: str) -> Any:
-    return importlib.import_module(f"dfs_sdk.views.{name}")

@@ -109,16 +109,6 @@ def peer_card(row: PeerRow) -> str:
     return _card(f"Peer {_name(row.name)}", _pairs(facts))
 
 
-def peers_card(rows: Sequence[PeerRow]) -> str:
-    """Show the members of the network as a table."""
-    return _card(words.count(len(rows), "member"), _peer_rows(rows))
-
-
-def files_card(rows: Sequence[FileRow]) -> str:
-    """Show the files of a catalog as a table."""
-    return _card(words.count(len(rows), "file"), _file_rows(rows))
-
-
 def transfer_card(row: TransferRow) -> str:
     """Show one upload or download."""
     facts = [
@@ -151,9 +141,10 @@ def swarm_card(snapshots: Sequence[NodeSnapshot]) -> str:
     return _card(f"Swarm of {words.count(len(snapshots), 'node')}", table)
 
 
-def message_card(title: str, note: str) -> str:
-    """Show a title and one sentence, both escaped."""
-    return _card(words.masked(title), _QUIET.format(words.masked(note)))
+def facts_card(title: str, facts: Sequence[tuple[str, str]], note: str = "") -> str:
+    """Show a title, what is known as pairs of a name and a value, and one sentence; links in any of them are masked."""
+    pairs = _pairs((name, words.masked(value)) for name, value in facts)
+    return _card(words.masked(title), pairs + (_QUIET.format(words.masked(note)) if note else Markup()))
 
 
 def _network(snapshot: NodeSnapshot) -> Markup | str:

@@ -52,16 +52,6 @@ def transfer_text(row: TransferRow) -> str:
     return f"{words.visible(row.direction)} {_name(row.file)}, {words.visible(row.state)}, {done}{tail}{error}"
 
 
-def files_text(rows: Sequence[FileRow]) -> str:
-    """List files, one a line."""
-    return _listing(f"{words.count(len(rows), 'file')}", [file_text(row) for row in rows[:ROWS_SHOWN_MAX]], len(rows))
-
-
-def peers_text(rows: Sequence[PeerRow]) -> str:
-    """List members, one a line."""
-    return _listing(f"{words.count(len(rows), 'member')}", [peer_text(row) for row in rows[:ROWS_SHOWN_MAX]], len(rows))
-
-
 def swarm_text(snapshots: Sequence[NodeSnapshot]) -> str:
     """List the nodes of a swarm, one a line."""
     lines = [
@@ -69,7 +59,8 @@ def swarm_text(snapshots: Sequence[NodeSnapshot]) -> str:
         f"{words.size(each.used_bytes)}"
         for each in snapshots[:ROWS_SHOWN_MAX]
     ]
-    return _listing(f"Swarm of {words.count(len(snapshots), 'node')}", lines, len(snapshots))
+    more = [f"… and {len(snapshots) - len(lines):,} more"] if len(snapshots) > len(lines) else []
+    return "\n  ".join([f"Swarm of {words.count(len(snapshots), 'node')}", *lines, *more])
 
 
 def link_text(link: object) -> str:
@@ -77,10 +68,11 @@ def link_text(link: object) -> str:
     return words.masked(repr(link), length_max=200)
 
 
+def facts_text(title: str, facts: Sequence[tuple[str, str]], note: str = "") -> str:
+    """Write a title, a line for each pair of a name and a value, and one sentence; links in any of them are masked."""
+    lines = [f"{name}: {words.masked(value)}" for name, value in facts]
+    return "\n  ".join([words.masked(title), *lines, *([words.masked(note)] if note else [])])
+
+
 def _name(name: str) -> str:
     return words.visible(name, length_max=NAME_LENGTH_MAX)
-
-
-def _listing(title: str, lines: Sequence[str], total: int) -> str:
-    more = [f"  … and {total - len(lines):,} more"] if total > len(lines) else []
-    return "\n".join([title, *(f"  {line}" for line in lines), *more])

@@ -35,8 +35,9 @@ node = await FakeNode(snapshot).start()
 Dashboard(node)
 """
 CARDS = """
-for card in (html.node_card(snapshot), html.peers_card(snapshot.peers), html.files_card(snapshot.files),
-             html.file_card(snapshot.files[0], snapshot.chunks), html.swarm_card(rows)):
+facts = [(text, text) for text in HOSTILE]
+for card in (html.node_card(snapshot), html.peer_card(snapshot.peers[0]), html.swarm_card(rows),
+             html.file_card(snapshot.files[0], snapshot.chunks), html.facts_card(HOSTILE[0], facts, HOSTILE[1])):
     display(HTML(card))
 """
 FRAMES = """

@@ -80,6 +80,17 @@ def test_a_node_needs_no_face():
     assert json.loads(result.stdout) == [], result.stderr
 
 
+def test_one_door_loads_modules_of_the_package_by_name():
+    package = ROOT / "dfs_sdk"
+    loading = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"import_module|__import__", path.read_text(encoding="utf-8"))
+    }
+    # The package loads its public names lazily; the plots load matplotlib, which may be missing.
+    assert loading - {"views/plots.py"} == {"__init__.py", "runtime/door.py"}
+
+
 def test_readme_has_exactly_two_commands():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     commands = re.findall(r"^python -m pip .*$", readme, flags=re.MULTILINE)

@@ -23,11 +23,9 @@ def cards(snapshot) -> dict[str, str]:
         "file": html.file_card(snapshot.files[0], snapshot.chunks),
         "link": html.link_card(FakeLink(snapshot.name)),
         "peer": html.peer_card(snapshot.peers[0]),
-        "peers": html.peers_card(snapshot.peers),
-        "files": html.files_card(snapshot.files),
         "transfer": html.transfer_card(snapshot.transfers[0]),
         "swarm": html.swarm_card([snapshot, snapshot]),
-        "message": html.message_card(snapshot.name, snapshot.health),
+        "facts": html.facts_card(snapshot.name, [("health", snapshot.health)], snapshot.name),
     }
 
 
@@ -37,10 +35,9 @@ def texts(snapshot) -> dict[str, str]:
         "file": text.file_text(snapshot.files[0]),
         "link": text.link_text(FakeLink(snapshot.name)),
         "peer": text.peer_text(snapshot.peers[0]),
-        "peers": text.peers_text(snapshot.peers),
-        "files": text.files_text(snapshot.files),
         "transfer": text.transfer_text(snapshot.transfers[0]),
         "swarm": text.swarm_text([snapshot, snapshot]),
+        "facts": text.facts_text(snapshot.name, [("health", snapshot.health)], snapshot.name),
     }
 
 
@@ -85,14 +82,15 @@ def test_cards_say_what_matters():
         "node-2 left",
     ):
         assert part in card
-    assert "under target" in text.files_text(full_snapshot().files)
+    assert "under target" in text.file_text(full_snapshot().files[1])
     assert "none yet" in html.node_card(empty_snapshot(address="", network=""))
 
 
 def test_long_lists_are_cut_and_say_so():
-    rows = [peer_row(n % 50) for n in range(250)]
-    assert "and 150 more" in html.peers_card(rows)
-    assert "and 230 more" in text.peers_text(rows)
+    crowd = empty_snapshot(peers=tuple(peer_row(n % 50) for n in range(250)))
+    assert "and 150 more" in html.node_card(crowd)
+    assert "and 150 more" in html.swarm_card([crowd] * 250)
+    assert "and 230 more" in text.swarm_text([crowd] * 250)
 
 
 @pytest.mark.parametrize("secret", ["dfs:SECRETSECRETSECRET", "dfs-join:SECRETSECRETSECRET"])
@@ -101,7 +99,8 @@ def test_no_card_gives_a_link_away(secret: str):
     shown = [
         html.link_card(FakeLink(secret)),
         text.link_text(FakeLink(secret)),
-        html.message_card(secret, secret),
+        html.facts_card(secret, [("with", secret)], secret),
+        text.facts_text(secret, [("with", secret)], secret),
         html.transfer_card(snapshot.transfers[0].__class__(**{**fields(snapshot.transfers[0]), "error": secret})),
     ]
     assert all("SECRETSECRET" not in each for each in shown)
