@@ -103,19 +103,20 @@ class IdentifiedPort(Protocol):
 
 
 class TransportPort(Protocol):
-    """Makes and accepts connections. The three handlers are set before it starts and called on the home loop."""
+    """Makes and accepts connections. The handlers are set before it starts and called on the home loop."""
 
     on_connection: Callable[[Any], None]
     on_closed: Callable[[Any, str], None]
     on_message: Callable[[Any, memoryview], None]
+    on_mute: Callable[[Any], None]
 
     @property
     def local_address(self) -> Address:
         """The address the socket is bound to; its host may be unspecified."""
         ...
 
-    async def connect(self, contact: Contact, *, timeout: float) -> ConnectionPort:
-        """Open a connection, or return the open one.
+    async def connect(self, contact: Contact, *, timeout: float, anew: bool = False) -> ConnectionPort:
+        """Open a connection, or return the open one; `anew` dials beside an open one that is mute.
 
         Raises:
             PeerUnreachableError: No address of the contact answers.

@@ -36,6 +36,8 @@ ReplyT = TypeVar("ReplyT")
 RequestT = TypeVar("RequestT", bound=Request[Any])
 
 OBSERVED_MAX = 4
+# How long a mute peer is dialled at a time: long enough for four HELLOs.
+REVIVE_TIMEOUT = 3.0
 # An interface may come and go: a laptop moves.
 HOSTS_LIFETIME = 10.0
 LOCAL_LIFETIME = 2.0
@@ -73,6 +75,7 @@ class Rpc:
         self._sessions: dict[ConnectionPort, Session] = {}
         self._current: dict[NodeId, Session] = {}
         self._dials: dict[NodeId, asyncio.Task[DfsError | None]] = {}
+        self._reviving: set[NodeId] = set()
         self._connected_handlers: list[Callable[[NodeId], None]] = []
         self._disconnected_handlers: list[Callable[[NodeId, str], None]] = []
         self._hosts: tuple[str, ...] = ()
@@ -83,6 +86,7 @@ class Rpc:
         transport.on_connection = self._on_connection
         transport.on_closed = self._on_closed
         transport.on_message = self._on_message
+        transport.on_mute = self._on_mute
 
     @property
     def node_id(self) -> NodeId:
@@ -332,6 +336,22 @@ class Rpc:
         except ProtocolError as error:
             logger.info("closing the connection to %s: %s", connection.node_id.short, error)
             self._close(connection, "protocol violation")
+
+    def _on_mute(self, connection: ConnectionPort) -> None:
+        """Look for a peer that acknowledges nothing, at every address known of it: it may have been restarted."""
+        contact = self.book.contact(connection.node_id)
+        if contact is None or contact.node_id in self._reviving or self._scope.closed:
+            return
+        self._reviving.add(contact.node_id)
+        task = self._scope.spawn("revive", self._revive(contact))
+        task.add_done_callback(lambda _task: self._reviving.discard(contact.node_id))
+
+    async def _revive(self, contact: Contact) -> None:
+        try:
+            await self._transport.connect(contact, timeout=REVIVE_TIMEOUT, anew=True)
+        except DfsError as error:
+            # Still blocked, gone, or the old connection goes on.
+            logger.debug("no new connection to %s: %s", contact.node_id.short, error)
 
     def _close(self, connection: ConnectionPort, reason: str) -> None:
         connection.close(reason)

@@ -29,6 +29,7 @@ from dfs_sdk.transport.notices import (
     Notice,
     PeerIdentified,
     SessionClosed,
+    SessionMute,
     SessionOpened,
 )
 from dfs_sdk.transport.session import Session
@@ -56,8 +57,9 @@ class Transport:
         on_connection: Called with each connection that opened.
         on_closed: Called with each that ended, and the reason in words.
         on_message: Called with the connection and a whole message, which is the handler's own.
+        on_mute: Called now and then with a connection whose peer acknowledges nothing: it may have been restarted.
 
-    All three are called on the loop `start` ran on, must be quick, and are set before `start`.
+    All four are called on the loop `start` ran on, must be quick, and are set before `start`.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Transport:
         self.on_connection: Callable[[Connection], None] = _ignore
         self.on_closed: Callable[[Connection, str], None] = _ignore
         self.on_message: Callable[[Connection, memoryview], None] = _ignore
+        self.on_mute: Callable[[Connection], None] = _ignore
         self._runtime = runtime
         self._clock = runtime.clock
         self._config = config or TransportConfig()
@@ -179,10 +182,16 @@ class Transport:
         self.endpoint.wipe()
         self._parked = None
 
-    async def connect(self, contact: Contact, *, timeout: float) -> Connection:
+    async def connect(self, contact: Contact, *, timeout: float, anew: bool = False) -> Connection:
         """Open a connection to a peer, or return the open one.
 
         Its addresses are tried 0.25 s apart, and go on being tried together.
+
+        Args:
+            contact: The peer.
+            timeout: Seconds.
+            anew: Dial though a connection is open, because that one is mute. It goes on where the peer still knows it,
+                and is replaced where the peer was restarted.
 
         Raises:
             PeerUnreachableError: It has no address, or none answered for the handshake's whole time.
@@ -192,7 +201,7 @@ class Transport:
         """
         loop, _ = self._running()
         known = self.connection(contact.node_id)
-        if known is not None:
+        if known is not None and not anew:
             return known
         if contact.node_id == self.endpoint.identity.node_id:
             raise ConfigError("a node does not connect to itself")
@@ -331,6 +340,9 @@ class Transport:
                 self._on_opened(session)
             case SessionClosed():
                 self._on_session_closed(notice)
+            case SessionMute(session=session):
+                if session in self._connections:
+                    self.on_mute(self._connections[session])
             case PeerIdentified(token=token, identified=identified):
                 waiter = self._identify_waiters.get(token)
                 if waiter is not None and not waiter.done():

@@ -29,6 +29,7 @@ from dfs_sdk.transport.notices import (
     Notice,
     PeerIdentified,
     SessionClosed,
+    SessionMute,
     SessionOpened,
 )
 from dfs_sdk.transport.outbox import OutgoingMessage
@@ -234,6 +235,8 @@ class Endpoint:
             self._ready[session] = None
             if not session.is_open:
                 self._end(session)
+            elif session.falls_mute(now):
+                self._notices.append(SessionMute(session=session))
 
     def next_event(self) -> Notice | None:
         """Return the next thing that happened, None when all was told."""
@@ -287,6 +290,8 @@ class Endpoint:
         match result:
             case PeerIdentified():
                 self._notices.append(result)
+            case Agreement() if self._still_knows_us(result):
+                self.counters["session asked"] += 1
             case Agreement():
                 try:
                     session = self._make_session(result, source, now)
@@ -298,6 +303,19 @@ class Endpoint:
                 pass
             case _:
                 assert_never(result)
+
+    def _still_knows_us(self, agreement: Agreement) -> bool:
+        """Say whether a mute session is asked before another one replaces it.
+
+        The same process answered: if it still has that session, it is awake and goes on with it, and nothing that is
+        under way is lost. If it is asked in vain until the next handshake, the new session counts.
+        """
+        mute = self._registry.by_node(agreement.peer.node_id)
+        if mute is None or mute.is_doubted or mute.instance != agreement.instance:
+            return False
+        mute.doubt()
+        self._ready[mute] = None
+        return True
 
     def _make_session(self, agreement: Agreement, address: Address, now: float) -> Session:
         return Session(

@@ -26,6 +26,13 @@ class SessionClosed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionMute:
+    """A peer has acknowledged nothing for a while: it may be blocked, gone, or restarted and know us no more."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MessageArrived:
     """A message is whole; its bytes are the receiver's own."""
 
@@ -48,4 +55,4 @@ class PeerIdentified:
     identified: Identified
 
 
-Notice = SessionOpened | SessionClosed | MessageArrived | MessageSettled | PeerIdentified
+Notice = SessionOpened | SessionClosed | SessionMute | MessageArrived | MessageSettled | PeerIdentified

@@ -45,6 +45,11 @@ from dfs_sdk.transport.sending import Sender
 INITIAL_WINDOW_BYTES = 64 * KIB
 IDLE_GRACE = 10.0
 STALL_CHECK_INTERVAL = 5.0
+# Silence, with something under way, after which a peer may have been restarted; and pauses before it is said again.
+MUTE_SECONDS = 2.0
+MUTE_TIMEOUTS = 2
+MUTE_PAUSE = 5.0
+MUTE_PAUSE_MAX = 30.0
 CHALLENGE_BYTES = DATA_OVERHEAD + len(PathChallenge(token=bytes(8)).encode())
 
 
@@ -132,6 +137,9 @@ class Session:
         self._idle_asked_at: float | None = None
         self._stall_check_at: float | None = None
         self._closing: Close | None = None
+        self._mute_pause = MUTE_PAUSE
+        self._mute_after = now
+        self.is_doubted = False
 
     def __repr__(self) -> str:
         return f"Session({self.node_id.short}… at {self.address}, {self.close_reason or 'open'})"
@@ -206,6 +214,7 @@ class Session:
         opened = self.receiver.open_burst(burst, position, segment_bytes, now, self._on_frame)
         if opened.authentic_bytes:
             self.heard_at, self._idle_asked_at = now, None
+            self._mute_pause, self._mute_after, self.is_doubted = MUTE_PAUSE, now, False
             self.sender.recovery.is_confirmed = True
             self._inbox.on_heard(now)
             self._path.on_packets(
@@ -286,7 +295,7 @@ class Session:
         else:
             deadline = self.heard_at + self._config.idle_timeout
         deadline = min(deadline, self._keep_alive_at())
-        for at in (self.sender.next_deadline(), self.receiver.arrivals.ack_at, self._stall_check_at):
+        for at in (self.sender.next_deadline(), self.receiver.arrivals.ack_at, self._stall_check_at, self._mute_at()):
             if at is not None and at < deadline:
                 deadline = at
         return deadline
@@ -308,6 +317,32 @@ class Session:
             self.sender.controls.ping = True
         elif self._idle_asked_at is not None and now >= self._idle_asked_at + IDLE_GRACE:
             self.drop(f"nothing was heard from the peer for {now - self.heard_at:.0f} s")
+
+    def falls_mute(self, now: float) -> bool:
+        """Say whether it is time to ask whether the peer still knows this session; true once in growing pauses."""
+        at = self._mute_at()
+        if at is None or now < at:
+            return False
+        self._mute_after = now + self._mute_pause
+        self._mute_pause = min(2 * self._mute_pause, MUTE_PAUSE_MAX)
+        return True
+
+    def doubt(self) -> None:
+        """Ask the peer at once: the same process answered a new handshake, so it is awake and will answer this, too.
+
+        Anything heard in this session clears the doubt.
+        """
+        self.is_doubted = True
+        self.sender.controls.ping = True
+        self.sender.recovery.probes_due = max(self.sender.recovery.probes_due, 1)
+
+    def _mute_at(self) -> float | None:
+        recovery = self.sender.recovery
+        # One time-out proves little: it may have been this process that slept.
+        if recovery.progress_at is None or not recovery.is_confirmed or recovery.timeouts < MUTE_TIMEOUTS:
+            return None
+        patience = max(MUTE_SECONDS, 3 * recovery.rtt.probe_timeout(self._config.ack_delay_max))
+        return max(recovery.progress_at + patience, self._mute_after)
 
     def _keep_alive_at(self) -> float:
         return self._sent_at + self._config.keep_alive_interval

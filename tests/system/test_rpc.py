@@ -263,3 +263,22 @@ async def test_a_node_that_crashed_and_comes_back_with_its_keys_and_port_is_reac
             assert (await second.rpc.call(a.rpc.node_id, ADD)).reply == Sum(total=6)
             assert (await a.rpc.call(second.rpc.node_id, ADD)).reply == Sum(total=6)
             assert len(a.rpc.connected()) == 1
+
+
+@pytest.mark.parametrize("same_port", [True, False])
+async def test_a_peer_that_crashed_and_says_nothing_after_its_restart_is_reached_again_in_seconds(
+    same_port: bool,
+) -> None:
+    async with RealNode() as a:
+        async with RealNode() as first:
+            await a.rpc.dial(first.transport.local_address)
+            await a.rpc.call(first.rpc.node_id, ADD)
+            port = first.transport.local_address.port
+            first.transport.abort()
+        async with RealNode(identity=first.identity, port=port if same_port else 0) as second:
+            # What gossip says of it; it knows nobody itself.
+            a.rpc.book.learn(second.rpc.local_contact(), None)
+            with pytest.raises(PeerUnreachableError, match="replaced"):
+                await a.rpc.call(second.rpc.node_id, ADD, timeout=8)
+            assert (await a.rpc.call(second.rpc.node_id, ADD, timeout=2)).reply == Sum(total=6)
+            assert len(a.rpc.connected()) == 1

@@ -10,6 +10,7 @@ from dfs_sdk.errors import NodeClosedError, PeerUnreachableError
 from dfs_sdk.ids import Address, NetworkId
 from dfs_sdk.transport.config import MIB, TransportConfig
 from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.notices import SessionMute
 from dfs_sdk.transport.outbox import SendState
 from dfs_sdk.transport.packet import Kind
 from dfs_sdk.transport.priority import Priority
@@ -231,6 +232,54 @@ def test_restarted_peer_replaces_its_former_self(pair):
     assert [closed.reason for closed in pair.right.closed] == ["replaced by another connection with this peer"]
     pair.right.send(b"welcome back")
     pair.run_until(lambda: again.messages == [b"welcome back"])
+
+
+def _mute(peer: Peer) -> list[SessionMute]:
+    return [notice for notice in peer.notices if isinstance(notice, SessionMute)]
+
+
+def test_a_peer_that_acknowledges_nothing_is_called_mute_in_seconds_and_then_ever_less_often(pair):
+    """P-SES-5."""
+    pair.left.send(b"heard")
+    pair.run_for(60)
+    assert _mute(pair.left) == []
+    pair.wire.cut = True
+    pair.left.send(b"unheard")
+    assert pair.run_until(lambda: bool(_mute(pair.left))) < 4
+    pair.run_for(240)
+    assert 5 <= len(_mute(pair.left)) <= 12
+
+
+def test_a_blocked_peer_that_is_dialled_anew_keeps_its_session_and_its_messages(pair):
+    """P-SES-5: not one byte is lost to the question."""
+    former = pair.left.session
+    pair.right.asleep = True
+    messages = [pair.left.send(content(100_000)) for _ in range(3)]
+    for _ in range(3):
+        pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+        pair.run_for(10)
+        pair.left.endpoint.abandon(pair.right.identity.node_id)
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    pair.right.asleep = False
+    pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
+    assert pair.left.session is former
+    assert len(pair.right.messages) == 3
+
+
+def test_a_peer_that_lost_the_session_gets_another_at_the_second_handshake(pair):
+    """P-SES-5: the same process, which forgot us."""
+    former = pair.left.session
+    lost = pair.right.session
+    lost.drop("forgotten")
+    pair.right.endpoint._end(lost)
+    pair.left.send(b"to nobody")
+    for _ in range(2):
+        pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+        pair.run_for(3)
+        pair.left.endpoint.abandon(pair.right.identity.node_id)
+    assert pair.left.session is not former
+    pair.left.send(b"to somebody")
+    pair.run_until(lambda: pair.right.messages == [b"to somebody"])
 
 
 def test_peer_that_moves_is_followed_after_it_answered_a_challenge(pair):
