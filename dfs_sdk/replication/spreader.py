@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, RemoteError, TooFewReplicasError
@@ -20,6 +21,9 @@ from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import Role
 
 PUSH_ERRORS = (PeerUnreachableError, DeadlineError, RemoteError, ProtocolError, OSError)
+
+# How often somebody who is slow to take a chunk is looked at again.
+WATCH_SECONDS = 1.0
 
 # Pushes one chunk to one node; raises one of `PUSH_ERRORS` if it did not get there.
 PushChunk = Callable[[NodeId, Role], Awaitable[Receipt]]
@@ -110,6 +114,7 @@ class SpreadJob:
         placement: The view it was planned on.
         push: Pushes the chunk.
         on_failed: Told who did not take it.
+        is_reachable: Says whether a node still answers others.
         receipts: The receipts so far.
     """
 
@@ -119,6 +124,7 @@ class SpreadJob:
     placement: Placement
     push: PushChunk
     on_failed: Callable[[NodeId], None]
+    is_reachable: Callable[[NodeId], bool]
     receipts: list[Receipt] = field(default_factory=list)
     _left: deque[NodeId] = field(default_factory=deque)
     _at_quorum: asyncio.Event = field(default_factory=asyncio.Event)
@@ -158,14 +164,40 @@ class SpreadJob:
         """Find one holder: try nodes until one takes the chunk."""
         while self._left:
             node_id = self._left.popleft()
-            try:
-                receipt = await self.push(node_id, self.targets.role(node_id))
-            except PUSH_ERRORS:
-                self.on_failed(node_id)
-                continue
-            self.receipts.append(receipt)
-            self._check()
-            return
+            over = asyncio.Event()
+            taken, stood_in = await run_all(self._offer(node_id, over), self._stand_by(node_id, over))
+            if taken or stood_in:
+                return
+
+    async def _offer(self, node_id: NodeId, over: asyncio.Event) -> bool:
+        """Push to one node; says whether it took the chunk."""
+        try:
+            self.receipts.append(await self.push(node_id, self.targets.role(node_id)))
+        except PUSH_ERRORS:
+            self.on_failed(node_id)
+            return False
+        finally:
+            over.set()
+        self._check()
+        return True
+
+    async def _stand_by(self, node_id: NodeId, over: asyncio.Event) -> bool:
+        """Fill the place otherwise if its node falls silent during the push and the quorum waits for it.
+
+        A push has long to end, since a slow line needs it; whether the node is there at all is known much sooner.
+
+        Returns:
+            Whether somebody else was asked.
+        """
+        while not over.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await over.wait()
+                    return False
+            if self._left and not self._at_quorum.is_set() and not self.is_reachable(node_id):
+                await self._fill_place()
+                return True
+        return False
 
     def _check(self) -> None:
         confirmed = self._confirmed()

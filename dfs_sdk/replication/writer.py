@@ -106,6 +106,7 @@ class Writer:
             placement=placement,
             push=push,
             on_failed=self._repairer.avoid,
+            is_reachable=lambda peer: self._placement().view.is_reachable(peer),
         )
 
     def _note_receipt(self, chunk: NewChunk, receipt: Receipt) -> None:

@@ -1,7 +1,7 @@
 """Copies in a network on virtual time: placed, lost, repaired, handed over, trimmed."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -117,6 +117,39 @@ def test_next_in_order_stands_in_for_one_that_does_not_answer():
         assert len(receipts) == 3
         assert dead not in {receipt.peer for receipt in receipts}
         assert sorted(receipt.role.name for receipt in receipts) == ["PRIMARY", "PRIMARY", "SURPLUS"]
+
+    tell(story, count=8)
+
+
+def test_a_holder_that_vanishes_in_the_middle_of_a_push_is_stood_in_for_long_before_the_push_times_out():
+    async def story(swarm: FakeSwarm) -> None:
+        writer, chunk = swarm.nodes[0], new_chunk(1)
+        placement = writer.replication.placement
+        chosen = placement.members(placement.choose_cell(chunk.chunk_id, 3), 3)
+        dead = next(node_id for node_id in chosen if node_id != writer.node_id)
+        began = swarm.network.clock.monotonic()
+        # Every push takes a few milliseconds: this one is on its way when its receiver vanishes.
+        asyncio.get_running_loop().call_later(0.0005, lambda: swarm.network.kill(dead, silent=True))
+        spread = await writer.replication.spread(chunk, policy=Policy(replicas=3, quorum=3))
+        assert dead not in {receipt.peer for receipt in spread.holders}
+        assert swarm.network.clock.monotonic() - began < 0.5 * swarm.config.push_timeout
+
+    tell(story, count=8)
+
+
+def test_a_slow_holder_that_is_there_is_waited_for_and_nobody_stands_in():
+    async def story(swarm: FakeSwarm) -> None:
+        writer, chunk = swarm.nodes[0], new_chunk(1)
+        for node in swarm.nodes[1:]:
+            put = node.store.put
+
+            async def put_slowly(chunks: Sequence[NewChunk], put: Any = put) -> None:
+                await asyncio.sleep(0.8 * swarm.config.push_timeout)
+                await put(chunks)
+
+            node.store.put = put_slowly  # type: ignore[method-assign]
+        spread = await writer.replication.spread(chunk, policy=Policy(replicas=3, quorum=2))
+        assert len(await spread.complete) == 3 == swarm.copies(chunk.chunk_id)
 
     tell(story, count=8)
 
