@@ -11,9 +11,6 @@ from dfs_sdk.peers.view import View
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store.base import NewChunk, Role
 
-# How the value of a provider record is filed in the DHT.
-PROVIDER_KIND = 1
-
 
 class Holding(Protocol):
     """One copy of a chunk that its holder confirmed."""

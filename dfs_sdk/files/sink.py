@@ -38,7 +38,7 @@ class MemorySink:
     def saved(self, _index: int) -> None:
         """Memory keeps nothing between two attempts."""
 
-    def write(self, _index: int, data: bytes, hasher: Blake3, *, was_saved: bool) -> None:  # noqa: ARG002
+    def write(self, _index: int, data: bytes, hasher: Blake3, *, was_saved: bool) -> None:  # noqa: ARG002 - as a sink
         """Keep a chunk."""
         hasher.update(data)
         self._pieces.append(data)

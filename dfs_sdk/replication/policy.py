@@ -1,7 +1,6 @@
 """How many copies, and the odds they give. Pure.
 
-The policy of today is a fixed count; the odds of availability and loss rank what is repaired first. The fields for a
-count that follows measured reliability are part of the policy already, so that links and stored values need not change.
+The policy is a fixed count; the odds of availability and loss rank what is repaired first.
 
     avail = 1 - Π(1 - a_i p_i)            somebody who holds it is up
     loss  = Π(1 - p_i e^(-H / L_i))       nobody who holds it is left after the horizon H
@@ -33,16 +32,10 @@ class Policy:
         replicas: Copies on different nodes, 1 to 32.
         quorum: Peers other than the writer that must confirm before `put` returns: 0 to `replicas`; 0 keeps it here
             and spreads it as peers join. None means 2, or `replicas` if that is less.
-        availability_target: Wanted probability that a chunk can be read at any moment.
-        loss_target: Accepted probability that a chunk is lost within the horizon.
-        horizon: Seconds until a loss must have been noticed and repaired.
     """
 
     replicas: int = 3
     quorum: int | None = None
-    availability_target: float = 0.999
-    loss_target: float = 1e-5
-    horizon: float = 48 * HOUR
 
     def __post_init__(self) -> None:
         if not 1 <= self.replicas <= REPLICAS_MAX:

@@ -43,7 +43,6 @@ SURVEYS_PARALLEL = 8
 HAND_OVER_TIMEOUT = 30.0
 ROUND_SECONDS = 10.0
 PLAN_PAUSE_FACTOR = 20.0
-PLAN_KEPT_MAX = 10_000
 
 
 class Replication:
@@ -131,7 +130,6 @@ class Replication:
         self._members_seen: frozenset[tuple[NodeId, PeerState, bytes]] = frozenset()
         self._again_at = float("inf")
         self._plan_seconds = 0.0
-        self._last_plan: tuple[Action, ...] = ()
 
     # Life
 
@@ -234,11 +232,6 @@ class Replication:
         """Chunks held here that lacked copies when we last looked."""
         return self._observer.short_count
 
-    @property
-    def last_plan(self) -> tuple[Action, ...]:
-        """What the last round decided, with reasons; at most 10,000 actions."""
-        return self._last_plan
-
     async def check(self, *, read_data: bool = False, subset: tuple[int, int] | None = None) -> ScrubReport:
         """Check the local store; damaged or lost chunks are fetched again; see `Locator.check`."""
         return await self._locator.check(read_data=read_data, subset=subset)
@@ -255,7 +248,6 @@ class Replication:
             started_at = self._clock.monotonic()
             actions = await self._plan()
             self._plan_seconds = self._clock.monotonic() - started_at
-            self._last_plan = tuple(actions[:PLAN_KEPT_MAX])
             waits = [action.until for action in actions if isinstance(action, Wait)]
             now_due = [action for action in actions if not isinstance(action, Wait)]
             first = self._first_bytes(now_due)

@@ -43,7 +43,7 @@ def _say_goodbyes() -> None:
     for home in tuple(_open_homes):
         if home._pid == os.getpid():  # noqa: SLF001 - homes and this hook are one unit
             with _logged():
-                endings.append(home._part())  # noqa: SLF001
+                endings.append(home._part())  # noqa: SLF001 - as above
     for end in endings:
         with _logged():
             end()

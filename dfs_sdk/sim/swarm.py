@@ -255,13 +255,11 @@ class Swarm:
                     return False
         return True
 
-    async def _until(
-        self, condition: Callable[[], Awaitable[bool]], complaint: str, *, timeout: float = SETTLE_TIMEOUT
-    ) -> None:
+    async def _until(self, condition: Condition, complaint: str, *, timeout: float = SETTLE_TIMEOUT) -> None:
         try:
             async with asyncio.timeout(timeout):
                 # Many nodes change on their own, and none of them rings a bell for all: look again and again.
-                while not await condition():  # noqa: ASYNC110
+                while not await condition():  # noqa: ASYNC110 - nothing to wait on
                     await asyncio.sleep(SETTLE_INTERVAL)
         except TimeoutError as error:
             if isinstance(error, DeadlineError):

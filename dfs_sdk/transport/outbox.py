@@ -20,7 +20,6 @@ MESSAGE_CHARGE = 256
 OPEN_MESSAGES_MAX = 512
 WANTED_AHEAD_MAX = 16 * MIB
 STARVATION_INTERVAL = 5.0
-MESSAGE_ID_MAX = 2**32 - 1
 
 
 def charge(total_bytes: int) -> int:

@@ -38,7 +38,6 @@ class Kind(IntEnum):
 HELLO_BYTES = 1200
 COOKIE_BYTES = 64
 IDENTIFY_BYTES = 512
-IDENTIFIED_BYTES_MAX = IDENTIFY_BYTES
 
 # kind, version, 2 reserved bytes, sender's index; then the Noise message, mac1, mac2
 HELLO_HEADER = Struct(">BBxxI")

@@ -72,7 +72,7 @@ class JoinReportFace(Protocol):
 class ChatFace(Protocol):
     """The node's chat."""
 
-    async def send(self, text: str, to: NodeId | None = None) -> Any:
+    async def send(self, text: str, *, to: NodeId | None = None) -> Any:
         """Send to everybody, or to one member."""
         ...
 
@@ -86,8 +86,8 @@ class NodeFace(Protocol):
         ...
 
     @property
-    def chat(self) -> Any:
-        """Its chat, a `ChatFace`."""
+    def chat(self) -> ChatFace:
+        """Its chat."""
         ...
 
     def snapshot(self) -> NodeSnapshot:
@@ -106,38 +106,48 @@ class NodeFace(Protocol):
         """Text that lets others join; a secret in a private network."""
         ...
 
-    def running_transfers(self) -> Sequence[Any]:
-        """The running transfers, each a `TransferFace`."""
+    def running_transfers(self) -> Sequence[TransferFace]:
+        """The running transfers."""
         ...
 
-    async def join(self, target: str, *, passphrase: str | None = None, timeout: float = 20.0) -> Any:  # noqa: D102
+    async def join(self, target: str, *, passphrase: str | None = None, timeout: float = 20.0) -> JoinReportFace:
+        """As `Node.join`."""
         ...
 
-    async def leave(self) -> Any:  # noqa: D102
+    async def leave(self) -> Any:
+        """As `Node.leave`."""
         ...
 
-    async def put(self, source: str | Path | bytes | AsyncIterable[bytes], *, name: str | None = None) -> Any:  # noqa: D102
+    async def put(self, source: str | Path | bytes | AsyncIterable[bytes], *, name: str | None = None) -> Any:
+        """As `Node.put`."""
         ...
 
-    async def get(self, what: str, destination: Path | None = None) -> Any:  # noqa: D102
+    async def get(self, what: str, destination: Path | None = None) -> Any:
+        """As `Node.get`."""
         ...
 
-    async def open(self, what: str) -> Any:  # noqa: D102
+    async def open(self, what: str) -> ReaderFace:
+        """As `Node.open`."""
         ...
 
-    async def ls(self) -> Sequence[Any]:  # noqa: D102
+    async def ls(self) -> Sequence[Any]:
+        """As `Node.ls`."""
         ...
 
-    async def remove(self, what: str) -> Any:  # noqa: D102
+    async def remove(self, what: str) -> Any:
+        """As `Node.remove`."""
         ...
 
-    async def pin(self, what: str) -> Any:  # noqa: D102
+    async def pin(self, what: str) -> Any:
+        """As `Node.pin`."""
         ...
 
-    async def unpin(self, what: str) -> Any:  # noqa: D102
+    async def unpin(self, what: str) -> Any:
+        """As `Node.unpin`."""
         ...
 
-    async def share(self, what: str, peer: NodeId) -> Any:  # noqa: D102
+    async def share(self, what: str, peer: NodeId) -> Any:
+        """As `Node.share`."""
         ...
 
 
