@@ -36,7 +36,7 @@ from dfs_sdk.exchange.tombstones import Tombstones
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Clock
-from dfs_sdk.store.base import REMOVAL_HASH_BYTES, ChunkStore, NewChunk
+from dfs_sdk.store.base import REMOVAL_HASH_BYTES, ChunkStore, NewChunk, Role
 
 SERVICE_TIME_WEIGHT = 0.1
 QUEUE_SHOWN_MAX = 2**16 - 1
@@ -70,6 +70,7 @@ class Holder:
 
     async def _on_push(self, _caller: Caller, request: Push, body: memoryview) -> Pushed:
         self._check_push(request, body)
+        self._check_owner(request)
         already = request.chunk_id in self._store
         with self._working():
             await self._keep(
@@ -85,6 +86,7 @@ class Holder:
         info = self._store.info(request.chunk_id)
         if info is None:  # removed again while this call came back from the disk
             raise Refusal(RefusalCode.DENIED, "the chunk was removed meanwhile")
+        self._check_owner(request)  # two may have pushed it at one time
         return Pushed(role=info.role, already=already, load=self.load)
 
     def _check_push(self, request: Push, body: memoryview) -> None:
@@ -96,6 +98,14 @@ class Holder:
             raise Refusal(RefusalCode.DENIED, "a removal hash has 32 bytes or none")
         if self._tombstones.forbids(request.chunk_id, request.removal_hash):
             raise Refusal(RefusalCode.DENIED, "its owner removed this chunk")
+
+    def _check_owner(self, request: Push) -> None:
+        """Refuse a receipt for a copy that somebody else could remove; a cache copy gives nobody a right."""
+        info = self._store.info(request.chunk_id)
+        if info is None or info.role is Role.CACHE or not request.removal_hash or not info.removal_hash:
+            return
+        if info.removal_hash != request.removal_hash:
+            raise Refusal(RefusalCode.DENIED, "this chunk is held for another owner")
 
     async def _keep(self, chunk: NewChunk) -> None:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.store.base import ChunkInfo, NewChunk
+from dfs_sdk.store.base import ChunkInfo, NewChunk, Role
 from dfs_sdk.store.quota import charged_bytes, eviction_order
 
 
@@ -131,11 +131,13 @@ def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> Chun
 def revised(known: ChunkInfo, chunk: NewChunk) -> ChunkInfo:
     """Say what a second `put` makes of a chunk that is held.
 
-    A stronger role brings its own cell and removal hash: whoever gave us a cache copy must not decide who may remove
-    our primary one. At the same or a weaker role the first word counts; only an absent removal hash is filled in.
+    A stronger role brings its own cell, and a cache copy that becomes more than that also its removal hash: whoever gave
+    us the cache copy must not decide who may remove the other one. Otherwise the first word counts, lest somebody who
+    holds the chunk, too, takes the right to remove ours; only an absent removal hash is filled in.
     """
     if chunk.role.value > known.role.value:
-        removal_hash = chunk.removal_hash or known.removal_hash
+        first, second = known.removal_hash, chunk.removal_hash
+        removal_hash = (second or first) if known.role is Role.CACHE else (first or second)
         return replace(known, role=chunk.role, cell=chunk.cell, removal_hash=removal_hash, replicas=chunk.replicas)
     if chunk.role is known.role and chunk.removal_hash and not known.removal_hash:
         return replace(known, removal_hash=chunk.removal_hash)

@@ -57,9 +57,9 @@ def putting(*chunks: NewChunk) -> Operation:
             if known is None:
                 after[new.chunk_id] = ModelChunk(bytes(new.data), new.role, new.cell, new.removal_hash)
             elif new.role.value > known.role.value:
-                after[new.chunk_id] = replace(
-                    known, role=new.role, cell=new.cell, removal_hash=new.removal_hash or known.removal_hash
-                )
+                first, second = known.removal_hash, new.removal_hash
+                owner = (second or first) if known.role is Role.CACHE else (first or second)
+                after[new.chunk_id] = replace(known, role=new.role, cell=new.cell, removal_hash=owner)
             elif new.role is known.role and not known.removal_hash:
                 after[new.chunk_id] = replace(known, removal_hash=new.removal_hash)
         return replace(model, chunks=after)

@@ -326,6 +326,37 @@ async def test_only_the_right_key_removes(network: FakeNetwork):
     assert {info.chunk_id for info in b.store.chunks()} == {foreign.chunk_id, nobodys.chunk_id, pinned.chunk_id}
 
 
+@pytest.mark.parametrize("role", list(Role))
+async def test_a_second_push_takes_the_right_to_remove_from_nobody(network: FakeNetwork, role: Role):
+    owner, thief, holder = await holder_nodes(network, 3)
+    chunk = chunk_of(b"owned", role=Role.SURPLUS, removal_hash=removal_hash(KEY))
+    await owner.exchange.push(holder.node_id, chunk)
+    with pytest.raises(RemoteError, match="another owner"):
+        await thief.exchange.push(
+            holder.node_id, chunk_of(b"owned", role=role, cell=8, removal_hash=removal_hash(b"t" * 32))
+        )
+    assert await thief.exchange.remove(holder.node_id, [chunk.chunk_id], b"t" * 32) == 0
+    info = holder.store.info(chunk.chunk_id)
+    assert info is not None
+    assert (info.role, info.cell, info.removal_hash) == (Role.SURPLUS, chunk.cell, chunk.removal_hash)
+
+
+async def test_no_receipt_is_given_for_a_copy_that_somebody_else_may_remove(network: FakeNetwork):
+    owner, thief, holder = await holder_nodes(network, 3)
+    await thief.exchange.push(holder.node_id, chunk_of(b"owned", removal_hash=removal_hash(b"t" * 32)))
+    with pytest.raises(RemoteError, match="another owner"):
+        await owner.exchange.push(holder.node_id, chunk_of(b"owned", removal_hash=removal_hash(KEY)))
+
+
+async def test_a_cache_copy_gives_nobody_a_right_over_the_primary_one(network: FakeNetwork):
+    owner, thief, holder = await holder_nodes(network, 3)
+    planted = chunk_of(b"owned", role=Role.CACHE, removal_hash=removal_hash(b"t" * 32))
+    await thief.exchange.push(holder.node_id, planted)
+    await owner.exchange.push(holder.node_id, chunk_of(b"owned", removal_hash=removal_hash(KEY)))
+    assert await thief.exchange.remove(holder.node_id, [planted.chunk_id], b"t" * 32) == 0
+    assert planted.chunk_id in holder.store
+
+
 async def test_what_was_removed_cannot_be_pushed_back(network: FakeNetwork):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))

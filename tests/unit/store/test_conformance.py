@@ -186,6 +186,14 @@ async def test_stronger_role_brings_its_own_cell_and_removal_hash(store: ChunkSt
     assert store.cells() == [7]
 
 
+async def test_a_copy_that_is_no_cache_copy_keeps_its_removal_hash(store: ChunkStore):
+    await store.put([chunk(1, role=Role.SURPLUS, removal_hash=b"a" * 32)])
+    await store.put([chunk(1, role=Role.PRIMARY, removal_hash=b"b" * 32)])
+    info = store.info(chunk(1).chunk_id)
+    assert info is not None
+    assert (info.role, info.removal_hash) == (Role.PRIMARY, b"a" * 32)
+
+
 async def test_wanted_copies_are_kept_and_follow_the_stronger_role(store: ChunkStore):
     await store.put([replace(chunk(1, role=Role.SURPLUS), replicas=5)])
     info = store.info(chunk(1).chunk_id)
