@@ -1,7 +1,7 @@
 """Congestion control as a strategy: how much may be under way, and how fast it leaves.
 
-A strategy sees one `Delivery` for each acknowledgement and answers with two numbers. `bbr` is the default;
-delay-yielding strategies for background traffic have the same shape.
+A strategy sees one `Delivery` for each acknowledgement and answers with two numbers. `bbr` is the
+one that connections use (docs/decisions/0008).
 """
 
 from __future__ import annotations
