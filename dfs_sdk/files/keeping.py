@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dfs_sdk.errors import DeadlineError, PeerUnreachableError, RemoteError
+from dfs_sdk.errors import DeadlineError, PeerUnreachableError, QuotaExceededError, RemoteError
 from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.files.holders import Holders
@@ -18,6 +18,7 @@ from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 
 PIN_PARALLEL = 8
+PIN_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,18 +118,23 @@ class Keeping:
     async def _keep(
         self, file: OpenedFile, chunk_id: ChunkId, cell: int, extra: Sequence[NodeId], *, sealed: bytes | None = None
     ) -> None:
-        if chunk_id not in self._store:
-            data = sealed if sealed is not None else await self._supply.fetch(chunk_id, cell, extra=extra)
-            chunk = NewChunk(
-                chunk_id=chunk_id,
-                data=data,
-                cell=cell,
-                role=Role.CACHE,
-                removal_hash=file.manifest.removal_hash,
-                replicas=file.manifest.replicas,
-            )
-            await self._store.put([chunk])
-        await self._store.set_pinned([chunk_id], True)
+        for _ in range(PIN_ATTEMPTS):
+            if chunk_id not in self._store:
+                data = sealed if sealed is not None else await self._supply.fetch(chunk_id, cell, extra=extra)
+                chunk = NewChunk(
+                    chunk_id=chunk_id,
+                    data=data,
+                    cell=cell,
+                    role=Role.CACHE,
+                    removal_hash=file.manifest.removal_hash,
+                    replicas=file.manifest.replicas,
+                )
+                await self._store.put([chunk])
+            await self._store.set_pinned([chunk_id], True)
+            # Until then it could make way for others' chunks.
+            if self._is_pinned(chunk_id):
+                return
+        raise QuotaExceededError("the store has no room to pin this: chunks of it had to make way again and again")
 
     def _manifest_cell(self, file: OpenedFile) -> int:
         info = self._store.info(file.link.manifest_id)

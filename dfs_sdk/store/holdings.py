@@ -131,8 +131,8 @@ def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> Chun
 def revised(known: ChunkInfo, chunk: NewChunk) -> ChunkInfo:
     """Say what a second `put` makes of a chunk that is held.
 
-    A stronger role brings its own cell, and a cache copy that becomes more than that also its removal hash: whoever gave
-    us the cache copy must not decide who may remove the other one. Otherwise the first word counts, lest somebody who
+    A stronger role brings its own cell, and where it replaces a cache copy also its removal hash: whoever gave us the
+    cache copy must not decide who may remove the other one. Otherwise the first word counts, lest somebody who
     holds the chunk, too, takes the right to remove ours; only an absent removal hash is filled in.
     """
     if chunk.role.value > known.role.value:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
@@ -20,7 +20,7 @@ from dfs_sdk.files.providers import provider_key
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store import Role, StoreConfig
-from tests.fakes.filenodes import CHUNK, chunks_of, file_nodes, some
+from tests.fakes.filenodes import CHUNK, FileNode, chunks_of, file_nodes, some
 from tests.fakes.holders import chunk_of
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
@@ -33,6 +33,20 @@ async def network() -> AsyncIterator[FakeNetwork]:
     async with FakeNetwork() as network:
         yield network
         assert network.errors == []
+
+
+def make_way(node: FileNode, times: int) -> Iterator[int]:
+    """Let others' chunks displace what is about to be pinned, so often; what is left of it tells how often it was."""
+    left = iter(range(times))
+    set_pinned = node.store.set_pinned
+
+    async def set_pinned_too_late(chunk_ids: Sequence[ChunkId], pinned: bool) -> None:
+        if pinned and next(left, None) is not None:
+            await node.store.delete(chunk_ids)
+        await set_pinned(chunk_ids, pinned)
+
+    node.store.set_pinned = set_pinned_too_late
+    return left
 
 
 async def test_a_pin_keeps_a_whole_copy_here(network: FakeNetwork):
@@ -61,6 +75,25 @@ async def test_a_pin_without_room_says_so(network: FakeNetwork):
     assert [known.pinned for known in await d.files.ls()] == [True, False]
     mine = {filler.link.manifest_id, *await chunks_of(d, filler.link)}
     assert {info.chunk_id for info in d.store.chunks() if info.pinned} == mine
+
+
+async def test_a_chunk_that_is_evicted_before_its_pin_takes_hold_is_fetched_again(network: FakeNetwork):
+    a, _b, _c, d = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(5 * CHUNK), chunk_bytes=CHUNK)
+    evictions = make_way(d, 2)
+    await d.files.pin(file.link)
+    assert next(evictions, None) is None
+    ids = {file.link.manifest_id, *await chunks_of(a, file.link)}
+    assert {info.chunk_id for info in d.store.chunks() if info.pinned} == ids
+
+
+async def test_a_pin_whose_chunks_are_evicted_again_and_again_fails_and_says_why(network: FakeNetwork):
+    a, _b, _c, d = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(5 * CHUNK), chunk_bytes=CHUNK)
+    make_way(d, 1000)
+    with pytest.raises(QuotaExceededError, match="room"):
+        await d.files.pin(file.link)
+    assert [known.pinned for known in await d.files.ls()] == [False]
 
 
 async def test_removal_deletes_every_copy_and_cannot_be_undone_by_holders(network: FakeNetwork):
