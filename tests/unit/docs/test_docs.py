@@ -140,6 +140,17 @@ def test_architecture_has_the_floors_of_the_import_contract():
     assert [sorted(re.findall(r"`(\w+)`", row)) for row in rows] == layers
 
 
+def test_every_request_is_in_the_protocol_with_its_tag():
+    known = 0
+    for path in sorted((ROOT / "dfs_sdk").glob("*/messages.py")):
+        requests = re.findall(r"(?ms)^class (\w+)\(Request\[.*?tag: ClassVar\[int\] = (\w+)", text(path))
+        page = text(DOCS / "protocol" / f"{path.parent.name}.md") if requests else ""
+        for name, tag in requests:
+            assert re.search(rf"(?m)^(?:\| `?{tag}`? \| {name}\b|`{name}`, tag `{tag}`)", page), f"{name} {tag}"
+            known += 1
+    assert known >= 18
+
+
 def test_modules_that_the_prose_names_exist():
     for page in PROSE:
         for name in re.findall(r"`([a-z_]+/[a-z_]+)(?:\.py)?`", text(page)):
