@@ -349,16 +349,8 @@ class Exchange:
 
     async def _restore(self, info: ChunkInfo, data: bytes) -> None:
         """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""
-        copy = NewChunk(
-            chunk_id=info.chunk_id,
-            data=data,
-            cell=info.cell,
-            role=info.role,
-            removal_hash=info.removal_hash,
-            replicas=info.replicas,
-        )
         try:
-            await self._store.put([copy])
+            await self._store.put([NewChunk.again(info, data)])
             if info.pinned:
                 await self._store.set_pinned([info.chunk_id], True)
         except StoreError as error:

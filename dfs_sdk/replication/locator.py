@@ -155,15 +155,7 @@ class Locator:
     async def _refetch(self, info: ChunkInfo) -> None:
         try:
             data = await self._exchange.fetch(info.chunk_id, self.candidates(info.chunk_id, info.cell))
-            chunk = NewChunk(
-                chunk_id=info.chunk_id,
-                data=data,
-                cell=info.cell,
-                role=info.role,
-                removal_hash=info.removal_hash,
-                replicas=info.replicas,
-            )
-            await self._store.put([chunk])
+            await self._store.put([NewChunk.again(info, data)])
             if info.pinned:
                 await self._store.set_pinned([info.chunk_id], True)
         except DfsError as error:

@@ -86,6 +86,18 @@ class NewChunk:
     removal_hash: bytes = b""
     replicas: int = REPLICAS_DEFAULT
 
+    @classmethod
+    def again(cls, info: ChunkInfo, data: Buffer) -> NewChunk:
+        """The chunk that `info` describes, of which only the bytes were lost."""
+        return cls(
+            chunk_id=info.chunk_id,
+            data=data,
+            cell=info.cell,
+            role=info.role,
+            removal_hash=info.removal_hash,
+            replicas=info.replicas,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreUsage:
