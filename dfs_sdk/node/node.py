@@ -29,7 +29,7 @@ from dfs_sdk.node.stack import Stack
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.calls import Call
 from dfs_sdk.runtime.door import Shown
-from dfs_sdk.runtime.facade import SyncFacade, hops
+from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind, choose_home
@@ -48,7 +48,7 @@ NAME_LENGTH_MAX = 40
 SNAPSHOT_TIMEOUT = 5.0
 
 
-class Node(Shown):
+class Node(Lifetime, Shown):
     """A member of a decentralized file store.
 
     `async with Node("ada") as node:` starts it on the running loop of a notebook; `with Node("ada") as node:` in a
@@ -144,19 +144,6 @@ class Node(Shown):
         """Vanish without a goodbye, as if the process were killed: for experiments with loss."""
         await self._stop(Engine.abort)
         await self._home.close()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.close()
-
-    def __enter__(self) -> Self:
-        self.sync.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.sync.close()
 
     # Belonging
 
@@ -369,11 +356,6 @@ class Node(Shown):
     def chat(self) -> NodeChat:
         """The room of the network and direct conversations."""
         return self._chat
-
-    @property
-    def sync(self) -> SyncFacade:
-        """All coroutine methods without `await`: `node.sync.put(...)`."""
-        return SyncFacade(self)
 
     def snapshot(self) -> NodeSnapshot:
         """What this node looks like at this instant; the last instant of one that is closed. No I/O."""

@@ -1,15 +1,17 @@
 """Public methods that hop home by themselves, and their blocking twins.
 
 `hops` goes on every public coroutine method and async generator of an object whose `_home` is a `Home`: such a method
-may be awaited from any loop of any thread. `SyncFacade` offers the same methods without `await`.
+may be awaited from any loop of any thread. `SyncFacade` offers the same methods without `await`, and `Lifetime` is what
+such an object needs to stand after `with` and `async with`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 from dfs_sdk.runtime.home import Home
 
@@ -102,6 +104,40 @@ class SyncFacade:
         # Looked up on the class: a property must not run, perhaps with an effect, because somebody pressed Tab.
         value = inspect.getattr_static(self._target, name, None)
         return _is_async(value) or (not isinstance(value, property) and isinstance(value, Housed))
+
+
+class Lifetime(ABC):
+    """What is started and closed: after `async with` on the loop, after `with` in a script, and by hand."""
+
+    @abstractmethod
+    async def start(self) -> Self:
+        """Start it."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop it."""
+
+    @property
+    @abstractmethod
+    def _home(self) -> Home: ...
+
+    @property
+    def sync(self) -> SyncFacade:
+        """All coroutine methods without `await`: `node.sync.put(...)`."""
+        return SyncFacade(self)
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.close()
+
+    def __enter__(self) -> Self:
+        self.sync.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.sync.close()
 
 
 def _is_async(value: object) -> bool:

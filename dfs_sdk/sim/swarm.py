@@ -20,7 +20,7 @@ from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.runtime.door import face
-from dfs_sdk.runtime.facade import SyncFacade, hops
+from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind, choose_home
 from dfs_sdk.runtime.ports import Runtime
@@ -42,7 +42,7 @@ MEET_TIMEOUT = 120.0
 ROOM_AT_FULL_SPEED = 8
 
 
-class Swarm:
+class Swarm(Lifetime):
     """Several nodes in one kernel.
 
     Args:
@@ -103,19 +103,6 @@ class Swarm:
             await run_all(*(node.abort() for node in self._nodes))
             await self._runtime.offload.close()
         await self._home.close()
-
-    async def __aenter__(self) -> Self:
-        return await self.start()
-
-    async def __aexit__(self, *_exc: object) -> None:
-        await self.close()
-
-    def __enter__(self) -> Self:
-        self.sync.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.sync.close()
 
     # Changing it
 
@@ -182,11 +169,6 @@ class Swarm:
 
     def __iter__(self) -> Iterator[Node]:
         return iter(tuple(self._nodes))
-
-    @property
-    def sync(self) -> SyncFacade:
-        """All coroutine methods without `await`."""
-        return SyncFacade(self)
 
     def snapshots(self) -> list[NodeSnapshot]:
         """The snapshots of the nodes that run."""
