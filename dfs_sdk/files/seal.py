@@ -4,8 +4,8 @@ Each key seals one plaintext only: it is derived with a salt that is itself a ke
 same bytes again gives the same chunk, so an interrupted upload goes on where it stopped; other bytes never meet the
 same key, so a nonce of zero is safe.
 
-Where the salt is checked on opening, in manifests, it also binds key and plaintext to each other: AES-GCM alone would let
-a sender find two keys that open the same bytes. A file that is read whole is held against its hash instead.
+Where the salt is checked on opening, in manifests, it also binds key and plaintext to each other: AES-GCM alone would
+let a sender find two keys that open the same bytes. A file that is read whole is held against its hash instead.
 Source: Bellare and Hoang, "Efficient Schemes for Committing Authenticated Encryption" (2022), for why that matters.
 """
 

@@ -1,6 +1,6 @@
 """The outside world as ports: what a node may ask of clock, chance, network, disk and threads.
 
-Everything above this floor reaches the world through a `Runtime` and nothing else, so that the simulator can pass
+Everything above this floor reaches the world through a `Runtime` and nothing else, so that tests can pass
 in a virtual one and replay a failure from its seed. `runtime.system` is the real world.
 """
 

@@ -1,6 +1,6 @@
 """The real world behind the ports: system clock, seeded chance, kernel entropy, disk and worker threads.
 
-Nothing here knows the protocol. Clocks and sockets of a simulated world live in `sim`.
+Nothing here knows the protocol. The tests bring clocks and networks of their own.
 """
 
 from __future__ import annotations

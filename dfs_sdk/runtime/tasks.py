@@ -1,8 +1,8 @@
 """Tasks that have a parent: nothing of ours runs unseen, and no error of a task vanishes.
 
 A `TaskScope` owns the long-lived tasks of one component and ends them with it; `run_all` owns a few coroutines for the
-length of one call. Every order here is the order of spawning, never that of a set, so that a simulated run replays
-from its seed.
+length of one call. Every order here is the order of spawning, never that of a set, so that a run in virtual time
+replays from its seed.
 
 Tasks made here, and all they start, are marked in their context (`in_background`): the blocking facade refuses to nest
 the event loop under them, because an inner call may wait for something that only the outer one can do. A task that is

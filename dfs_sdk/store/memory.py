@@ -1,4 +1,4 @@
-"""A store in memory: for nodes that keep nothing, for tests and for simulated swarms.
+"""A store in memory: for nodes that keep nothing, for tests and for swarms.
 
 It promises what a disk store promises, for as long as the object lives: it may be closed and opened again.
 """

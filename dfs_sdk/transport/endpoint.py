@@ -201,7 +201,7 @@ class Endpoint:
             try:
                 self._receive_handshake(packet, source, now)
             except (ProtocolError, ValueError):
-                # ValueError: a source the simulator or the kernel names in a form that is no IP address.
+                # ValueError: a source that the kernel names in a form that is no IP address.
                 self.counters["handshake dropped"] += 1
 
     def datagrams_to_send(self, now: float) -> Iterator[Burst]:
