@@ -43,13 +43,13 @@ def scope_of(address: Address) -> Scope | None:
         return None
     if ip.is_multicast or ip.is_unspecified or not 1 <= address.port < 2**16:
         return None
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _TRANSLATED):
+        return None  # an IPv4 address in disguise; Python 3.13 takes a disguised loopback for loopback
     if ip.is_loopback:
         return Scope.LOOPBACK
     if ip.is_link_local:
         return Scope.LINK
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped or ip.sixtofour or ip.teredo or ip in _TRANSLATED:
-            return None  # an IPv4 address in disguise
         return Scope.PRIVATE if ip.is_private else Scope.GLOBAL if ip.is_global else None
     if ip.is_reserved or ip.packed[0] == 0:
         return None  # broadcast and future use; "this network"

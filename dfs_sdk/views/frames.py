@@ -208,7 +208,7 @@ def _instants(values: list[float]) -> pd.DatetimeIndex:
     known = np.isfinite(seconds) & (seconds > 0) & (seconds < _EPOCH_SECONDS_MAX)
     microseconds = np.round(np.where(known, seconds, 0.0) * 1e6).astype("int64")
     instants = (microseconds * 1_000).astype("datetime64[ns]")
-    instants[~known] = np.datetime64("NaT")
+    instants[~known] = np.datetime64("NaT", "ns")
     return pd.DatetimeIndex(instants).tz_localize("UTC")
 
 

@@ -303,6 +303,10 @@ class _FakeConnection(sqlite3.Connection):
         super().commit()
         return self.serialize()
 
+    def __del__(self) -> None:
+        # A process that lost its power closed nothing, and Python 3.13 complains of that.
+        self.close()
+
 
 _SQLITE_ERRORS = {
     errno.ENOSPC: ("SQLITE_FULL", "database or disk is full"),
