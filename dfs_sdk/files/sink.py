@@ -6,6 +6,9 @@ never trusted: each chunk of it is sealed again and its id compared.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +18,8 @@ from dfs_sdk.files.names import safe_file_name
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.seal import seal_chunk
 from dfs_sdk.runtime.ports import Disk, DiskFile
+
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Sink(Protocol):
@@ -96,20 +101,23 @@ class PartSink:
         """See `Sink.write`."""
         hasher.update(data)
         if self._file is not None and not was_saved:
-            self._file.write_at(self._opened.span(index)[0], data)
+            with self._room():
+                self._file.write_at(self._opened.span(index)[0], data)
 
     def finish(self) -> Path:
         """Make the file durable and give it its name.
 
         Raises:
+            StoreError: The disk is full.
             FileExistsError: Something took the name meanwhile; the part file stays.
         """
         if self._file is None:
             raise StoreError("the part file is not open")
-        if self._opened.chunk_count == 0:
-            self._file.write_at(0, self._opened.contents.inline)
-        self._file.truncate(self._opened.size)
-        self._file.sync()
+        with self._room():
+            if self._opened.chunk_count == 0:
+                self._file.write_at(0, self._opened.contents.inline)
+            self._file.truncate(self._opened.size)
+            self._file.sync()
         self._close()
         self._disk.publish(self.part, self.target, overwrite=self._overwrite)
         self._disk.sync_folder(self.target.parent)
@@ -122,6 +130,17 @@ class PartSink:
             self._close()
             if empty:
                 self._disk.remove(self.part)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Say it in words when the disk fills up: others write there, too."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            folder = self.target.parent
+            raise StoreError(f"there is no room left in {folder}: make some, then get the file again") from error
 
     def _close(self) -> None:
         file, self._file = self._file, None

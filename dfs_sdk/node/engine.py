@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfs_sdk.errors import ConfigError, JoinError, NodeClosedError, PeerUnreachableError
+from dfs_sdk.errors import ConfigError, JoinError, NodeClosedError, PeerUnreachableError, StoreError
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import Address
 from dfs_sdk.node import joining
@@ -218,6 +218,9 @@ class Engine:
         # Not waited for: filling the routing table asks members that are away, too, and we are in already.
         stack.scope.spawn("dht-join", stack.dht.join([entrance.contact]))
         await save_membership(self.foundation.store, stack.membership)
+        # At once: who crashes in the first minute comes back to somebody.
+        with suppress(StoreError):
+            await stack.peers.save()
 
     async def _end(self, stop: Callable[[], object]) -> None:
         self._lag.stop()
