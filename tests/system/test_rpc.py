@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -22,7 +22,8 @@ from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.transport.driver import Transport
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.priority import Priority
-from dfs_sdk.wire import U32, Request, Size
+from dfs_sdk.wire import Request
+from tests.fakes.sums import ADD, Add, Sum
 
 pytestmark = pytest.mark.system
 
@@ -30,24 +31,9 @@ NETWORK = Network(network_id=NetworkId(bytes(range(32))), psk=bytes(32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sum:
-    total: U32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Request[Sum]):
-    tag: ClassVar[int] = 0x7001
-    reply: ClassVar[type] = Sum
-    numbers: Annotated[tuple[U32, ...], Size(0, 16)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Wait(Request[Sum]):
     tag: ClassVar[int] = 0x7002
     reply: ClassVar[type] = Sum
-
-
-ADD = Add(numbers=(1, 2, 3))
 
 
 class RealNode:

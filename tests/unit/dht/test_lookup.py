@@ -334,7 +334,10 @@ def test_a_widened_lookup_looks_past_those_who_crowd_the_region() -> None:
 
 def test_a_lookup_whose_seeds_were_all_dead_goes_on_with_others() -> None:
     dead = {contact.node_id for contact in ranked(POOL)[:30]}
-    oracle = lambda node_id: None if node_id in dead else WORLD.ask(node_id)  # noqa: E731
+
+    def oracle(node_id: NodeId) -> list[Contact] | None:
+        return None if node_id in dead else WORLD.ask(node_id)
+
     lookup = make_lookup(ranked(POOL)[:20], content=True)
     run(lookup, oracle)
     assert lookup.is_short

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -24,30 +24,16 @@ from dfs_sdk.rpc.envelope import CALL_BODY_BYTES_MAX, Envelope, Kind, pack_envel
 from dfs_sdk.rpc.messages import RefusalMessage
 from dfs_sdk.rpc.session import EARLY_CANCELS_MAX
 from dfs_sdk.transport.priority import Priority
-from dfs_sdk.wire import U32, Request, Size, encode
+from dfs_sdk.wire import Request, encode
 from tests.fakes.network import FakeConnection, FakeNetwork, FakeSent
 from tests.fakes.runtime import LoopClock, run_virtual
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sum:
-    total: U32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(Request[Sum]):
-    tag: ClassVar[int] = 0x7001
-    reply: ClassVar[type] = Sum
-    numbers: Annotated[tuple[U32, ...], Size(0, 16)]
+from tests.fakes.sums import ADD, Add, Sum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Other(Request[Sum]):
     tag: ClassVar[int] = 0x7002
     reply: ClassVar[type] = Sum
-
-
-ADD = Add(numbers=(1, 2, 3))
 
 
 async def add(caller: Caller, request: Add, body: memoryview) -> tuple[Sum, memoryview]:
@@ -618,8 +604,13 @@ async def answer_with(network: FakeNetwork, reply: Callable[[int], Envelope]) ->
 
 async def test_a_reply_of_another_kind_or_that_does_not_decode_is_a_protocol_error(network: FakeNetwork) -> None:
     """P-RPC-18"""
-    wrong_tag = lambda call_id: Envelope(kind=Kind.REPLY, call_id=call_id, tag=1, header=encode(Sum(total=1)))  # noqa: E731
-    garbage = lambda call_id: Envelope(kind=Kind.REPLY, call_id=call_id, tag=Add.tag, header=b"\xc1")  # noqa: E731
+
+    def wrong_tag(call_id: int) -> Envelope:
+        return Envelope(kind=Kind.REPLY, call_id=call_id, tag=1, header=encode(Sum(total=1)))
+
+    def garbage(call_id: int) -> Envelope:
+        return Envelope(kind=Kind.REPLY, call_id=call_id, tag=Add.tag, header=b"\xc1")
+
     assert isinstance(await answer_with(network, wrong_tag), ProtocolError)
     assert isinstance(await answer_with(network, garbage), ProtocolError)
 
