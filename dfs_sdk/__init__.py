@@ -1,7 +1,8 @@
 """dfs_sdk: a decentralized file store whose nodes live in notebooks.
 
 `Node` is a full member: `async with Node() as node`, then `await node.join(...)`, `put`, `get`, `chat`. `Swarm` is a
-handful of real nodes in one cell. Importing this package is cheap: every name below loads on first use.
+handful of real nodes in one cell. `errors` has every error. Importing this package is cheap: all other names load on
+first use.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dfs_sdk import errors
 from dfs_sdk._version import __version__
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ _HOMES = {
     "Swarm": "dfs_sdk.sim.swarm",
 }
 
-__all__ = ["Link", "Node", "NodeConfig", "Swarm", "__version__"]
+__all__ = ["Link", "Node", "NodeConfig", "Swarm", "__version__", "errors"]
 
 
 def __getattr__(name: str) -> Any:

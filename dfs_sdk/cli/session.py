@@ -75,7 +75,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(common, **rest)
 
     wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    wrapped.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined]
+    wrapped.__click_params__ = list(getattr(command, "__click_params__", []))  # type: ignore[attr-defined] # click keeps options there
     for option in reversed(options):
         wrapped = option(wrapped)
     return wrapped
