@@ -47,7 +47,7 @@ def bundle(thing: object) -> dict[str, str]:
         case File():
             return _facts(f"File {words.visible(thing.name, length_max=NAME_LENGTH_MAX)}", _of_file(thing), LINK_NOTE)
         case ChatMessage():
-            return _facts(_said_by(thing), _of_message(thing), words.masked(thing.text))
+            return _facts(_said_by(thing), _of_message(thing))
         case JoinReport():
             return _facts(f"Joined network {thing.network}", _of_report(thing))
     raise TypeError(f"no card is drawn for a {type(thing).__name__}")
@@ -77,8 +77,12 @@ def _said_by(message: ChatMessage) -> str:
 
 
 def _of_message(message: ChatMessage) -> Facts:
-    facts = [("delivered to", words.count(message.delivered, "node"))] if message.mine else []
-    return [*facts, ("with it", "the link of a file")] if message.link else facts
+    facts = [("said", message.text)]
+    if message.link:
+        facts.append(("with it", "the link of a file"))
+    if message.mine:
+        facts.append(("delivered to", words.count(message.delivered, "node")))
+    return facts
 
 
 def _of_report(report: JoinReport) -> Facts:
