@@ -34,6 +34,7 @@ ROW_OF_TABLE = {
 
 _BLOCK = re.compile(r"(<!-- table: ([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 _ATTRIBUTE = re.compile(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", re.MULTILINE)
+_IN_SECONDS = ", in seconds since the epoch"
 _UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 
@@ -64,7 +65,8 @@ def columns_of(name: str) -> str:
     def rows() -> Iterator[tuple[str, ...]]:
         for column, dtype in frames.COLUMNS[name].items():
             shown = f"`{dtype}`" if isinstance(dtype, str) else "category: " + ", ".join(f"`{each}`" for each in dtype)
-            yield f"`{column}`", shown, words.get(column) or words[f"{column}_wall"]
+            # What is seconds in a row is an instant in a frame.
+            yield f"`{column}`", shown, words.get(column) or words[f"{column}_wall"].replace(_IN_SECONDS, "")
 
     return table(("column", "dtype", "meaning"), rows())
 

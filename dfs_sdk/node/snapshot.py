@@ -24,7 +24,7 @@ class ChunkRow:
         holder: Name of the holder.
         holder_id: Hexadecimal id of the holder.
         role: `primary`, `surplus` or `cache`.
-        state: State of the holder: `alive`, `lagging`, `busy`, `suspect`, `away`, `gone`.
+        state: State of the holder: `self`, `alive`, `lagging`, `busy`, `suspect`, `away`, `gone` or `left`.
         why: Why this holder, in a sentence.
         confirmed_at_wall: When the holder last confirmed it, in seconds since the epoch.
     """
@@ -49,7 +49,7 @@ class PeerRow(Shown):
     Attributes:
         name: Its name, made safe to show.
         node_id: Hexadecimal id.
-        state: As in `ChunkRow`; `self` for this node.
+        state: As that of a holder; `self` for this node.
         address: Where it was last reached, `host:port`, or empty.
         host: The first digits of its machine's hash: the same for nodes of one machine.
         rtt: Smoothed round-trip time in seconds; NaN while unknown.
@@ -118,7 +118,7 @@ class TransferRow(Shown):
         rate: Bytes a second over the last seconds.
         eta: Seconds to go; NaN while unknown.
         sources: Peers involved.
-        started_at_wall: In seconds since the epoch.
+        started_at_wall: When it began, in seconds since the epoch.
         error: What went wrong, in words, or empty.
     """
 
@@ -140,7 +140,7 @@ class EventRow:
     """One piece of news.
 
     Attributes:
-        at_wall: In seconds since the epoch.
+        at_wall: When it was told, in seconds since the epoch.
         topic: `node`, `peers`, `files`, `replication`, `chat`, `store`, `transport`.
         kind: Class name of the event.
         text: What happened, in a sentence, safe to show.
@@ -161,7 +161,7 @@ class MessageRow:
         sender: Name of the sender, safe to show.
         sender_id: Hexadecimal id.
         text: The text, safe to show as text (never as HTML).
-        sent_at_wall: In seconds since the epoch, on the sender's clock.
+        sent_at_wall: When it was sent by the sender's clock, in seconds since the epoch.
         delivered: Nodes that confirmed it, for messages of this node.
         mine: Whether this node sent it.
         link: A file link that came with it, or empty.
