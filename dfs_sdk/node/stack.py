@@ -156,6 +156,8 @@ class Stack:
             await self.replication.hand_over(timeout=timeout)
         except DfsError as error:
             logger.warning("could not hand over everything: %s", error)
+        # What came in from here on would be acknowledged and then leave with this node.
+        self.rpc.refuse_calls()
         await self.peers.leave()
 
     async def close(self) -> None:

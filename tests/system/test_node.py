@@ -27,9 +27,11 @@ from dfs_sdk.errors import (
     NodeClosedError,
     PeerUnreachableError,
     QuotaExceededError,
+    RemoteError,
     StoreLockedError,
     TooFewReplicasError,
 )
+from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.news import JoinStep
 from dfs_sdk.sim.swarm import hurried
 
@@ -401,6 +403,22 @@ async def test_a_closed_node_says_so_and_shows_what_it_last_knew():
         await ada.put(b"x")
     assert ada.snapshot().state == "closed"
     assert [row.name for row in ada.snapshot().files] == ["a.bin"]
+
+
+async def test_a_node_that_has_handed_over_takes_no_more_calls():
+    async with network("ada", "ben") as (ada, ben):
+        peers, codes = ada._running.peers, []
+        goodbye = peers.leave
+
+        async def leave() -> None:
+            with pytest.raises(RemoteError) as caught:
+                await ben._running.exchange.have(ada.node_id, [ChunkId(bytes(32))])
+            codes.append(caught.value.code)
+            await goodbye()
+
+        peers.leave = leave
+        await ada.leave()
+        assert set(codes) == {"LEAVING"}
 
 
 async def test_cancelling_a_put_leaves_a_node_that_works():
