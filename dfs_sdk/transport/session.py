@@ -44,6 +44,9 @@ from dfs_sdk.transport.sending import Sender
 # What each side may send before it was granted anything.
 INITIAL_WINDOW_BYTES = 64 * KIB
 IDLE_GRACE = 10.0
+# A responder that seems not to have taken a session up is asked once more: its answer may lie in the socket of a
+# process that slept.
+CONFIRM_GRACE = 2.0
 STALL_CHECK_INTERVAL = 5.0
 # Silence, with something under way, after which a peer may have been restarted; and pauses before it is said again.
 MUTE_SECONDS = 2.0
@@ -288,12 +291,8 @@ class Session:
 
     def next_deadline(self) -> float:
         """Return when `handle_timer` wants to be called."""
-        if not self.sender.recovery.is_confirmed:
-            deadline = self.established_at + self._config.handshake_timeout
-        elif self._idle_asked_at is not None:
-            deadline = self._idle_asked_at + IDLE_GRACE
-        else:
-            deadline = self.heard_at + self._config.idle_timeout
+        silence_until, grace = self._patience()
+        deadline = silence_until if self._idle_asked_at is None else self._idle_asked_at + grace
         deadline = min(deadline, self._keep_alive_at())
         for at in (self.sender.next_deadline(), self.receiver.arrivals.ack_at, self._stall_check_at, self._mute_at()):
             if at is not None and at < deadline:
@@ -308,15 +307,15 @@ class Session:
             self.sender.controls.ping = True
         if self._stall_check_at is not None and now >= self._stall_check_at:
             self._check_stall(now)
-        if not self.sender.recovery.is_confirmed:
-            if now >= self.established_at + self._config.handshake_timeout:
-                self.drop("the peer did not take up the connection")
-        elif self._idle_asked_at is None and now >= self.heard_at + self._config.idle_timeout:
+        silence_until, grace = self._patience()
+        if self._idle_asked_at is None and now >= silence_until:
             # Asked once more before it is given up: perhaps it was this process that slept.
             self._idle_asked_at = now
             self.sender.controls.ping = True
-        elif self._idle_asked_at is not None and now >= self._idle_asked_at + IDLE_GRACE:
-            self.drop(f"nothing was heard from the peer for {now - self.heard_at:.0f} s")
+        elif self._idle_asked_at is not None and now >= self._idle_asked_at + grace:
+            confirmed = self.sender.recovery.is_confirmed
+            silence = f"nothing was heard from the peer for {now - self.heard_at:.0f} s"
+            self.drop(silence if confirmed else "the peer did not take up the connection")
 
     def falls_mute(self, now: float) -> bool:
         """Say whether it is time to ask whether the peer still knows this session; true once in growing pauses."""
@@ -343,6 +342,12 @@ class Session:
             return None
         patience = max(MUTE_SECONDS, 3 * recovery.rtt.probe_timeout(self._config.ack_delay_max))
         return max(recovery.progress_at + patience, self._mute_after)
+
+    def _patience(self) -> tuple[float, float]:
+        """Until when silence is normal, and how many seconds an answer may take once it was asked for."""
+        if self.sender.recovery.is_confirmed:
+            return self.heard_at + self._config.idle_timeout, IDLE_GRACE
+        return self.established_at + self._config.handshake_timeout, CONFIRM_GRACE
 
     def _keep_alive_at(self) -> float:
         return self._sent_at + self._config.keep_alive_interval

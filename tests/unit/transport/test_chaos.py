@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dfs_sdk.transport.config import TransportConfig
@@ -59,6 +59,16 @@ def play(pair: Pair, steps: list[tuple[bool, int, Priority, float, bool, bool]])
     return sent
 
 
+# The initiator sleeps for 12 s right after the handshake: what it was sent meanwhile waits in its socket.
+SLEEPY_WIRE = {"seed": 0, "delay": 0.0, "jitter": 0.0, "loss": 0.0, "repeat": 0.0, "damage": 0.0, "mtu": 1200}
+SLEEPY_STEPS = [(False, 1, Priority.CONTROL, 0.0, False, False), *[(False, 1, Priority.CONTROL, 3.0, False, True)] * 4]
+
+
+@example(
+    Wire(**SLEEPY_WIRE, bytes_per_second=1e5, queue_bytes=10_000),
+    TransportConfig(rekey_packets=50, datagram_bytes_max=1200),
+    SLEEPY_STEPS,
+)
 @given(WIRES, CONFIGS, STEPS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_message_arrives_once_or_was_cancelled(wire, config, steps):
