@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
 from collections.abc import AsyncIterator
 
 import psutil
 import pytest
+from hypothesis import settings
 
 OURS = "dfs"
+
+# The gate draws the same examples for the same code, so that it says one thing of one commit; every run by hand
+# explores new ones.
+settings.register_profile("gate", derandomize=True, print_blob=True)
+if os.environ.get("CI"):
+    settings.load_profile("gate")
 
 
 @pytest.fixture
