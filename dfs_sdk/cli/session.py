@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
@@ -33,7 +33,7 @@ class Options:
     store: str | None
     listen: str
     join: str | None
-    passphrase: str | None
+    passphrase: str | None = field(repr=False)
     quota: str | None
     timeout: float
     json: bool

@@ -5,7 +5,7 @@ Bulk bytes travel beside these messages, never inside. Rules P-EXC-1 to P-EXC-12
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 from dfs_sdk.ids import ChunkId
@@ -132,5 +132,5 @@ class Remove(Request[Removed]):
     tag: ClassVar[int] = 0x0304
     reply: ClassVar[type] = Removed
 
-    removal_key: Bytes32
+    removal_key: Bytes32 = field(repr=False)
     chunk_ids: Annotated[tuple[ChunkId, ...], Packed(ASK_CHUNKS_MAX)]

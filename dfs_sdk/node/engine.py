@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dfs_sdk.errors import ConfigError, JoinError, NodeClosedError, PeerUnreachableError, StoreError
@@ -49,8 +49,8 @@ class Plan:
     name: str
     folder: Path | None
     bind: Address
-    passphrase: str | None
-    identity_passphrase: str | None
+    passphrase: str | None = field(repr=False)
+    identity_passphrase: str | None = field(repr=False)
     config: NodeConfig
     membership: Membership | None
 
