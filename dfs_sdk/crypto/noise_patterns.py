@@ -110,11 +110,6 @@ class NoiseProtocol:
     cipher: CipherName
     hash: HashName
 
-    @property
-    def one_way(self) -> bool:
-        """Whether only the initiator ever sends."""
-        return len(self.messages) == 1
-
     def sends_static(self, *, initiator: bool) -> bool:
         """Whether that side transmits its static key."""
         return any(Token.STATIC in tokens for tokens in self.messages[0 if initiator else 1 :: 2])

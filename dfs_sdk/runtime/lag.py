@@ -43,12 +43,6 @@ class LagMeter:
         """The worst lateness of the last 600 ticks; 0 before the first."""
         return max(self._window, default=0.0)
 
-    @property
-    def p99_seconds(self) -> float:
-        """The lateness that one tick in a hundred of the last 600 exceeded; 0 before the first."""
-        ordered = sorted(self._window)
-        return ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)] if ordered else 0.0
-
     def start(self) -> None:
         """Begin on the running loop; calling it again is harmless."""
         if self._timer is None:
