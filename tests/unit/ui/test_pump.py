@@ -1,5 +1,7 @@
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from dfs_sdk.node.snapshot import NodeSnapshot
@@ -20,16 +22,25 @@ class Listener:
         return self.sent
 
 
+@asynccontextmanager
+async def shown_to(*listeners: Listener) -> AsyncIterator[FakeNode]:
+    """A node, and a pump that shows it to listeners."""
+    async with FakeNode() as node:
+        pump = Pump(node)
+        for listener in listeners:
+            pump.attach(listener)
+        yield node
+        for listener in listeners:
+            pump.detach(listener)
+
+
 def test_storm_of_news_is_shown_ten_times_a_second_at_most():
     async def scenario() -> Listener:
         listener = Listener()
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(listener)
+        async with shown_to(listener) as node:
             for _ in range(1_000):
                 node.events.publish(Changed(at_wall=NOW))
                 await asyncio.sleep(0.001)
-            pump.detach(listener)
         return listener
 
     times = [at for at, _ in run_virtual(scenario()).seen]
@@ -40,11 +51,8 @@ def test_storm_of_news_is_shown_ten_times_a_second_at_most():
 def test_quiet_node_is_looked_at_once_a_heartbeat():
     async def scenario() -> int:
         listener = Listener()
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(listener)
+        async with shown_to(listener):
             await asyncio.sleep(100)
-            pump.detach(listener)
         return len(listener.seen)
 
     assert run_virtual(scenario()) <= 100 / HEARTBEAT_INTERVAL + 2
@@ -54,11 +62,8 @@ def test_lively_panel_is_filled_more_often():
     async def scenario() -> int:
         listener = Listener()
         listener.lively = True
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(listener)
+        async with shown_to(listener):
             await asyncio.sleep(100)
-            pump.detach(listener)
         return len(listener.seen)
 
     assert 0.8 * 100 / (LIVELY_INTERVAL + INTERVAL_MIN) <= run_virtual(scenario()) <= 100 / LIVELY_INTERVAL
@@ -67,13 +72,10 @@ def test_lively_panel_is_filled_more_often():
 def test_news_is_shown_at_once_after_a_quiet_time():
     async def scenario() -> float:
         listener = Listener()
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(listener)
+        async with shown_to(listener) as node:
             await asyncio.sleep(10.55)
             node.change(health="different")
             await asyncio.sleep(0.001)
-            pump.detach(listener)
         return next(at for at, snapshot in listener.seen if snapshot.health == "different")
 
     assert run_virtual(scenario()) < 10.56
@@ -82,13 +84,10 @@ def test_news_is_shown_at_once_after_a_quiet_time():
 def test_much_to_send_slows_it_down():
     async def scenario() -> int:
         listener = Listener(sent=5 * BYTES_PER_SECOND_MAX)
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(listener)
+        async with shown_to(listener) as node:
             for _ in range(2_000):
                 node.events.publish(Changed(at_wall=NOW))
                 await asyncio.sleep(0.01)
-            pump.detach(listener)
         return len(listener.seen)
 
     assert run_virtual(scenario()) <= 20 / 5 + 2
@@ -97,15 +96,10 @@ def test_much_to_send_slows_it_down():
 def test_panels_of_one_pump_share_a_snapshot():
     async def scenario() -> None:
         one, two = Listener(), Listener()
-        async with FakeNode() as node:
-            pump = Pump(node)
-            pump.attach(one)
-            pump.attach(two)
+        async with shown_to(one, two) as node:
             await asyncio.sleep(5)
             taken = node.snapshots_taken
             assert len(one.seen) == len(two.seen) == taken
-            pump.detach(one)
-            pump.detach(two)
 
     run_virtual(scenario())
 
@@ -117,14 +111,8 @@ def test_one_broken_panel_does_not_stop_the_others(caplog):
 
     async def scenario() -> int:
         listener = Listener()
-        async with FakeNode() as node:
-            pump = Pump(node)
-            broken = Broken()
-            pump.attach(broken)
-            pump.attach(listener)
+        async with shown_to(Broken(), listener):
             await asyncio.sleep(5)
-            pump.detach(listener)
-            pump.detach(broken)
         return len(listener.seen)
 
     assert run_virtual(scenario()) >= 2
