@@ -7,14 +7,14 @@ import os
 import random
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from dfs_sdk import Node
 from dfs_sdk.crypto.hashing import blake3_256
-from dfs_sdk.sim.swarm import hurried
+from tests.fakes.members import network
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
 
@@ -29,21 +29,8 @@ def noise(size: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-@asynccontextmanager
-async def holders(count: int, *, quota: str = "4 GiB") -> AsyncIterator[list[Node]]:
-    nodes = [
-        Node(f"holder-{n}", store="memory", listen="127.0.0.1:0", home="loop", config=hurried(), quota=quota)
-        for n in range(count)
-    ]
-    try:
-        for node in nodes:
-            await node.start()
-        for node in nodes[1:]:
-            await node.join(str(nodes[0].address))
-        yield nodes
-    finally:
-        for node in nodes:
-            await node.abort()
+def holders(count: int, *, quota: str = "4 GiB") -> AbstractAsyncContextManager[list[Node]]:
+    return network(*(f"holder-{n}" for n in range(count)), quota=quota)
 
 
 class Worker:

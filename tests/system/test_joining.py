@@ -6,15 +6,10 @@ import asyncio
 
 import pytest
 
-from dfs_sdk import Node
 from dfs_sdk.errors import JoinTimeoutError
-from dfs_sdk.sim.swarm import hurried
+from tests.fakes.members import make
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
-
-
-def make(name: str, **settings: object) -> Node:
-    return Node(name, store="memory", listen="127.0.0.1:0", home="loop", config=hurried(), **settings)  # type: ignore[arg-type]
 
 
 async def test_a_wrong_passphrase_can_be_corrected():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,31 +31,11 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.news import JoinStep
-from dfs_sdk.sim.swarm import hurried
+from tests.fakes.members import LOCAL, make, network
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
 
-LOCAL = "127.0.0.1:0"
 MIB = 1024 * 1024
-
-
-def make(name: str, **settings: object) -> Node:
-    defaults: dict[str, object] = {"store": "memory", "listen": LOCAL, "home": "loop", "config": hurried()}
-    return Node(name, **{**defaults, **settings})  # type: ignore[arg-type]
-
-
-@asynccontextmanager
-async def network(*names: str, **settings: object) -> AsyncIterator[list[Node]]:
-    nodes = [make(name, **settings) for name in names]
-    try:
-        for node in nodes:
-            await node.start()
-        for node in nodes[1:]:
-            await node.join(str(nodes[0].address))
-        yield nodes
-    finally:
-        for node in nodes:
-            await node.abort()
 
 
 async def until(condition, timeout: float = 20.0) -> None:

@@ -6,7 +6,6 @@ DFS_KILL_CYCLES=10000 kills that many processes instead of 25.
 import asyncio
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -191,20 +190,6 @@ def test_second_process_is_refused_within_a_second_and_welcome_after_a_kill(tmp_
         assert asyncio.run(refused(process.child)) < 1
         process.kill()
         asyncio.run(welcome())
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    point = tmp_path / "small"
-    point.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting a small disk takes root: run this test as root")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=8m", "none", point], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"mount refused a tmpfs: {made.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", point], check=True)
 
 
 async def test_full_real_disk_refuses_in_words_and_loses_nothing(small_disk: Path):

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,29 +23,11 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.sim.swarm import hurried
+from tests.fakes.members import make
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    point = tmp_path / "small"
-    point.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("mounting a small disk takes root: run this test as root")
-    made = subprocess.run([mount, "-t", "tmpfs", "-o", "size=8m", "none", point], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"mount refused a tmpfs: {made.stderr.strip()}")
-    yield point
-    subprocess.run(["umount", point], check=True)
-
-
-def make(name: str, **settings: object) -> Node:
-    defaults: dict[str, object] = {"store": "memory", "listen": "127.0.0.1:0", "home": "loop", "config": hurried()}
-    return Node(name, **{**defaults, **settings})  # type: ignore[arg-type]
 
 
 def store_of(node: Node):
