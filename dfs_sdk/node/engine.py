@@ -69,6 +69,8 @@ class Engine:
         self._lag = LagMeter(on_lag=self._on_lag)
         self._open = True
         self._rejoining: asyncio.Task[int] | None = None
+        self._attempt: asyncio.Timeout | None = None
+        self._giving_up = False
         self._observer = Observer(foundation)
         self.foundation = foundation
         self.stack: Stack
@@ -133,12 +135,17 @@ class Engine:
         begun = clock.monotonic()
         before = self.stack.membership
         try:
-            async with asyncio.timeout(timeout):
-                entrance = await joining.find_entrance(target, self.stack, attempt)
-                await self._enter(entrance, passphrase, attempt)
-                await self._knock(entrance, attempt, timeout)
+            async with asyncio.timeout(0 if self._giving_up else timeout) as self._attempt:
+                try:
+                    entrance = await joining.find_entrance(target, self.stack, attempt)
+                    await self._enter(entrance, passphrase, attempt)
+                    await self._knock(entrance, attempt, timeout)
+                finally:
+                    self._attempt = None
         except BaseException as error:
             await self._return_to(before)
+            if self._giving_up and isinstance(error, TimeoutError):
+                raise NodeClosedError("this node was closed while it joined") from None
             if isinstance(error, TimeoutError) and not isinstance(error, JoinError):
                 raise attempt.timed_out(timeout) from None
             raise
@@ -153,6 +160,12 @@ class Engine:
         self.publish(NodeNews, str(report))
         stack.scope.spawn("chat-catch-up", stack.chat.catch_up())
         return report
+
+    def give_up_joining(self) -> None:
+        """End an attempt to join that is under way: the node is about to close."""
+        self._giving_up = True
+        if self._attempt is not None and not self._attempt.expired():
+            self._attempt.reschedule(asyncio.get_running_loop().time())
 
     def publish(self, kind: type[NodeNews], sentence: str) -> None:
         """Tell the subscribers something about the node."""
@@ -190,11 +203,13 @@ class Engine:
         old = self.stack.membership
         psk = await derive_psk(entrance.network_id, passphrase, self.foundation.runtime)
         former = (*(known for known in old.former if known != entrance.network_id), old.network_id)[-FORMER_MAX:]
-        await self.stack.close()
         try:
+            await self.stack.close()
             await self._build(Membership(network_id=entrance.network_id, psk=psk, former=former, founded=False))
         except BaseException:
-            await self._build(old)  # a failed attempt leaves the node where it was
+            # A failed attempt leaves the node where it was; it may have been cancelled half-way through the closing.
+            await self.stack.close()
+            await self._build(old)
             raise
 
     async def _return_to(self, membership: Membership) -> None:

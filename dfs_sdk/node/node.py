@@ -429,6 +429,8 @@ class Node(Lifetime, Shown):
         return self._running_engine.observe()
 
     async def _stop(self, how: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+        if self._engine is not None:
+            self._engine.give_up_joining()
         async with self._changing:
             engine = self._engine if self._state == "running" else None
             if engine is not None:

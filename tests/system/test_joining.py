@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dfs_sdk.errors import JoinTimeoutError
+from dfs_sdk.errors import JoinTimeoutError, NodeClosedError
 from tests.fakes.members import make
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
@@ -61,3 +61,38 @@ async def test_a_node_that_holds_nothing_leaves_at_once_though_a_member_is_dead(
         await bob.close()
         assert asyncio.get_running_loop().time() - begun < 1.5
         assert not any(row.name == "bob" and row.state == "alive" for row in ada.snapshot().peers)
+
+
+async def test_closing_ends_a_join_under_way_at_once_and_says_so():
+    async with make("ada", passphrase="right") as ada:
+        bob = await make("bob").start()
+        own = bob.network_id
+        attempts = [asyncio.create_task(bob.join(ada.invite(), passphrase="wrong", timeout=20)) for _ in range(2)]
+        while bob.network_id == own:
+            await asyncio.sleep(0.01)
+        async with asyncio.timeout(3):
+            await bob.close()
+            for attempt in attempts:  # the second one waits for the first
+                with pytest.raises(NodeClosedError, match="closed"):
+                    await attempt
+
+
+async def test_an_attempt_cancelled_while_the_old_network_is_left_leaves_a_node_that_works():
+    async with make("ada", passphrase="right") as ada, make("bob") as bob:
+        own, address, stack = bob.network_id, bob.address, bob._engine.stack
+        close, closing = stack.transport.close, asyncio.Event()
+
+        async def close_slowly() -> None:
+            closing.set()
+            await asyncio.sleep(0.05)
+            await close()
+
+        stack.transport.close = close_slowly
+        attempt = asyncio.create_task(bob.join(ada.invite(), passphrase="right"))
+        await closing.wait()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        assert (bob.network_id, bob.address) == (own, address)
+        file = await bob.put(b"x" * 100_000, name="a.bin", quorum=0)
+        assert await bob.get(file.link) == b"x" * 100_000
