@@ -97,10 +97,17 @@ class Engine:
 
     async def close(self) -> None:
         """Stop; a node in memory hands over and says goodbye for good first, since what it holds ends with it."""
+        if self.keeps_nothing:
+            await self.leave(self.foundation.config.leave_timeout)
+        elif self._open:
+            self._open = False
+            await self._end(self.stack.close)
+
+    async def leave(self, timeout: float) -> None:
+        """Hand over what only this node has, within `timeout` seconds, say goodbye for good and stop."""
         if self._open:
             self._open = False
-            if self.keeps_nothing:
-                await self.stack.leave(self.foundation.config.leave_timeout)
+            await self.stack.leave(timeout)
             await self._end(self.stack.close)
 
     async def depart(self) -> None:

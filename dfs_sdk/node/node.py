@@ -182,8 +182,10 @@ class Node(Lifetime, Shown):
     @hops
     async def leave(self, *, timeout: float | None = None) -> None:
         """Leave the network for good: hand over what only this node has, tell everybody, then close."""
-        await self._running.leave(self._plan.config.leave_timeout if timeout is None else timeout)
-        await self.close()
+        _ = self._running_engine
+        seconds = self._plan.config.leave_timeout if timeout is None else timeout
+        await self._stop(lambda engine: engine.leave(seconds))
+        await self._home.close()
 
     def invite(self) -> str:
         """Text that lets others join through this node: hand it on; it holds no secret."""
