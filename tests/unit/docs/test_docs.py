@@ -117,10 +117,10 @@ def test_links_of_the_readme_lead_somewhere():
 
 def test_every_page_is_in_the_navigation():
     listed = set(
-        re.findall(r"^ +- (?:[^:\n]+: )?([\w/-]+\.(?:md|ipynb))$", text(ROOT / "mkdocs.yml"), flags=re.MULTILINE)
+        re.findall(r"^ +- (?:[^:\n]+: )?([\w/-]+\.(?:md|ipynb))$", text(ROOT / ".mkdocs.yml"), flags=re.MULTILINE)
     )
     pages = {page.relative_to(DOCS).as_posix() for page in PAGES}
-    decisions = {page for page in pages if page.startswith("decisions/")}  # mkdocs.yml: not_in_nav
+    decisions = {page for page in pages if page.startswith("decisions/")}  # .mkdocs.yml: not_in_nav
     notebooks = {f"notebooks/{path.name}" for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert listed - decisions == (pages - decisions) | notebooks
     assert listed & decisions <= pages
