@@ -196,8 +196,8 @@ class Upload:
         return {chunk_id: cell for chunk_id, cell in cells.items() if self._is_enough(found[chunk_id])}
 
     def _is_enough(self, copies: Sequence[Copy]) -> bool:
-        """Only the copies of others count toward a quorum; without one our own copy will do."""
-        others = sum(copy.holder != self._tools.me for copy in copies)
+        """Only copies of others that will stay count toward a quorum; without one our own copy will do."""
+        others = sum(copy.holder != self._tools.me and copy.role is not Role.CACHE for copy in copies)
         return bool(copies) and others >= self._plan.policy.write_quorum
 
     async def _work(self) -> None:

@@ -16,6 +16,7 @@ from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.drafts import DRAFT_KIND, PLACED_KIND
 from dfs_sdk.files.news import TransferEnded
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.store import Role
 from tests.fakes.filenodes import CHUNK, FileNode, file_nodes, some
 from tests.fakes.holders import chunk_of
 from tests.fakes.network import FakeNetwork
@@ -97,6 +98,22 @@ async def test_our_own_copy_does_not_count_when_going_on(network: FakeNetwork, t
     await a.files.put(path, chunk_bytes=CHUNK)
     assert a.replication.spreads == 41
     assert len(c.store) == 41
+
+
+async def test_cache_copies_do_not_count_when_going_on(network: FakeNetwork, tmp_path: Path):
+    a, b, c, _ = await file_nodes(network, 4, readers=1)
+    path = tmp_path / "data.bin"
+    path.write_bytes(some(40 * CHUNK))
+    fail_after(a, 30)
+    with pytest.raises(TooFewReplicasError):
+        await a.files.put(path, chunk_bytes=CHUNK)
+    for info in list(c.store.chunks()):
+        chunk = chunk_of(await c.store.get(info.chunk_id), role=Role.CACHE, removal_hash=info.removal_hash)
+        await c.store.delete([info.chunk_id])
+        await c.store.put([chunk])
+    heal(a)
+    await a.files.put(path, chunk_bytes=CHUNK)
+    assert {info.role for node in (b, c) for info in node.store.chunks()} == {Role.PRIMARY}
 
 
 async def test_a_path_that_changed_meanwhile_starts_over(network: FakeNetwork, tmp_path: Path):
