@@ -131,9 +131,14 @@ class Writer:
 
     def _note_pending(self, peer: NodeId, size: int) -> None:
         """Count bytes on their way to a peer until its description shows them."""
-        member = self._placement().view.get(peer)
-        used = 0 if member is None else member.desc.used_bytes
-        if self._pending_used.get(peer) != used:
-            self._pending_used[peer] = used
+        view = self._placement().view
+        member = view.get(peer)
+        if member is None:
+            return
+        if self._pending_used.get(peer) != member.desc.used_bytes:
+            self._pending_used[peer] = member.desc.used_bytes
             self._pending[peer] = 0
         self._pending[peer] += size
+        if len(self._pending) > len(view):
+            for stranger in [known for known in self._pending if known not in view]:
+                del self._pending[stranger], self._pending_used[stranger]
