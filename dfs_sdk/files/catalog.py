@@ -118,12 +118,14 @@ class Entry:
         record: What is written down.
         manifest: The public part of its manifest; None for a share nobody opened yet.
         cells: The placement cell of each chunk.
+        manifest_bytes: Length of the sealed manifest; 0 while it is not kept here.
     """
 
     file: File
     record: Record
     manifest: Manifest | None
     cells: tuple[int, ...] = ()
+    manifest_bytes: int = 0
 
     @property
     def chunk_ids(self) -> tuple[ChunkId, ...]:
@@ -206,7 +208,11 @@ class Catalog:
             await self._store.put_document(MANIFEST_KIND, key, sealed)
         await self._store.put_document(RECORD_KIND, key, encode(record))
         cells = () if manifest is None else await self._offload.run(cells_in, manifest, self._cells_of)
-        self._entries[manifest_id] = Entry(file=file, record=record, manifest=manifest, cells=cells)
+        known = self._entries.get(manifest_id)
+        kept_bytes = len(sealed) if sealed is not None else 0 if known is None else known.manifest_bytes
+        self._entries[manifest_id] = Entry(
+            file=file, record=record, manifest=manifest, cells=cells, manifest_bytes=kept_bytes
+        )
         self.version += 1
         return file
 
@@ -286,7 +292,13 @@ def described(file: OpenedFile, known: Entry | None, *, now_wall: float) -> Entr
         sender=None if known is None else known.record.sender,
         manifest_cell=None if known is None else known.record.manifest_cell,
     )
-    return Entry(file=file_of(record), record=record, manifest=file.manifest, cells=file.cells)
+    return Entry(
+        file=file_of(record),
+        record=record,
+        manifest=file.manifest,
+        cells=file.cells,
+        manifest_bytes=len(file.sealed),
+    )
 
 
 def described_publicly(link: Link, manifest: Manifest, cells_of: CellsOf, *, now_wall: float) -> Entry:
@@ -314,4 +326,4 @@ def _read_entry(value: bytes, sealed: bytes | None, cells_of: CellsOf) -> Entry 
     except (ProtocolError, LinkError):
         return None
     cells = () if manifest is None else cells_in(manifest, cells_of)
-    return Entry(file=file, record=record, manifest=manifest, cells=cells)
+    return Entry(file=file, record=record, manifest=manifest, cells=cells, manifest_bytes=len(sealed or b""))

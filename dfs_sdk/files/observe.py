@@ -147,7 +147,8 @@ class Observer:
 
     def _chunks(self, entry: Entry, own: Sequence[Role | None]) -> list[ChunkPlace]:
         info = self._store.info(entry.file.link.manifest_id)
-        sizes, cells = [0 if info is None else info.size], [_manifest_cell(entry, info), *entry.cells]
+        sizes = [entry.manifest_bytes if info is None else info.size]
+        cells = [_manifest_cell(entry, info), *entry.cells]
         if entry.manifest is not None:
             spans = (
                 chunk_span(index, entry.file.size, entry.manifest.chunk_bytes) for index in range(len(entry.cells))

@@ -54,6 +54,7 @@ async def test_a_file_put_on_one_node_is_read_on_another():
         assert await bob.get(str(file.link)) == content
         assert {row.role for row in ada.snapshot().chunks} <= {"primary", "surplus"}
         assert ada.snapshot().files[0].health == "healthy"
+        assert all(row.size > 0 for row in ada.snapshot().chunks)
 
 
 async def test_newcomer_and_members_learn_each_other_from_one_address():
