@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -244,11 +244,9 @@ class Engine:
         with suppress(StoreError):
             await stack.peers.save()
 
-    async def _end(self, stop: Callable[[], object]) -> None:
+    async def _end(self, stop: Callable[[], Awaitable[None]]) -> None:
         self._lag.stop()
-        result = stop()
-        if asyncio.iscoroutine(result):
-            await result
+        await stop()
         await self.foundation.store.close()
 
     def _on_lag(self, seconds: float) -> None:
