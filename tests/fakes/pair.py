@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.ids import Address, NetworkId
@@ -22,6 +21,9 @@ from dfs_sdk.transport.notices import MessageArrived, MessageSettled, Notice, Se
 from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.session import Session
+from tests.fakes.wire import Wire
+
+__all__ = ["NETWORK", "Pair", "Peer", "SeededEntropy", "Wire"]
 
 SOCKET_BUFFER_PACKETS = 90  # what the kernel keeps for a process that is blocked
 NETWORK = Network(network_id=NetworkId(b"n" * 32))
@@ -35,55 +37,6 @@ class SeededEntropy:
 
     def token(self, size: int) -> bytes:
         return self._random.randbytes(size)
-
-
-@dataclass
-class Wire:
-    """What happens to datagrams between two addresses.
-
-    Attributes:
-        delay: Seconds one way.
-        jitter: Seconds added at random: reorders.
-        loss, repeat, damage: Ratios of datagrams.
-        bytes_per_second: Rate of the bottleneck, None for no limit; its queue holds `queue_bytes`.
-        mtu: Larger datagrams vanish.
-    """
-
-    seed: int = 1
-    delay: float = 0.01
-    jitter: float = 0.0
-    loss: float = 0.0
-    repeat: float = 0.0
-    damage: float = 0.0
-    bytes_per_second: float | None = None
-    queue_bytes: int = 1 << 20
-    mtu: int = 65_507
-    cut: bool = False
-    sent_bytes: int = 0
-    busy_until: dict[Address, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._random = random.Random(f"wire {self.seed}")
-
-    def arrivals(self, datagram: bytes, destination: Address, now: float) -> list[tuple[float, bytes]]:
-        """When and how a datagram arrives: not, once, or twice."""
-        draw = self._random.random
-        self.sent_bytes += len(datagram)
-        if self.cut or len(datagram) > self.mtu or draw() < self.loss:
-            return []
-        at = now
-        if self.bytes_per_second is not None:
-            at = max(now, self.busy_until.get(destination, now))
-            if (at - now) * self.bytes_per_second > self.queue_bytes:
-                return []
-            at += len(datagram) / self.bytes_per_second
-            self.busy_until[destination] = at
-        if draw() < self.damage:
-            flipped = bytearray(datagram)
-            flipped[int(draw() * len(flipped))] ^= 1 << int(draw() * 8)
-            datagram = bytes(flipped)
-        copies = 2 if draw() < self.repeat else 1
-        return [(at + self.delay + draw() * self.jitter, datagram) for _ in range(copies)]
 
 
 class Peer:
