@@ -43,7 +43,6 @@ class DhtConfig:
         refresh_interval: A bucket without a lookup for this long is looked into.
         maintain_interval: How often due work is looked for.
         publish_parallel: Publications under way at one time.
-        checks_max: New contacts being asked for the first time, at one time.
         good_peers_max: Contacts remembered across restarts.
         anchors_max: Of those, the longest known: they are asked first, so that an attacker cannot take all of them.
     """
@@ -71,7 +70,6 @@ class DhtConfig:
     refresh_interval: float = 600.0
     maintain_interval: float = 10.0
     publish_parallel: int = 4
-    checks_max: int = 8
     good_peers_max: int = 64
     anchors_max: int = 4
 
@@ -82,7 +80,7 @@ class DhtConfig:
             raise ConfigError(f"record_lifetime must be above 0 and at most {LIFETIME_MAX:.0f} s")
         if not 0 < self.republish_ratio * (1 + self.republish_jitter) < 1:
             raise ConfigError("republish_ratio and republish_jitter must let a record be published before it expires")
-        for name in ("parallel", "paths", "content_paths", "finish_count", "publish_parallel", "checks_max"):
+        for name in ("parallel", "paths", "content_paths", "finish_count", "publish_parallel"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1")
         if not 0 < self.good_peers_max <= 64 or not 0 <= self.anchors_max <= self.good_peers_max:

@@ -93,20 +93,6 @@ class RoutingTable:
         bucket = self._buckets.get(self._index(node_id))
         return bucket.entries.get(node_id) if bucket is not None else None
 
-    def wants(self, node_id: NodeId) -> bool:
-        """Say whether an answer of this node is of use.
-
-        It is where there is a place in its bucket or among those that wait for one, and where it was silent before.
-        """
-        bucket = self._buckets.get(self._index(node_id))
-        if bucket is None:
-            return True
-        entry = bucket.entries.get(node_id)
-        if entry is not None:
-            return entry.failures > 0
-        size = self._config.bucket_size
-        return node_id not in bucket.waiting and (len(bucket.entries) < size or len(bucket.waiting) < size)
-
     def is_full(self, target: bytes) -> bool:
         """Say whether the bucket of a target has as many contacts as it may."""
         bucket = self._buckets.get(self._index(target))
@@ -184,11 +170,13 @@ class RoutingTable:
             bucket.looked_at = now
 
     def stale_targets(self, now: float, rng: Rng) -> list[bytes]:
-        """Draw a random target in every bucket that was not looked into for `refresh_interval`."""
+        """Draw a random target in every region that was not looked into for `refresh_interval`.
+
+        The regions are the buckets down to our own neighbourhood, empty ones too: nobody known there does not mean that
+        nobody is. The neighbourhood counts as one, since a lookup anywhere in it brings all of it.
+        """
         due = now - self._config.refresh_interval
-        known = [index for index, bucket in self._buckets.items() if bucket.entries]
-        # Up to our closest neighbour, empty buckets too: nobody known there does not mean that nobody is.
-        buckets = [self._bucket(index) for index in range(max(known, default=-1) + 1)]
+        buckets = [self._bucket(index) for index in range(self._neighbourhood() + 1)]
         return [self._target_in(index, rng) for index, bucket in enumerate(buckets) if bucket.looked_at <= due]
 
     def oldest(self, count: int) -> list[Contact]:
@@ -199,6 +187,17 @@ class RoutingTable:
     def _index(self, node_id: bytes) -> int:
         """Count the leading bits a node id shares with ours; 256 for our own."""
         return ID_BITS - (self._owner ^ int.from_bytes(node_id, "big")).bit_length()
+
+    def _neighbourhood(self) -> int:
+        """Find the first bucket from which on all nearer ones together hold no more than a bucket may; -1 if empty."""
+        nearer, first = 0, max((index for index, bucket in self._buckets.items() if bucket.entries), default=-1)
+        for index in range(first, -1, -1):
+            bucket = self._buckets.get(index)
+            nearer += len(bucket.entries) if bucket is not None else 0
+            if nearer > self._config.bucket_size:
+                break
+            first = index
+        return first
 
     def _is_silent(self, entry: Entry) -> bool:
         return entry.failures >= self._config.failures_max

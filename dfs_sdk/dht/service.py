@@ -77,7 +77,6 @@ class Dht:
         self._remembered_at = now
         self._mint = TokenMint(entropy=runtime.entropy, lifetime=self._config.token_lifetime, now=now)
         self._shelf = Shelf(rpc.node_id, self._config)
-        self._checking: set[NodeId] = set()
         self._memory = PeerMemory(store, self._config)
         self.table = RoutingTable(rpc.node_id, self._config, now=now)
         self._seeker = Seeker(
@@ -117,7 +116,6 @@ class Dht:
         self._rpc.serve(FindNode, self._on_find_node)
         self._rpc.serve(FindRecord, self._on_find_record)
         self._rpc.serve(StoreRecord, self._on_store_record)
-        self._rpc.on_connected(self._meet)
         known = await self._memory.load()
         if known:
             self._scope.spawn("rejoin", self.join(known))
@@ -220,24 +218,13 @@ class Dht:
         if found is not None:
             self._seeker.usable(found.contacts, contact.node_id)
 
-    def _meet(self, node_id: NodeId) -> None:
-        """Ask a node that came to us, so that it may enter the table; beyond some at a time it has to come again."""
-        full = len(self._checking) >= self._config.checks_max
-        if full or node_id in self._checking or not self.table.wants(node_id) or self._scope.closed:
-            return
-        contact = self._rpc.book.contact(node_id)
-        if contact is None:
-            return
-        self._scope.spawn("check", self._check(contact))
-        self._checking.add(node_id)
-
     async def _check(self, contact: Contact) -> None:
-        # It came to us, so it knows of us: it need not ask back.
-        question = FindNode(target=self._rpc.node_id, serves=False)
-        try:
-            await self._introduce(contact, question)
-        finally:
-            self._checking.discard(contact.node_id)
+        """Ask whether a silent contact is back."""
+        await self._introduce(contact, FindNode(target=self._rpc.node_id, serves=False))
+
+    def _meet(self, caller: Caller) -> None:
+        """Enter a node that asked us: its session proves its keys and its address, so nothing is left to ask it."""
+        self.table.answered(caller.contact, self._clock.monotonic())
 
     async def _on_find_node(self, caller: Caller, request: FindNode, _body: memoryview) -> Found:
         return self._answer(caller, request.target, serves=request.serves)
@@ -248,7 +235,7 @@ class Dht:
 
     def _answer(self, caller: Caller, target: bytes, *, serves: bool, records: tuple[Record, ...] = ()) -> Found:
         if serves:
-            self._meet(caller.node_id)
+            self._meet(caller)
         closest = self.table.closest(target, self._config.bucket_size, without=caller.node_id)
         return Found(
             contacts=tuple(closest),

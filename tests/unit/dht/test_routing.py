@@ -48,7 +48,6 @@ def test_a_full_bucket_keeps_its_long_lived_contacts() -> None:
     assert {entry.contact.node_id for entry in table} == {contact(n).node_id for n in FAR[:4]}
     assert table.answered(contact(FAR[0]), 3.0) is Entered.KNOWN
     assert sum(len(bucket.waiting) for bucket in table._buckets.values()) == 4
-    assert not any(table.wants(contact(n).node_id) for n in FAR[:40]), "who is here, waits, or is one too many"
 
 
 def test_a_contact_gives_way_after_two_failures_to_the_latest_waiting_one() -> None:
@@ -85,7 +84,6 @@ def test_a_silent_contact_stays_while_nobody_waits_but_is_named_only_if_all_are_
     assert silent in table
     assert silent not in {known.node_id for known in (*table.closest(silent, 3), *table.oldest(3))}
     assert [known.node_id for known in table.silent()] == [silent]
-    assert table.wants(silent), "it may be back"
     for number in FAR[1:3]:
         for _ in range(2):
             table.failed(contact(number).node_id)
@@ -176,17 +174,28 @@ def test_a_contact_that_moved_is_kept_at_its_latest_address() -> None:
     assert table._prefixes == Counter({prefix_of(moved.addresses[0]): 1})
 
 
-def test_neglected_buckets_are_looked_into_empty_ones_too() -> None:
+def test_neglected_buckets_are_looked_into_empty_ones_too_and_our_neighbourhood_as_one() -> None:
     """P-DHT-15"""
-    table = make_table(refresh_interval=600.0)
-    closest = max(range(len(POOL)), key=shared_bits)
-    table.answered(contact(closest), 0.0)
+    table = make_table(refresh_interval=600.0, bucket_size=3)
+    nearest = sorted(range(len(POOL)), key=shared_bits, reverse=True)[:4]
+    for number in nearest:
+        table.answered(contact(number), 0.0)
     assert table.stale_targets(599.0, SeededRng(1)) == []
     targets = table.stale_targets(600.0, SeededRng(1))
-    assert len(targets) == shared_bits(closest) + 1 >= 6
+    # Of the four nearest, the three nearest fit into one answer.
+    assert len(targets) == shared_bits(nearest[3]) + 2 >= 5
     assert [table._index(target) for target in targets] == list(range(len(targets)))
     table.looked_up(targets[0], 600.0)
     assert len(table.stale_targets(601.0, SeededRng(1))) == len(targets) - 1
+
+
+def test_a_table_that_fits_into_one_answer_is_one_region() -> None:
+    """P-DHT-15"""
+    table = make_table(refresh_interval=600.0)
+    assert table.stale_targets(600.0, SeededRng(1)) == []
+    for number in range(20):
+        table.answered(contact(number), 0.0)
+    assert [table._index(target) for target in table.stale_targets(600.0, SeededRng(1))] == [0]
 
 
 def test_targets_in_a_bucket_are_spread_over_it() -> None:
