@@ -9,15 +9,15 @@ _FOLDER = Path(__file__).parent / "static"
 
 
 @cache
-def script(name: str) -> str:
+def script(*names: str) -> str:
     """One module for the browser: the common kit, then the panel's own code, which ends in its export."""
-    return _read("kit.js") + "\n" + _read(name)
+    return "\n".join(_read(name) for name in ("kit.js", *names))
 
 
 @cache
-def style() -> str:
-    """The style sheet that all panels share."""
-    return _read("kit.css")
+def style(*names: str) -> str:
+    """One style sheet: what all panels share, then the panel's own rules."""
+    return "\n".join(_read(name) for name in ("kit.css", *names))
 
 
 def _read(name: str) -> str:

@@ -75,6 +75,7 @@ class Panel(anywidget.AnyWidget):
         self._closed = False
         self._problems: deque[Problem] = deque(maxlen=PROBLEMS_SHOWN_MAX)
         self._problem_count = 0
+        self._fault = ""
         self._actions: dict[str, tuple[str, Action]] = {}
         self._work: set[Future[None]] = set()
         self._context = contextvars.copy_context()
@@ -111,7 +112,12 @@ class Panel(anywidget.AnyWidget):
         if self._closed:
             return 0
         self._snapshot = snapshot
-        changed = {name: value for name, value in self._state().items() if getattr(self, name) != value}
+        try:
+            state = self._state()
+            self._fault = ""
+        except Exception as error:  # noqa: BLE001 - shown in the panel, which keeps what it showed before
+            state = self._faulty(error)
+        changed = {name: value for name, value in state.items() if getattr(self, name) != value}
         if not changed:
             return 0
         sent = len(json.dumps(changed, allow_nan=False))  # before anything is written: NaN is no JSON
@@ -143,6 +149,23 @@ class Panel(anywidget.AnyWidget):
             what: What failed, as it follows "Could not".
             error: Why.
         """
+        self._note(what, error)
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the traits looked at soon; from any thread."""
+        if self._pump.running:
+            self._pump.wake()
+        else:  # a node that does not run has no side that could write
+            self._answer()
+
+    def _answer(self) -> None:
+        """Show at once what a request brought: who clicked does not wait for the pump's turn. On the home loop."""
+        with suppress(DfsError):
+            self._snapshot = self._node.snapshot()
+        self.refresh(self._snapshot)
+
+    def _note(self, what: str, error: BaseException) -> None:
         self._problem_count += 1
         trace = "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH_MAX:]
         problem = Problem(
@@ -153,20 +176,20 @@ class Panel(anywidget.AnyWidget):
         )
         self._problems.append(problem)
         logger.debug("could not %s", what, exc_info=error)
-        self.wake()
-
-    def wake(self) -> None:
-        """Have the traits looked at soon; from any thread."""
-        if self._pump.running:
-            self._pump.wake()
-            return
-        with suppress(DfsError):  # a node that does not run has no side that could write
-            self._snapshot = self._node.snapshot()
-        self.refresh(self._snapshot)
 
     def _state(self) -> dict[str, Any]:
-        shown = [{"number": each.number, "what": each.what, "text": each.text} for each in self._problems]
-        return {"problems": shown, **self.render(self._snapshot)}
+        return {"problems": self._shown_problems(), **self.render(self._snapshot)}
+
+    def _shown_problems(self) -> list[dict[str, Any]]:
+        return [{"number": each.number, "what": each.what, "text": each.text} for each in self._problems]
+
+    def _faulty(self, error: Exception) -> dict[str, Any]:
+        """What to show when the panel cannot show the node: why not, once."""
+        fault = in_words(error)
+        if fault != self._fault:
+            self._fault = fault
+            self._note("show the node", error)
+        return {"problems": self._shown_problems()}
 
     def _write(self, changed: Mapping[str, Any]) -> None:
         with self.hold_sync():
@@ -185,6 +208,9 @@ class Panel(anywidget.AnyWidget):
             self.report(f"understand the browser ({message.kind})", error)
 
     def _dispatch(self, message: Message) -> None:
+        if message.kind == "ping":  # asks whether the kernel takes messages, however the node is
+            self.tell({"kind": "pong"})
+            return
         own: dict[str, Action] = {"hello": self._hello, "traceback": self._show_trace, "dismiss": self._dismiss}
         what, action = self._actions.get(message.kind) or ("answer the browser", own.get(message.kind))
         if action is None:
@@ -206,6 +232,7 @@ class Panel(anywidget.AnyWidget):
             self.report(what, error)
         finally:
             if message.reference:
+                self._answer()
                 self.tell({"kind": "done", "ref": message.reference, "fine": fine})
             self.wake()
 

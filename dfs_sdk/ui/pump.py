@@ -1,8 +1,8 @@
 """Copies snapshots into panels: at most ten times a second, only on the node's home loop, and only what changed.
 
 One pump serves one panel, or all panels of a dashboard, so that they share each snapshot. News of the node wakes it;
-a slow heartbeat catches what changes without news. It never takes more than a tenth of the loop's time nor more than
-`BYTES_PER_SECOND_MAX` of the connection to the browser: it just gets slower.
+a slow heartbeat catches what changes without news. It never takes more than a tenth of the loop's time, nor more than
+`MESSAGES_PER_SECOND_MAX` and `BYTES_PER_SECOND_MAX` of the connection to the browser: it just gets slower.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ HEARTBEAT_INTERVAL = 3.0
 LIVELY_INTERVAL = 0.5
 LOOP_SHARE_MAX = 0.1
 BYTES_PER_SECOND_MAX = 1_000_000
+MESSAGES_PER_SECOND_MAX = 15  # of all panels together; leaves room for the answers to clicks below 20
 
 
 class Pumped(Protocol):
@@ -99,9 +100,10 @@ class Pump:
         try:
             while self._panels:
                 begun = loop.time()
-                sent = self._fill()
+                messages, size = self._fill()
                 spent = loop.time() - begun
-                await asyncio.sleep(max(self._interval, spent / LOOP_SHARE_MAX, sent / BYTES_PER_SECOND_MAX))
+                shares = (spent / LOOP_SHARE_MAX, messages / MESSAGES_PER_SECOND_MAX, size / BYTES_PER_SECOND_MAX)
+                await asyncio.sleep(max(self._interval, *shares))
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._patience()):
                         await news.wait()
@@ -114,19 +116,23 @@ class Pump:
     def _patience(self) -> float:
         return LIVELY_INTERVAL if any(panel.lively for panel in self._panels) else self._heartbeat
 
-    def _fill(self) -> int:
+    def _fill(self) -> tuple[int, int]:
+        """Fill the panels; returns how many messages and about how many bytes that took."""
         try:
             snapshot = self._node.snapshot()
         except DfsError as error:
             logger.debug("no snapshot to show: %s", error)
-            return 0
-        sent = 0
+            return 0, 0
+        messages = size = 0
         for panel in self._panels:
             try:
-                sent += panel.refresh(snapshot)
+                sent = panel.refresh(snapshot)
             except Exception:  # one panel's fault must not stop the others
                 logger.exception("%r could not show the node", panel)
-        return sent
+            else:
+                messages += sent > 0
+                size += sent
+        return messages, size
 
 
 def submitted(node: NodeFace, coroutine: Coroutine[Any, Any, None]) -> Future[None] | None:

@@ -18,6 +18,18 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// An SVG element; as with `el`, foreign text comes in as `text` and attributes only.
+function svg(tag, props = {}, ...children) {
+  const node = document.createElementNS("http:" + "//www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (name === "text") node.textContent = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
 // Bring the children of `parent` in line with `items`, reusing the nodes of items whose key stayed: focus, selection
 // and scroll position survive an update.
 function reconcile(parent, items, keyOf, make, update) {
@@ -110,6 +122,21 @@ function carefulButton(label, question, hint, onclick) {
   return node;
 }
 
+// Arrow keys, Home and End walk along the children of `list`; the tab key stops at the chosen one only.
+function rove(list, choose) {
+  list.addEventListener("keydown", (event) => {
+    const all = [...list.children];
+    const at = all.indexOf(event.target.closest("[role=tab]"));
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const next = step ? (at + step + all.length) % all.length : { Home: 0, End: all.length - 1 }[event.key];
+    if (at < 0 || next === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    all[next].focus();
+    choose(all[next]);
+  });
+}
+
 const SECOND_HELLO_SECONDS = 3;
 const ANSWER_SECONDS_MAX = 120;
 
@@ -148,7 +175,7 @@ function problemStrip(model) {
           if (trace.hidden) model.send({ kind: "traceback", number: problem.number });
           trace.hidden = !trace.hidden;
         }),
-        button("Dismiss", "Remove this message", () => model.send({ kind: "dismiss", number: problem.number }))),
+        button("Dismiss", "Remove this message", () => model.send({ kind: "dismiss", number: problem.number, ref: token() }))),
       trace);
   };
   const update = () => reconcile(strip, model.get("problems"), (each) => each.number, make, () => {});
@@ -161,6 +188,58 @@ function problemStrip(model) {
   model.on("msg:custom", onMessage);
   update();
   return strip;
+}
+
+const TICK_SECONDS = 1;
+const SILENCE_SECONDS = 3;
+const PING_SECONDS = 15;
+const KERNEL_WORDS = {
+  dead: "The kernel has ended. What stands here is the last it said: restart the kernel and run the cell again.",
+  terminating: "The kernel is ending.",
+  restarting: "The kernel restarts. What stands here is the last it said: run the cell again.",
+  autorestarting: "The kernel ended by itself and restarts. What stands here is the last it said: run the cell again.",
+};
+
+// Says when the kernel is gone, cut off, or does not answer because a cell runs. Where the page knows the kernel's
+// state, silence is tested only while a cell runs, so that an idle panel sends nothing and hubs may cull the kernel.
+function heart(model, root) {
+  const line = el("div", { class: "dfs-heart", role: "alert", hidden: true });
+  const kernel = () => model.widget_manager?.kernel;
+  let [heardAt, askedAt, busySince] = [Date.now(), 0, 0];
+  const heard = () => {
+    heardAt = Date.now();
+    askedAt = 0;
+  };
+  const events = "change msg:custom";
+  events.split(" ").forEach((name) => model.on(name, heard));
+  let gone = false;
+  model.on("comm:close comm_live_update", () => (gone = model.comm_live === false));
+  const ask = (now) => {
+    askedAt = now;
+    model.send({ kind: "ping" });
+  };
+  const words = (now) => {
+    const known = kernel();
+    if (known && KERNEL_WORDS[known.status]) return KERNEL_WORDS[known.status];
+    if (known && known.connectionStatus && known.connectionStatus !== "connected")
+      return "No connection to the kernel: what stands here may be old.";
+    if (gone || model.comm_live === false) return "This panel's kernel has ended or restarted: run the cell again.";
+    busySince = known && known.status === "busy" ? busySince || now : 0;
+    const due = known ? busySince && now - busySince > 1000 * SILENCE_SECONDS : now - heardAt > 1000 * PING_SECONDS;
+    if (askedAt === 0 && due && now - heardAt > 1000 * SILENCE_SECONDS) ask(now);
+    const silent = askedAt ? Math.round((now - askedAt) / 1000) : 0;
+    if (silent < SILENCE_SECONDS) return "";
+    return `The kernel has not answered for ${silent} s: a cell is running, or it hangs. What you ask for waits for it.`;
+  };
+  const tick = () => {
+    const shown = root.isConnected && root.offsetParent !== null && document.visibilityState === "visible";
+    if (!shown) return;
+    const text = words(Date.now());
+    setText(line, text);
+    line.hidden = !text;
+  };
+  const timer = setInterval(tick, 1000 * TICK_SECONDS);
+  return { line, stop: () => clearInterval(timer) };
 }
 
 // Make the module of a panel. `build` gets the model, the root and what the model keeps across views; it returns a
@@ -178,16 +257,29 @@ function panel(name, label, build, start = () => ({})) {
         for (const type of ["keydown", "keyup", "keypress"]) root.addEventListener(type, keepFromNotebook);
         const { cleanup, ...showers } = build(model, root, shared);
         const strip = problemStrip(model);
-        root.append(strip);
+        const pulse = heart(model, root);
+        const fault = el("div", { class: "dfs-heart", role: "alert", hidden: true });
+        root.append(pulse.line, strip, fault);
         for (const [trait, show] of Object.entries(showers)) {
-          model.on(`change:${trait}`, show);
-          show();
+          const safely = () => {
+            try {
+              show();
+              fault.hidden = true;
+            } catch (error) {
+              setText(fault, `This panel could not show what the kernel said: ${error.message}`);
+              fault.hidden = false;
+              console.error("anywidget", error);
+            }
+          };
+          model.on(`change:${trait}`, safely);
+          safely();
         }
         model.send({ kind: "hello" });
         // A kernel that can serve widgets beside a running cell is ready for it a moment later: greet it again then.
         const again = setTimeout(() => model.send({ kind: "hello" }), 1000 * SECOND_HELLO_SECONDS);
         return () => {
           clearTimeout(again);
+          pulse.stop();
           if (cleanup) cleanup();
         };
       },
