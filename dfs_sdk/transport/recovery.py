@@ -1,10 +1,13 @@
 """Loss recovery of one connection: what an acknowledgement proves, what must be sent again, and when to ask.
 
 Packets count as lost when three later ones arrived, or when 9/8 of a round trip passed since and a later one
-arrived. Silence is answered with probes at doubling intervals, capped so that a peer whose kernel was blocked is
-served soon after it wakes. A number that was skipped on purpose proves a peer that acknowledges it a liar.
+arrived. Where packets that counted as lost arrive after all, the path reorders: only time counts then, and more of
+it, until they stop doing so. Silence is answered with probes at doubling intervals, capped so that a peer whose
+kernel was blocked is served soon after it wakes. A number that was skipped on purpose proves a peer that
+acknowledges it a liar.
 
-Source: RFC 9002, whose names and values are used; the capped back-off is ours.
+Source: RFC 9002, whose names and values are used; RFC 8985 section 6.2 (RACK) for reordering; the capped back-off is
+ours.
 """
 
 from __future__ import annotations
@@ -23,6 +26,13 @@ from dfs_sdk.transport.sent import Cargo, SentLog, SentRun
 PACKET_THRESHOLD = 3
 PROBES_PER_TIMEOUT = 2
 SKIPPED_MAX = 16
+# Reordering, in fractions of a round trip: what each round with late packets adds, and how many without forgive one.
+REORDERING_STEP = 0.25
+REORDERING_MAX = 1.0
+REORDERING_MEMORY_ROUNDS = 16
+# What counted as lost is remembered this long, and this many runs of it, to see whether it was only late.
+LOST_KEPT_MAX = 256
+LOST_KEPT_ROUNDS = 8
 BACKOFF_EXPONENT_MAX = 16
 # Until the peer was heard, it may still wait for the packet that confirms the handshake, and not for long.
 UNCONFIRMED_PTO_MAX = 1.0
@@ -69,11 +79,19 @@ class Recovery:
         self._loss_at: float | None = None
         self._largest_acked = -1
         self._skipped: list[int] = []
+        self._lost = SentLog()
+        self._reordering = 0.0
+        self._reordering_at = 0.0
 
     @property
     def in_flight_bytes(self) -> int:
         """Bytes of packets that are neither acknowledged nor lost."""
         return self.log.in_flight_bytes
+
+    def on_first_rtt(self, rtt: float) -> None:
+        """Take the handshake's round-trip time, in seconds."""
+        self.rtt.update(rtt, ack_delay=0.0, after_silence=False)
+        self.congestion.on_first_rtt(rtt)
 
     def on_sent(self, run: SentRun) -> None:
         """Note a run that leaves and wants acknowledgement."""
@@ -104,16 +122,20 @@ class Recovery:
                 break
             taken += self.log.take(start, stop)
         outcome = Outcome()
-        if not taken:
+        late = self._take_late(ack.ranges, now) if self._reordering or len(self._lost) else []
+        if not taken and not late:
             return outcome
         rtt = self._sample_rtt(newest, ack.delay, now)
         self._largest_acked = max(self._largest_acked, largest)
         self.timeouts = self.probes_due = 0
-        last = max(taken, key=lambda run: run.first)
-        acked_bytes = self._count_acked(taken, last, outcome, now)
+        last = max(taken or late, key=lambda run: run.first)
+        acked_bytes = self._count_acked(taken + late, last, outcome, now)
+        late_bytes = sum(run.size_bytes for run in late)
         lost_bytes = self._detect_losses(outcome, now)
         self.progress_at = now if self.log.oldest is not None else None
-        self._tell_congestion(last, acked_bytes=acked_bytes, lost_bytes=lost_bytes, rtt=rtt, now=now)
+        self._tell_congestion(
+            last, acked_bytes=acked_bytes, lost_bytes=lost_bytes, late_bytes=late_bytes, rtt=rtt, now=now
+        )
         return outcome
 
     def on_loss_timer(self, now: float) -> Outcome:
@@ -195,8 +217,10 @@ class Recovery:
         oldest = self.log.oldest
         if oldest is None or self._largest_acked < oldest.first:
             return 0
-        lost = self.log.take(oldest.first, self._largest_acked - PACKET_THRESHOLD + 1)
-        delay = self.rtt.loss_delay()
+        lost: list[SentRun] = []
+        if not self._reordering:
+            lost = self.log.take(oldest.first, self._largest_acked - PACKET_THRESHOLD + 1)
+        delay = self.rtt.loss_delay(self._reordering)
         while (run := self.log.oldest) is not None and run.first < self._largest_acked:
             if now < run.sent_at + delay:
                 self._loss_at = run.sent_at + delay
@@ -211,10 +235,39 @@ class Recovery:
             self.lost_packets += run.stop - run.first
             outcome.lost += run.cargo
             outcome.lost_size_max = max(outcome.lost_size_max, run.packet_bytes)
+            self._lost.append(run)
+        self._lost.forget_oldest(LOST_KEPT_MAX)
         return lost_bytes
 
+    def _take_late(self, ranges: Iterable[tuple[int, int]], now: float) -> list[SentRun]:
+        """Return the packets that counted as lost and arrived after all, and learn how this path reorders."""
+        late: list[SentRun] = []
+        horizon = now - LOST_KEPT_ROUNDS * self.rtt.smoothed
+        while (oldest := self._lost.oldest) is not None and oldest.sent_at < horizon:
+            self._lost.take(oldest.first, oldest.stop)
+        for start, stop in ranges:
+            if oldest is None or stop <= oldest.first:
+                break
+            late += self._lost.take(start, stop)
+        if late:
+            self.lost_packets -= sum(run.stop - run.first for run in late)
+            if not self._reordering or now >= self._reordering_at + self.rtt.smoothed:
+                self._reordering = min(self._reordering + REORDERING_STEP, REORDERING_MAX)
+                self._reordering_at = now
+        elif self._reordering and now >= self._reordering_at + REORDERING_MEMORY_ROUNDS * self.rtt.smoothed:
+            self._reordering -= REORDERING_STEP
+            self._reordering_at = now
+        return late
+
     def _tell_congestion(
-        self, last: SentRun | None, *, acked_bytes: int, lost_bytes: int, rtt: float | None, now: float
+        self,
+        last: SentRun | None,
+        *,
+        acked_bytes: int,
+        lost_bytes: int,
+        rtt: float | None,
+        now: float,
+        late_bytes: int = 0,
     ) -> None:
         rate, prior, limited = None, 0, False
         if last is not None:
@@ -231,5 +284,6 @@ class Recovery:
                 rate=rate,
                 app_limited=limited,
                 rtt=rtt,
+                late_bytes=late_bytes,
             )
         )

@@ -51,6 +51,10 @@ class RttEstimator:
         """Return how long to wait for an acknowledgement before probing, without back-off."""
         return self.smoothed + max(4 * self.variation, GRANULARITY) + ack_delay_max
 
-    def loss_delay(self) -> float:
-        """Return how long a packet may stay unacknowledged after a later one was: 9/8 of the round trip."""
-        return max(1.125 * max(self.smoothed, self.latest), GRANULARITY)
+    def loss_delay(self, reordering: float = 0.0) -> float:
+        """Return how long a packet may stay unacknowledged after a later one was: 9/8 of the round trip.
+
+        Args:
+            reordering: Fraction of a round trip by which this path is known to deliver packets late.
+        """
+        return max((1.125 + reordering) * max(self.smoothed, self.latest), GRANULARITY)

@@ -104,6 +104,11 @@ class SentLog:
         self._runs.append(run)
         self.in_flight_bytes += run.size_bytes
 
+    def forget_oldest(self, kept: int) -> None:
+        """Drop the runs with the lowest numbers, down to `kept` runs."""
+        if len(self._runs) > kept:
+            self.take(self._runs[0].first, self._runs[-kept].first)
+
     def take(self, start: int, stop: int) -> list[SentRun]:
         """Remove all packets with numbers in [start, stop) and return them as runs, lowest first."""
         low = max(bisect_right(self._firsts, start) - 1, 0)

@@ -123,7 +123,7 @@ class Session:
         )
         if agreement.rtt is not None and agreement.rtt < INITIAL_RTT:
             # A slower answer may mean a busy peer: the usual first guess is kept then.
-            self.sender.recovery.rtt.update(agreement.rtt, ack_delay=0.0, after_silence=False)
+            self.sender.recovery.on_first_rtt(agreement.rtt)
         self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES)
         self.sender.outbox.grant(INITIAL_WINDOW_BYTES)
         self.receiver = Receiver(
