@@ -210,6 +210,25 @@ def open_once(key: bytes, sealed: Buffer, associated: Buffer = b"") -> bytes:
         raise ProtocolError("the sealed bytes are not authentic") from None
 
 
+def open_once_into(key: bytes, sealed: Buffer, associated: Buffer, out: memoryview) -> int:
+    """Verify and open what `seal_once` made, into memory the caller has already.
+
+    Args:
+        key: 32 bytes.
+        sealed: Ciphertext and tag; must not overlap `out`.
+        associated: What was authenticated with it.
+        out: At least `len(sealed) - TAG_BYTES` long; holds nothing trustworthy if this raises.
+
+    Returns:
+        The length of the plaintext, at the start of `out`.
+
+    Raises:
+        ProtocolError: Wrong key, the bytes were altered or cut, or they do not fit.
+        ValueError: The key is not 32 bytes long.
+    """
+    return ReceiveCipher(key).open_into(0, associated, sealed, out)
+
+
 def _checked_key(key: bytes) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueError(f"AES-256-GCM takes a key of {KEY_BYTES} bytes, not {len(key)}")

@@ -10,10 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Generic, TypeVar
 
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.runtime.tasks import TaskScope, settle
+
+T = TypeVar("T")
 
 
 class Miss(Enum):
@@ -40,7 +43,7 @@ class Pace:
     parallel_max: int
 
 
-class Race:
+class Race(Generic[T]):
     """The attempts to get one chunk.
 
     Attributes:
@@ -50,7 +53,8 @@ class Race:
     Args:
         sources: Whom to ask, each once.
         choose: Picks the next of those left.
-        attempt: Asks one source; returns verified bytes or why there are none, and raises only what ends the race.
+        attempt: Asks one source; returns what came of its verified bytes or why there are none, and raises only what
+            ends the race.
         may_hedge: Spends one hedge of the budget.
         pace: When to ask a further source.
         scope: The parent of the attempts.
@@ -61,7 +65,7 @@ class Race:
         sources: Sequence[NodeId],
         *,
         choose: Callable[[Sequence[NodeId]], NodeId],
-        attempt: Callable[[NodeId], Awaitable[bytes | Miss]],
+        attempt: Callable[[NodeId], Awaitable[T | Miss]],
         may_hedge: Callable[[], bool],
         pace: Pace,
         scope: TaskScope,
@@ -75,11 +79,11 @@ class Race:
         self._pace = pace
         self._scope = scope
         self._running: dict[NodeId, asyncio.Task[None]] = {}
-        self._results: asyncio.Queue[tuple[NodeId, bytes | Miss | BaseException]] = asyncio.Queue()
+        self._results: asyncio.Queue[tuple[NodeId, T | Miss | BaseException]] = asyncio.Queue()
         self._hedged = False
 
-    async def run(self) -> bytes | None:
-        """Return the chunk, `winner` says from whom; or None when no source gave it, `misses` says why."""
+    async def run(self) -> T | Miss:
+        """Return what came of the chunk, `winner` says from whom; or a miss when no source gave it, see `misses`."""
         try:
             self._start_next()
             while self._running:
@@ -97,7 +101,7 @@ class Race:
                 self.misses[source] = outcome
                 if not self._running:
                     self._start_next()
-            return None
+            return Miss.NOT_HELD
         finally:
             await self._stop()
 
@@ -115,7 +119,7 @@ class Race:
         self._start_next()
 
     async def _ask(self, source: NodeId) -> None:
-        outcome: bytes | Miss | BaseException
+        outcome: T | Miss | BaseException
         try:
             outcome = await self._attempt(source)
         except asyncio.CancelledError:
@@ -126,7 +130,7 @@ class Race:
             outcome = error
         self._results.put_nowait((source, outcome))
 
-    async def _next_result(self) -> tuple[NodeId, bytes | Miss | BaseException] | None:
+    async def _next_result(self) -> tuple[NodeId, T | Miss | BaseException] | None:
         try:
             async with asyncio.timeout(self._patience()):
                 return await self._results.get()

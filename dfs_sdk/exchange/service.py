@@ -10,52 +10,37 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from dfs_sdk.crypto.hashing import blake3_256
-from dfs_sdk.errors import (
-    ContentNotFoundError,
-    ContentUnavailableError,
-    CorruptContentError,
-    DeadlineError,
-    PeerUnreachableError,
-    ProtocolError,
-    RemoteError,
-    StoreError,
-)
+from dfs_sdk.errors import ProtocolError
 from dfs_sdk.exchange.budget import ByteBudget
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
+from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, Fetching, Wanted
 from dfs_sdk.exchange.holder import Holder
 from dfs_sdk.exchange.loads import LoadBook
 from dfs_sdk.exchange.messages import (
     ASK_CHUNKS_MAX,
     STATE_ABSENT,
     STATE_REMOVED,
-    Fetch,
-    Fetched,
     Have,
     HaveStates,
     Push,
     Remove,
 )
-from dfs_sdk.exchange.race import Miss, Pace, Race
-from dfs_sdk.exchange.scheduler import FAILOVER_FACTOR, HedgeBudget, Latencies, PeerLoad, choose_source, clip
+from dfs_sdk.exchange.scheduler import PeerLoad
 from dfs_sdk.exchange.tombstones import Tombstones
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.rpc.base import Answer, RefusalCode, RpcService
-from dfs_sdk.runtime.ports import Buffer, Runtime
+from dfs_sdk.rpc.base import RpcService
+from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope
-from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role
+from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
 
 logger = logging.getLogger(__name__)
 
-# BLAKE3 takes about 0.1 ms for this much; a thread hop costs about the same.
-INLINE_HASH_BYTES_MAX = 256 * 1024
+T = TypeVar("T")
+
 EXPIRY_INTERVAL = 3600.0
-
-
-class NotHeldError(ContentUnavailableError):
-    """Every peer asked answered that it does not hold this chunk: ask others, or wait for its holders."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,14 +103,19 @@ class Exchange:
         self._store = store
         self._scope = scope
         self._clock = runtime.clock
-        self._offload = runtime.offload
         self._rng = runtime.rng.child("exchange")
         self._loads = LoadBook(peers_max=self._config.peers_max, fault_half_life=self._config.fault_half_life)
         self._push_budget = ByteBudget(self._config.push_bytes_max)
         self._peer_budgets: dict[NodeId, ByteBudget] = {}
-        self._fetch_budget = ByteBudget(self._config.fetch_bytes_max)
-        self._latencies = Latencies()
-        self._hedges = HedgeBudget(self._config.hedge_ratio)
+        self._fetching = Fetching(
+            rpc=rpc,
+            store=store,
+            scope=scope,
+            runtime=runtime,
+            rng=self._rng,
+            loads=self._loads,
+            config=self._config,
+        )
         self._tombstones = Tombstones(
             store,
             self._clock,
@@ -143,11 +133,11 @@ class Exchange:
     @property
     def in_flight_bytes(self) -> int:
         """Chunk bytes being sent or fetched by this node."""
-        return self._push_budget.used_bytes + self._fetch_budget.used_bytes
+        return self._push_budget.used_bytes + self._fetching.in_flight_bytes
 
     def load(self, peer: NodeId) -> PeerLoad:
         """Say how busy a peer is, as far as its answers told."""
-        return self._loads.load(peer, rtt=self._rpc.rtt(peer), now=self._clock.monotonic())
+        return self._fetching.load(peer)
 
     def removed(self, chunk_id: ChunkId) -> bool:
         """Say whether its owner took this chunk back, as far as this node knows."""
@@ -215,21 +205,33 @@ class Exchange:
             ContentUnavailableError: Some gave no answer, the others do not hold it.
             CorruptContentError: Those that hold it sent damaged bytes.
         """
-        info = self._store.info(chunk_id)
-        if info is not None:
-            try:
-                return await self._store.get(chunk_id)
-            except (ContentNotFoundError, CorruptContentError, StoreError) as error:
-                # The store has put a damaged copy aside: an intact one replaces it below.
-                logger.warning("chunk %s cannot be read here: %s", chunk_id.short, type(error).__name__)
-        others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
-        async with self._fetch_budget.hold(size_max or SEALED_BYTES_MAX):
-            data, source = await self._race(chunk_id, others, priority)
-        if on_source is not None:
-            on_source(source)
-        if info is not None and chunk_id not in self._store:
-            await self._restore(info, data)
-        return data
+        wanted = Wanted(
+            chunk_id=chunk_id,
+            use=bytes,
+            inline_bytes_max=INLINE_BYTES_MAX,
+            priority=priority,
+            size_max=size_max or SEALED_BYTES_MAX,
+            on_source=on_source,
+        )
+        return await self._fetching.fetch(wanted, sources)
+
+    async def fetch_into(self, wanted: Wanted[T], sources: Sequence[NodeId]) -> T:
+        """Get a chunk as `fetch` does and let its verified bytes be used in the thread that has verified them.
+
+        When this returns or raises, no call of `wanted.use` is under way.
+
+        Args:
+            wanted: Which chunk, and what for.
+            sources: Peers that may hold it, most promising first.
+
+        Returns:
+            What `wanted.use` returned.
+
+        Raises:
+            NotHeldError, ContentUnavailableError, CorruptContentError: See `fetch`.
+            Exception: Whatever `wanted.use` raises.
+        """
+        return await self._fetching.fetch(wanted, sources)
 
     async def have(self, peer: NodeId, chunk_ids: Sequence[ChunkId], *, timeout: float | None = None) -> HaveReport:
         """Ask a peer which of at most 1,000 chunks it holds; copies here that it proves removed are deleted.
@@ -293,80 +295,12 @@ class Exchange:
             if budget.idle:
                 self._peer_budgets.pop(peer, None)
 
-    async def _race(self, chunk_id: ChunkId, sources: list[NodeId], priority: Priority) -> tuple[bytes, NodeId]:
-        self._hedges.note_request()
-        started_at = self._clock.monotonic()
-        race = Race(
-            sources,
-            choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
-            attempt=lambda source: self._ask(source, chunk_id, priority),
-            may_hedge=self._hedges.take,
-            pace=self._pace(),
-            scope=self._scope,
-        )
-        data = await race.run()
-        if data is None or race.winner is None:
-            raise missing(chunk_id, race.misses)
-        self._latencies.note(self._clock.monotonic() - started_at)
-        return data, race.winner
-
-    def _pace(self) -> Pace:
-        config, p95 = self._config, self._latencies.p95()
-        usual = config.hedge_delay_max if p95 is None else p95
-        return Pace(
-            hedge_after=clip(usual, config.hedge_delay_min, config.hedge_delay_max),
-            failover_after=clip(FAILOVER_FACTOR * usual, config.failover_delay_min, config.failover_delay_max),
-            parallel_max=config.sources_parallel_max,
-        )
-
-    async def _ask(self, source: NodeId, chunk_id: ChunkId, priority: Priority) -> bytes | Miss:
-        try:
-            with self._loads.calling(source):
-                answer = await self._rpc.call(
-                    source, Fetch(chunk_id=chunk_id), timeout=self._config.fetch_timeout, priority=priority
-                )
-        except RemoteError as error:
-            return Miss.NOT_HELD if error.code == RefusalCode.NOT_FOUND.name else Miss.REFUSED
-        except (PeerUnreachableError, DeadlineError):
-            return Miss.UNREACHABLE
-        except ProtocolError:
-            return self._blame(source)
-        return await self._verified(source, chunk_id, answer)
-
-    async def _verified(self, source: NodeId, chunk_id: ChunkId, answer: Answer[Fetched]) -> bytes | Miss:
-        if len(answer.body) > INLINE_HASH_BYTES_MAX:
-            data = await self._offload.run(intact, chunk_id, answer.body)
-        else:
-            data = intact(chunk_id, answer.body)
-        if data is None:
-            return self._blame(source)
-        self._loads.learn(source, answer.reply.load)
-        return data
-
-    def _blame(self, source: NodeId) -> Miss:
-        self._loads.blame(source, now=self._clock.monotonic())
-        return Miss.DAMAGED
-
-    async def _restore(self, info: ChunkInfo, data: bytes) -> None:
-        """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""
-        try:
-            await self._store.put([NewChunk.again(info, data)])
-            if info.pinned:
-                await self._store.set_pinned([info.chunk_id], True)
-        except StoreError as error:
-            logger.warning("chunk %s could not be replaced here: %s", info.chunk_id.short, type(error).__name__)
-
     async def _apply(self, tombstones: Mapping[ChunkId, bytes]) -> None:
         by_key: dict[bytes, list[ChunkId]] = {}
         for chunk_id, removal_key in tombstones.items():
             by_key.setdefault(removal_key, []).append(chunk_id)
         for removal_key, chunk_ids in by_key.items():
             await self._tombstones.remove(chunk_ids, removal_key)
-
-
-def intact(chunk_id: ChunkId, body: Buffer) -> bytes | None:
-    """Return the bytes if they hash to the id, else None."""
-    return bytes(body) if blake3_256(body) == chunk_id else None
 
 
 def read_states(chunk_ids: Sequence[ChunkId], reply: HaveStates) -> HaveReport:
@@ -388,18 +322,3 @@ def read_states(chunk_ids: Sequence[ChunkId], reply: HaveStates) -> HaveReport:
         elif state != STATE_ABSENT:
             raise ProtocolError(f"{state} is no state of a chunk")
     return HaveReport(roles=roles, tombstones=tombstones)
-
-
-def missing(chunk_id: ChunkId, misses: Mapping[NodeId, Miss]) -> ContentUnavailableError | CorruptContentError:
-    """Say in words why no source gave a chunk."""
-    kinds = set(misses.values())
-    if kinds <= {Miss.NOT_HELD}:
-        asked = _listed(misses) if misses else "nobody could be asked"
-        return NotHeldError(f"chunk {chunk_id.short}: {asked}")
-    if Miss.DAMAGED in kinds and not kinds & {Miss.UNREACHABLE, Miss.REFUSED}:
-        return CorruptContentError(f"chunk {chunk_id.short}: no intact copy was found ({_listed(misses)})")
-    return ContentUnavailableError(f"chunk {chunk_id.short}: no holder gave it ({_listed(misses)}); try again later")
-
-
-def _listed(misses: Mapping[NodeId, Miss]) -> str:
-    return ", ".join(f"{peer.short} {miss.value}" for peer, miss in misses.items())

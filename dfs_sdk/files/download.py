@@ -1,20 +1,20 @@
-"""One download: a window of chunks fetched side by side, taken in the order of the file.
+"""One download: chunks fetched side by side, each verified, opened and put in its place by one call in a worker thread.
 
-Each chunk is verified by the exchange, opened, and handed to the sink in order, which also feeds the hash of the whole
-file; only when that hash is right does the download count as done.
+A chunk's bytes are held against its id, which the manifest lists and the link vouches for, and are opened under a key
+that only the link gives: what lands is what the writer sealed, whoever sent it and in whatever order it came. The whole
+needs no hash of its own (docs/decisions/0011-no-second-hash.md).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from dfs_sdk.crypto.hashing import Blake3
-from dfs_sdk.exchange.budget import ByteBudget
+from dfs_sdk.exchange.fetching import Wanted
 from dfs_sdk.files.config import FilesConfig
-from dfs_sdk.files.manifest import check_content
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.sink import Sink
+from dfs_sdk.files.stretches import Stretches
 from dfs_sdk.files.supply import Supply
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import NodeId
@@ -22,9 +22,6 @@ from dfs_sdk.runtime.ports import Offload
 from dfs_sdk.runtime.tasks import run_all
 
 INLINE_DECRYPT_BYTES_MAX = 64 * 1024
-
-# A chunk's plain bytes, and whether the sink had them already.
-_Ready = tuple[bytes, bool]
 
 
 class Download:
@@ -58,66 +55,45 @@ class Download:
         self._offload = offload
         self._config = config
         self._transfer = transfer
-        self._window = ByteBudget(config.download_bytes_max)
         self._indices = iter(range(file.chunk_count))
-        self._turn = asyncio.Lock()
-        self._ready: dict[int, asyncio.Future[_Ready]] = {}
+        self._stretches = Stretches(file.size, file.manifest.chunk_bytes)
 
     async def run(self) -> None:
-        """Fetch and verify everything.
+        """Fetch, verify and place everything; of a tiny file, which lies in its manifest, nothing is left to do.
 
         Raises:
             ContentUnavailableError: Some chunk has no holder that answers.
-            CorruptContentError: Some chunk, or the whole, is not what the manifest says.
+            CorruptContentError: Some chunk is not what the manifest says.
         """
-        hasher = Blake3()
         if self._file.chunk_count == 0:
-            hasher.update(self._file.contents.inline)
             self._transfer.advance(self._file.size)
-        else:
-            workers = min(self._config.download_concurrency, self._file.chunk_count)
-            await run_all(self._consume(hasher), *(self._work() for _ in range(workers)))
-        check_content(self._file.contents, hasher.digest())
+            return
+        workers = min(parallel_chunks(self._file, self._config), self._file.chunk_count)
+        await run_all(*(self._work() for _ in range(workers)))
 
     async def _work(self) -> None:
-        while True:
-            # Room is taken in the order of the file: the chunk that is due next never waits behind later ones.
-            async with self._turn:
-                index = next(self._indices, None)
-                if index is None:
-                    return
-                await self._window.take(self._file.span(index)[1])
-            ready = await self._obtain(index)
-            self._slot(index).set_result(ready)
+        for index in self._indices:
+            if not (self._sink.resumes and await self._offload.run(self._sink.saved, index)):
+                await self._fetch(index)
+            offset, length = self._file.span(index)
+            self._transfer.advance(length)
+            if (stretch := self._stretches.note(offset, length)) is not None:
+                await self._offload.run(self._sink.write_back, *stretch)
 
-    async def _consume(self, hasher: Blake3) -> None:
-        for index in range(self._file.chunk_count):
-            data, was_saved = await self._slot(index)
-            del self._ready[index]
-            await self._offload.run(self._sink.write, index, data, hasher, was_saved=was_saved)
-            self._window.give(len(data))
-            self._transfer.advance(len(data))
-
-    def _slot(self, index: int) -> asyncio.Future[_Ready]:
-        if index not in self._ready:
-            self._ready[index] = asyncio.get_running_loop().create_future()
-        return self._ready[index]
-
-    async def _obtain(self, index: int) -> _Ready:
-        saved = await self._offload.run(self._sink.saved, index)
-        if saved is not None:
-            return saved, True
-        data = await fetch_chunk(
-            self._file, index, self._supply, self._offload, extra=self._extra, on_source=self._transfer.sources.add
+    async def _fetch(self, index: int) -> None:
+        wanted = Wanted(
+            chunk_id=self._file.manifest.chunk_ids[index],
+            use=partial(self._sink.land, index),
+            size_max=self._file.sealed_size(index),
+            on_source=self._transfer.sources.add,
         )
-        return data, False
+        await self._supply.fetch_into(wanted, self._file.cells[index], extra=self._extra)
 
 
 async def fetch_chunk(
     file: OpenedFile,
     index: int,
     supply: Supply,
-    offload: Offload,
     *,
     extra: Sequence[NodeId] = (),
     on_source: Callable[[NodeId], None] | None = None,
@@ -128,13 +104,17 @@ async def fetch_chunk(
         ContentUnavailableError: No holder answers.
         CorruptContentError: No intact copy was found.
     """
-    sealed = await supply.fetch(
-        file.manifest.chunk_ids[index],
-        file.cells[index],
+    wanted = Wanted(
+        chunk_id=file.manifest.chunk_ids[index],
+        use=partial(file.decrypt, index),
+        inline_bytes_max=INLINE_DECRYPT_BYTES_MAX,
         size_max=file.sealed_size(index),
-        extra=extra,
         on_source=on_source,
     )
-    if len(sealed) > INLINE_DECRYPT_BYTES_MAX:
-        return await offload.run(file.decrypt, index, sealed)
-    return file.decrypt(index, sealed)
+    return await supply.fetch_into(wanted, file.cells[index], extra=extra)
+
+
+def parallel_chunks(file: OpenedFile, config: FilesConfig) -> int:
+    """How many chunks of a file may be under way at one time."""
+    room = config.download_bytes_max // file.manifest.chunk_bytes
+    return max(min(config.download_concurrency, room), 1)

@@ -34,13 +34,13 @@ class Downloads:
         self._parts: set[Path] = set()
 
     async def to_memory(self, file: OpenedFile, extra: Sequence[NodeId], transfer: Transfer) -> bytes:
-        """Return the whole content; needs twice its size for a moment."""
+        """Return the whole content."""
         if file.chunk_count == 0:
-            await self._fetch(file, extra, MemorySink(), transfer)
+            transfer.advance(file.size)
             return file.contents.inline
-        sink = MemorySink()
+        sink = MemorySink(file)
         await self._fetch(file, extra, sink, transfer)
-        return await self._offload.run(sink.joined)
+        return sink.content()
 
     async def to_path(
         self, file: OpenedFile, extra: Sequence[NodeId], transfer: Transfer, *, destination: Path, overwrite: bool

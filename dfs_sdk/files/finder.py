@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dfs_sdk.errors import ContentNotFoundError, ContentUnavailableError, LinkError, ProtocolError
-from dfs_sdk.exchange.service import NotHeldError
+from dfs_sdk.exchange.fetching import NotHeldError
 from dfs_sdk.files.catalog import Catalog
 from dfs_sdk.files.link import Link, network_tag
 from dfs_sdk.files.manifest import Manifest, open_public

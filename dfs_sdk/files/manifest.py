@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from dfs_sdk.crypto.hashing import HASH_BYTES, blake3_256
-from dfs_sdk.errors import CorruptContentError, ProtocolError
+from dfs_sdk.errors import ProtocolError
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX
 from dfs_sdk.files.chunker import CHUNK_BYTES_MAX, CHUNK_COUNT_MAX, INLINE_BYTES_MAX
 from dfs_sdk.files.seal import SALT_BYTES, FileKeys, open_salted, seal_salted
@@ -125,16 +125,6 @@ def open_manifest(keys: FileKeys, data: Buffer) -> tuple[Manifest, Contents]:
     contents = _read_private(open_salted(keys.read_key, _PRIVATE_INFO, private), manifest.chunk_count)
     _check(manifest, contents)
     return manifest, contents
-
-
-def check_content(contents: Contents, digest: bytes) -> None:
-    """Hold the hash of what was read against the manifest.
-
-    Raises:
-        CorruptContentError: It is another content.
-    """
-    if not hmac.compare_digest(contents.content_hash, digest):
-        raise CorruptContentError("the content is not what its manifest says; nothing of it is returned")
 
 
 def _write_public(manifest: Manifest) -> bytes:

@@ -9,7 +9,7 @@ from dfs_sdk.errors import CorruptContentError, LinkError, ProtocolError
 from dfs_sdk.files.chunker import chunk_span
 from dfs_sdk.files.link import Link
 from dfs_sdk.files.manifest import Contents, Manifest, open_manifest
-from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES, FileKeys, open_chunk
+from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES, FileKeys, open_chunk, open_chunk_into
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer
 
@@ -65,6 +65,16 @@ class OpenedFile:
         if len(plaintext) != self.span(index)[1]:
             raise CorruptContentError(f"chunk {index} has another length than the file's manifest says")
         return plaintext
+
+    def decrypt_into(self, index: int, data: Buffer, out: memoryview) -> None:
+        """Open a chunk whose bytes were held against its id into memory of exactly its plain length.
+
+        Raises:
+            CorruptContentError: It is not this chunk of this file; `out` holds nothing trustworthy.
+        """
+        if len(data) != self.sealed_size(index):
+            raise CorruptContentError(f"chunk {index} has another length than the file's manifest says")
+        open_chunk_into(self.keys, index, self.contents.salts[index], data, out)
 
 
 def open_file(link: Link, sealed: bytes, cells_of: CellsOf) -> OpenedFile:

@@ -11,7 +11,7 @@ from typing import Self
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.files.chunker import chunks_touched
 from dfs_sdk.files.config import FilesConfig
-from dfs_sdk.files.download import fetch_chunk
+from dfs_sdk.files.download import fetch_chunk, parallel_chunks
 from dfs_sdk.files.names import display_name
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.supply import Supply
@@ -23,8 +23,7 @@ from dfs_sdk.runtime.tasks import run_all
 class Reader:
     """Reads ranges of a file; its latest chunks stay in memory until it is closed.
 
-    Every chunk is verified. The hash of the whole file is not, since the whole is not read: each chunk's id comes from
-    the manifest, whose own id is in the link.
+    Every chunk is verified: its id comes from the manifest, whose own id is in the link.
 
     Args:
         file: The opened file.
@@ -91,7 +90,8 @@ class Reader:
             return self._file.contents.inline[offset : offset + length]
         touched = chunks_touched(offset, length, self._file.manifest.chunk_bytes)
         pieces = await run_all(
-            *(self._piece(index, offset, offset + length) for index in touched), limit=self._concurrency()
+            *(self._piece(index, offset, offset + length) for index in touched),
+            limit=parallel_chunks(self._file, self._config),
         )
         return pieces[0] if len(pieces) == 1 else await self._offload.run(b"".join, pieces)
 
@@ -140,7 +140,7 @@ class Reader:
     async def _chunk(self, index: int) -> bytes:
         data = self._chunks.get(index)
         if data is None:
-            data = await fetch_chunk(self._file, index, self._supply, self._offload, extra=self._extra)
+            data = await fetch_chunk(self._file, index, self._supply, extra=self._extra)
             if not self._closed:
                 self._chunks[index] = data
         if index in self._chunks:
@@ -148,10 +148,6 @@ class Reader:
         while len(self._chunks) > self._config.reader_chunks_max:
             self._chunks.popitem(last=False)
         return data
-
-    def _concurrency(self) -> int:
-        room = self._config.download_bytes_max // self._file.manifest.chunk_bytes
-        return max(min(self._config.download_concurrency, room), 1)
 
     def _require_open(self) -> None:
         if self._closed:

@@ -5,7 +5,8 @@ same bytes again gives the same chunk, so an interrupted upload goes on where it
 same key, so a nonce of zero is safe.
 
 Where the salt is checked on opening, in manifests, it also binds key and plaintext to each other: AES-GCM alone would
-let a sender find two keys that open the same bytes. A file that is read whole is held against its hash instead.
+let a sender find two keys that open the same bytes. Chunks need no such check: their salts and ids lie in the manifest
+and their keys follow from the read key it commits to, so a link has one plaintext.
 Source: Bellare and Hoang, "Efficient Schemes for Committing Authenticated Encryption" (2022), for why that matters.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 
-from dfs_sdk.crypto.aead import TAG_BYTES, open_once, seal_once
+from dfs_sdk.crypto.aead import TAG_BYTES, open_once, open_once_into, seal_once
 from dfs_sdk.crypto.hashing import KEY_BYTES, blake3_256, hkdf_sha256, keyed_hash
 from dfs_sdk.errors import CorruptContentError, ProtocolError
 from dfs_sdk.files.link import verify_key_of
@@ -88,6 +89,19 @@ def open_chunk(keys: FileKeys, index: int, salt: bytes, data: Buffer) -> bytes:
     number = index.to_bytes(4, "big")
     try:
         return open_once(_chunk_key(keys, number, salt), data, _CHUNK_INFO + number)
+    except ProtocolError:
+        raise CorruptContentError(f"chunk {index} is not what the file's manifest says") from None
+
+
+def open_chunk_into(keys: FileKeys, index: int, salt: bytes, data: Buffer, out: memoryview) -> None:
+    """Open a chunk like `open_chunk`, into memory of exactly its plain length.
+
+    Raises:
+        CorruptContentError: It was not sealed as this chunk of this file.
+    """
+    number = index.to_bytes(4, "big")
+    try:
+        open_once_into(_chunk_key(keys, number, salt), data, _CHUNK_INFO + number, out)
     except ProtocolError:
         raise CorruptContentError(f"chunk {index} is not what the file's manifest says") from None
 

@@ -9,48 +9,76 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
-from dfs_sdk.crypto.hashing import Blake3
 from dfs_sdk.errors import StoreError
 from dfs_sdk.files.names import safe_file_name
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.seal import seal_chunk
-from dfs_sdk.runtime.ports import Disk, DiskFile
+from dfs_sdk.runtime.ports import Buffer, Disk, DiskFile
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class Sink(Protocol):
-    """Takes the chunks of one file in order; its methods are called in worker threads."""
+    """Takes the chunks of one file in any order; its methods are called in worker threads, several at one time."""
 
-    def saved(self, index: int) -> bytes | None:
-        """Return a chunk that an earlier attempt saved, verified; None if it must be fetched."""
+    @property
+    def resumes(self) -> bool:
+        """Whether an earlier attempt left something: then `saved` is worth asking."""
         ...
 
-    def write(self, index: int, data: bytes, hasher: Blake3, *, was_saved: bool) -> None:
-        """Take a chunk and feed the hash of the whole."""
+    def saved(self, index: int) -> bool:
+        """Say whether an earlier attempt saved this chunk: what is there is verified."""
+        ...
+
+    def land(self, index: int, sealed: Buffer) -> None:
+        """Open a chunk whose bytes were held against its id and put it in its place; twice does no harm.
+
+        Raises:
+            CorruptContentError: It is not this chunk of this file.
+            StoreError: There is no room.
+        """
+        ...
+
+    def write_back(self, offset: int, length: int) -> None:
+        """Begin to make a stretch durable in which nothing is missing."""
         ...
 
 
 class MemorySink:
-    """Keeps the pieces in memory."""
+    """Opens the chunks into one run of memory.
 
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
+    Args:
+        file: What is downloaded.
+    """
 
-    def saved(self, _index: int) -> None:
+    resumes = False
+
+    def __init__(self, file: OpenedFile) -> None:
+        self._opened = file
+        # BytesIO lends its memory to be written and gives it away as bytes, without a copy of either.
+        self._memory = BytesIO(bytes(file.size))
+        self._view = self._memory.getbuffer()
+
+    def saved(self, _index: int) -> bool:
         """Memory keeps nothing between two attempts."""
+        return False
 
-    def write(self, _index: int, data: bytes, hasher: Blake3, *, was_saved: bool) -> None:  # noqa: ARG002 - as a sink
-        """Keep a chunk."""
-        hasher.update(data)
-        self._pieces.append(data)
+    def land(self, index: int, sealed: Buffer) -> None:
+        """See `Sink.land`."""
+        offset, length = self._opened.span(index)
+        self._opened.decrypt_into(index, sealed, self._view[offset : offset + length])
 
-    def joined(self) -> bytes:
-        """Return the whole; in a worker thread, since it copies."""
-        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+    def write_back(self, offset: int, length: int) -> None:
+        """Memory is as durable as it gets."""
+
+    def content(self) -> bytes:
+        """Return the whole, once, when every chunk has landed."""
+        self._view.release()
+        return self._memory.getvalue()
 
 
 class PartSink:
@@ -71,6 +99,7 @@ class PartSink:
         self.part = target.with_name(f"{target.name}.part-{file.link.manifest_id.short}")
         self._file: DiskFile | None = None
         self._saved_bytes = 0
+        self._scratch: list[bytearray] = []
 
     def open(self) -> None:
         """Make the folder and open the part file.
@@ -88,21 +117,32 @@ class PartSink:
         if self._opened.size - self._saved_bytes > free:
             raise StoreError(f"{self.target.parent} has room for {free} bytes, the file has {self._opened.size}")
 
-    def saved(self, index: int) -> bytes | None:
+    @property
+    def resumes(self) -> bool:
+        """See `Sink.resumes`."""
+        return self._saved_bytes > 0
+
+    def saved(self, index: int) -> bool:
         """See `Sink.saved`."""
         offset, length = self._opened.span(index)
         if self._file is None or offset + length > self._saved_bytes:
-            return None
-        data = self._file.read_at(offset, length)
-        sealed = seal_chunk(self._opened.keys, index, data)
-        return data if sealed.chunk_id == self._opened.manifest.chunk_ids[index] else None
+            return False
+        sealed = seal_chunk(self._opened.keys, index, self._file.read_at(offset, length))
+        return sealed.chunk_id == self._opened.manifest.chunk_ids[index]
 
-    def write(self, index: int, data: bytes, hasher: Blake3, *, was_saved: bool) -> None:
-        """See `Sink.write`."""
-        hasher.update(data)
-        if self._file is not None and not was_saved:
-            with self._room():
-                self._file.write_at(self._opened.span(index)[0], data)
+    def land(self, index: int, sealed: Buffer) -> None:
+        """See `Sink.land`."""
+        offset, length = self._opened.span(index)
+        scratch = self._take_scratch()
+        plain = memoryview(scratch)[:length]
+        self._opened.decrypt_into(index, sealed, plain)
+        with self._room():
+            self._part().write_at(offset, plain)
+        self._scratch.append(scratch)
+
+    def write_back(self, offset: int, length: int) -> None:
+        """See `Sink.write_back`."""
+        self._part().write_back(offset, length)
 
     def finish(self) -> Path:
         """Make the file durable and give it its name.
@@ -111,13 +151,12 @@ class PartSink:
             StoreError: The disk is full.
             FileExistsError: Something took the name meanwhile; the part file stays.
         """
-        if self._file is None:
-            raise StoreError("the part file is not open")
+        file = self._part()
         with self._room():
             if self._opened.chunk_count == 0:
-                self._file.write_at(0, self._opened.contents.inline)
-            self._file.truncate(self._opened.size)
-            self._file.sync()
+                file.write_at(0, self._opened.contents.inline)
+            file.truncate(self._opened.size)
+            file.sync()
         self._close()
         self._disk.publish(self.part, self.target, overwrite=self._overwrite)
         self._disk.sync_folder(self.target.parent)
@@ -141,6 +180,18 @@ class PartSink:
                 raise
             folder = self.target.parent
             raise StoreError(f"there is no room left in {folder}: make some, then get the file again") from error
+
+    def _part(self) -> DiskFile:
+        if self._file is None:
+            raise StoreError("the part file is not open")
+        return self._file
+
+    def _take_scratch(self) -> bytearray:
+        """Take memory for one chunk: as much is kept as worker threads ever opened chunks at one time."""
+        try:
+            return self._scratch.pop()
+        except IndexError:
+            return bytearray(self._opened.manifest.chunk_bytes)
 
     def _close(self) -> None:
         file, self._file = self._file, None

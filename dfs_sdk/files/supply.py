@@ -6,15 +6,19 @@ Reading is patient in rounds: holders that are silent for a moment are asked aga
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
-from dfs_sdk.errors import ContentUnavailableError, CorruptContentError
-from dfs_sdk.exchange.service import Exchange, NotHeldError
+from dfs_sdk.errors import ContentUnavailableError
+from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, NoIntactCopyError, NotHeldError, Wanted
+from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.holders import Copy, Holders
 from dfs_sdk.files.ports import Holding, Membership, Replicator
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Clock
+
+T = TypeVar("T")
 
 LOCATE_CHUNKS_MAX = 1000
 
@@ -48,35 +52,35 @@ class Supply:
         self._clock = clock
         self._config = config
 
-    async def fetch(
-        self,
-        chunk_id: ChunkId,
-        cell: int | None,
-        *,
-        size_max: int | None = None,
-        extra: Sequence[NodeId] = (),
-        on_source: Callable[[NodeId], None] | None = None,
-    ) -> bytes:
-        """Get one chunk.
+    async def fetch(self, chunk_id: ChunkId, cell: int | None, *, extra: Sequence[NodeId] = ()) -> bytes:
+        """Get one chunk, verified; see `fetch_into`."""
+        wanted = Wanted(chunk_id=chunk_id, use=bytes, inline_bytes_max=INLINE_BYTES_MAX)
+        return await self.fetch_into(wanted, cell, extra=extra)
+
+    async def fetch_into(self, wanted: Wanted[T], cell: int | None, *, extra: Sequence[NodeId] = ()) -> T:
+        """Get one chunk and have it used.
 
         Args:
-            chunk_id: The chunk; its bytes are verified against it.
+            wanted: The chunk, and what is done with its verified bytes.
             cell: Its placement cell, None if only its two candidates are known.
-            size_max: Sealed bytes expected.
             extra: Peers that may have it for reasons of their own, such as the file's provider.
-            on_source: Told which peer gave it.
+
+        Returns:
+            What `wanted.use` returned.
 
         Raises:
             NotHeldError: Everybody who could have it answered, and has it not.
             ContentUnavailableError: No holder answered in all rounds.
             CorruptContentError: No intact copy was found.
+            Exception: Whatever `wanted.use` raises.
         """
+        chunk_id = wanted.chunk_id
         pause, patient_until = self._config.round_pause, self._clock.monotonic() + self._config.patience
         for turn in range(1, self._config.rounds + 1):
             sources = self._sources(chunk_id, cell, extra)
             try:
-                return await self._exchange.fetch(chunk_id, sources, size_max=size_max, on_source=on_source)
-            except (ContentUnavailableError, CorruptContentError) as error:
+                return await self._exchange.fetch_into(wanted, sources)
+            except (ContentUnavailableError, NoIntactCopyError) as error:
                 if turn == self._config.rounds or self._clock.monotonic() > patient_until:
                     raise
                 found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})

@@ -153,6 +153,10 @@ class DiskFile(Protocol):
         """Cut or extend it to `size` bytes."""
         ...
 
+    def write_back(self, offset: int, size: int) -> None:
+        """Ask the system to begin with making a range durable; promises nothing, `sync` does."""
+        ...
+
     def sync(self) -> None:
         """Make what was written durable."""
         ...

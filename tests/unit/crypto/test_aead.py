@@ -19,6 +19,7 @@ from dfs_sdk.crypto.aead import (
     ReceiveCipher,
     SendCipher,
     open_once,
+    open_once_into,
     seal_once,
     sealed_burst_bytes,
 )
@@ -217,6 +218,13 @@ def test_one_time_sealing_round_trips(plaintext: bytes, associated: bytes) -> No
     assert len(sealed) == len(plaintext) + TAG_BYTES
     assert sealed == seal_once(KEY, memoryview(plaintext), associated)
     assert open_once(KEY, sealed, associated) == plaintext
+    out = memoryview(bytearray(len(plaintext) + 1))
+    assert open_once_into(KEY, sealed, associated, out) == len(plaintext)
+    assert out[:-1] == plaintext
+    with pytest.raises(ProtocolError):
+        open_once_into(KEY, sealed, associated + b"\0", out)
+    with pytest.raises(ProtocolError, match="fit"):
+        open_once_into(KEY, sealed + bytes(2), associated, out)
     with pytest.raises(ProtocolError):
         open_once(KEY, sealed, associated + b"\0")
     with pytest.raises(ProtocolError):

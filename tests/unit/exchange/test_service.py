@@ -13,12 +13,14 @@ from dfs_sdk.errors import (
     PeerUnreachableError,
     QuotaExceededError,
     RemoteError,
+    StoreError,
 )
-from dfs_sdk.exchange import ExchangeConfig, NotHeldError, removal_hash
+from dfs_sdk.exchange import ExchangeConfig, NotHeldError, Wanted, removal_hash
 from dfs_sdk.exchange.messages import Fetch, Push
 from dfs_sdk.exchange.tombstones import DOCUMENT_KIND, Tombstones
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Refusal, RefusalCode
+from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.store import NewChunk, Role, StoreConfig
 from tests.fakes.holders import HolderNode, chunk_of, holder_node, holder_nodes, spoil
 from tests.fakes.network import FakeNetwork
@@ -174,6 +176,30 @@ async def test_missing_and_unreachable_are_told_apart(network: FakeNetwork):
     with pytest.raises(ContentUnavailableError, match="no answer") as raised:
         await a.exchange.fetch(chunk_id, [without.node_id, dead.node_id])
     assert not isinstance(raised.value, NotHeldError)
+
+
+async def test_only_intact_bytes_are_used_and_what_the_use_raises_comes_back(network: FakeNetwork):
+    a, liar, honest = await holder_nodes(network, 3)
+    chunk = chunk_of(b"truth")
+    for holder in (liar, honest):
+        await give(holder, chunk)
+    spoil(liar, chunk.chunk_id, b"lie")
+    used: list[bytes] = []
+
+    def keep(data: Buffer) -> int:
+        used.append(bytes(data))
+        return len(data)
+
+    assert await a.exchange.fetch_into(Wanted(chunk_id=chunk.chunk_id, use=keep), [liar.node_id, honest.node_id]) == 5
+    assert used == [b"truth"]
+
+    def refuse(_data: Buffer) -> None:
+        raise StoreError("no room")
+
+    with pytest.raises(StoreError, match="no room"):
+        await a.exchange.fetch_into(Wanted(chunk_id=chunk.chunk_id, use=refuse), [honest.node_id])
+    assert a.exchange.load(honest.node_id).faults == 0.0
+    assert a.exchange.in_flight_bytes == 0
 
 
 async def test_a_damaged_local_copy_is_replaced(network: FakeNetwork):

@@ -196,7 +196,7 @@ async def test_a_failed_download_says_where_it_goes_on(network: FakeNetwork, tmp
 
 
 async def test_the_same_download_twice_at_once_is_refused(network: FakeNetwork, tmp_path: Path):
-    reader, _, file = await stored(network, 5 * CHUNK)
+    reader, _, file = await stored(network, 40 * CHUNK)
     refused: list[BaseException] = []
 
     async def again() -> None:

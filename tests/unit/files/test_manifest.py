@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfs_sdk.crypto.hashing import blake3_256
-from dfs_sdk.errors import CorruptContentError, ProtocolError
+from dfs_sdk.errors import ProtocolError
 from dfs_sdk.files.manifest import (
     _PUBLIC_INFO,
     Contents,
@@ -19,7 +19,6 @@ from dfs_sdk.files.manifest import (
     _read_public,
     _write_private,
     _write_public,
-    check_content,
     open_manifest,
     open_public,
     seal_manifest,
@@ -187,10 +186,3 @@ def test_a_tiny_content_must_hash_right():
     manifest, contents = parts(0)
     with pytest.raises(ValueError, match="does not hash"):
         seal_manifest(KEYS, manifest, replace(contents, inline=b"tinY"))
-
-
-def test_another_content_is_told():
-    _, contents = parts()
-    check_content(contents, b"c" * 32)
-    with pytest.raises(CorruptContentError):
-        check_content(contents, b"d" * 32)

@@ -6,6 +6,7 @@ import asyncio
 import io
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,14 @@ from dfs_sdk.errors import (
 from dfs_sdk.files.chunker import INLINE_BYTES_MAX
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.link import Link, LinkKind
+from dfs_sdk.files.manifest import seal_manifest
 from dfs_sdk.files.news import FileFetched, FileStored, TransferEnded
 from dfs_sdk.files.seal import FileKeys
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.replication.policy import Policy
 from tests.fakes.filenodes import CHUNK, chunks_of, file_nodes, some
-from tests.fakes.holders import spoil
+from tests.fakes.holders import chunk_of, spoil
 from tests.fakes.network import FakeNetwork
 
 KIB = 1024
@@ -247,6 +249,27 @@ async def test_a_chunk_under_the_right_id_of_another_file_does_not_open(network:
     sealed = await a.base.exchange.fetch(opened.manifest.chunk_ids[0], a.replication.others)
     with pytest.raises(CorruptContentError):
         opened.decrypt(1, sealed)
+
+
+async def test_a_manifest_that_swaps_two_chunks_gives_nothing(network: FakeNetwork, tmp_path: Path):
+    """No hash of the whole file is needed for that: a chunk opens as the one of its index only."""
+    a, *_ = await file_nodes(network, 3)
+    file = await a.files.put(some(3 * CHUNK), chunk_bytes=CHUNK)
+    opened, _ = await a.files._finder.open(file.link)
+    first, second, third = opened.manifest.chunk_ids
+    keys, salts = opened.keys, opened.contents.salts
+    sealed = seal_manifest(
+        keys,
+        replace(opened.manifest, chunk_ids=(second, first, third)),
+        replace(opened.contents, salts=(salts[1], salts[0], salts[2])),
+    )
+    await a.store.put([chunk_of(sealed)])
+    link = replace(file.link, manifest_id=chunk_of(sealed).chunk_id)
+    with pytest.raises(CorruptContentError, match="not what the file's manifest says"):
+        await a.files.get(link)
+    with pytest.raises(CorruptContentError, match="not what the file's manifest says"):
+        await a.files.get(link, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 async def test_too_few_peers_are_named_and_quorum_zero_keeps_it_here(network: FakeNetwork):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,23 @@ def test_a_part_file_is_written_and_read_at_offsets(tmp_path: Path):
     assert (tmp_path / "part").stat().st_mode & 0o777 == 0o600
     with pytest.raises(OSError, match="closed"):
         part.size()
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_an_early_write_back_changes_nothing_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, supported: bool
+):
+    if not supported:
+        monkeypatch.setattr(files, "_WRITE_BACK", None)
+    part = open_part(tmp_path / "x.part")
+    data = os.urandom(3 * 4096 + 5)
+    part.write_at(0, data)
+    part.write_back(0, 2 * 4096)
+    part.write_back(4096, 1 << 30)
+    assert part.read_at(0, 1 << 20) == data
+    part.close()
+    with pytest.raises(OSError, match="closed") if supported else nullcontext():
+        part.write_back(0, 1)
 
 
 @pytest.mark.parametrize("at_offsets", [True, False])
