@@ -1,17 +1,19 @@
 """The power goes at every step of every change: nothing acknowledged is lost, nothing half is seen.
 
-DFS_CRASH_SEEDS=100 tries a hundred random fates a cut instead of two.
+`python -m tests.campaigns.store crashes` goes on where this ends.
 """
 
 import asyncio
-import os
+import logging
 import random
 from collections.abc import Iterator, Sequence
 
 import pytest
 
 from dfs_sdk.store import DiskStore, Role, StoreConfig
+from tests.fakes.crash_states import CrashStates
 from tests.fakes.disk import FakeDisk, PowerCut, Survival
+from tests.fakes.store_histories import begun
 from tests.fakes.store_model import (
     Model,
     Operation,
@@ -27,7 +29,9 @@ from tests.fakes.store_model import (
 )
 from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime, disk_store
 
-RANDOM_FATES = int(os.environ.get("DFS_CRASH_SEEDS", "2"))
+RANDOM_FATES = 2
+RECOVERIES = 0.01
+DRAWN_STATES = 20_000
 ONE, TWO, THREE = chunk(1), chunk(2, role=Role.SURPLUS, removal_hash=b"r" * 32), chunk(3, role=Role.CACHE)
 QUARTER = SMALL.capacity_bytes // 4
 
@@ -63,17 +67,6 @@ def fates(cut: int) -> Iterator[tuple[str, Survival, random.Random | None]]:
         yield f"seed {seed}", lambda rng=rng: rng.random() < 0.5, rng
 
 
-async def prepared() -> tuple[FakeDisk, Model]:
-    disk, model = FakeDisk(), Model()
-    store = disk_store(disk)
-    await store.open()
-    for operation in SETUP:
-        await operation.call(store)
-        model = operation.effect(model)
-    await store.close()
-    return disk, model
-
-
 async def run_until_cut(disk: FakeDisk, operations: Sequence[Operation], model: Model) -> tuple[bool, list[Model]]:
     """Open, run and close a store; return whether the power went, and the states it may have left."""
     allowed = [model]
@@ -93,29 +86,20 @@ async def run_until_cut(disk: FakeDisk, operations: Sequence[Operation], model: 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 async def test_no_cut_loses_what_was_acknowledged(scenario: str):
-    base, model = await prepared()
-    cut, states = 0, 0
-    while True:
-        happened = False
-        for name, survives, torn in fates(cut):
-            disk = base.copy()
-            disk.cut_in(cut)
-            happened, allowed = await run_until_cut(disk, SCENARIOS[scenario], model)
-            step = disk.journal[-1]
-            disk.power_on(survives, torn=torn)
-            store = disk_store(disk)
-            await store.open()
-            try:
-                await verify_state(store, *allowed)
-                assert_tidy(disk)
-            except AssertionError as error:
-                raise AssertionError(f"cut {cut} at {step!r}, unsafe work {name}") from error
-            await store.close()
-            states += 1
-        if not happened:
-            break
-        cut += 1
-    assert states > 20
+    disk, model = await begun(SETUP)
+    states = CrashStates(random.Random(scenario), random_fates=RANDOM_FATES, recoveries=RECOVERIES)
+    await states.run(disk, model, [[operation] for operation in SCENARIOS[scenario]])
+    assert states.tally.cuts > 5
+
+
+async def test_no_cut_of_a_drawn_history_loses_what_was_acknowledged(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.ERROR, logger="dfs_sdk.store")  # every start that repairs something says so
+    states = CrashStates(random.Random(0), random_fates=RANDOM_FATES, recoveries=RECOVERIES)
+    seed = 0
+    while states.tally.states < DRAWN_STATES:
+        await states.run_history(seed)
+        seed += 1
+    assert states.tally.cut_recoveries > 0
 
 
 async def test_first_start_may_be_cut_off_anywhere():
@@ -140,7 +124,7 @@ async def test_first_start_may_be_cut_off_anywhere():
 
 @pytest.mark.parametrize("lost", ["index", "name", "reserve", "index and documents"])
 async def test_recovery_may_be_cut_off_anywhere(lost: str):
-    base, model = await prepared()
+    base, model = await begun(SETUP)
     for path in base.all_files():
         if path.parent == FOLDER and path.stem in lost.replace("name", "store").split():
             base.remove(path)
