@@ -27,7 +27,7 @@ from dfs_sdk.dht.routing import RoutingTable
 from dfs_sdk.dht.seeker import Seeker, keep_newest
 from dfs_sdk.dht.tokens import TokenMint
 from dfs_sdk.errors import DfsError
-from dfs_sdk.ids import NetworkId, NodeId
+from dfs_sdk.ids import NetworkId
 from dfs_sdk.rpc.addresses import Scope, prefix_of, scope_of
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Runtime

@@ -355,6 +355,11 @@ class Node(Lifetime, Shown):
         return self._state == "running"
 
     @property
+    def peer_count(self) -> int:
+        """How many other members it knows."""
+        return len(self._running.peers.view) - 1
+
+    @property
     def chat(self) -> NodeChat:
         """The room of the network and direct conversations."""
         return self._chat

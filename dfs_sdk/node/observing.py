@@ -163,6 +163,8 @@ def _peer_rows(stack: Stack, view: View, foundation: Foundation) -> Iterator[Pee
     now, wall = clock.monotonic(), clock.wall()
     for member in view.members.values():
         mine = member.node_id == view.me
+        heard = stack.peers.last_heard(member.node_id)
+        rtt = 0.0 if mine else stack.rpc.rtt(member.node_id)
         address = stack.address if mine else stack.rpc.address(member.node_id)
         usage = foundation.store.usage() if mine else None
         yield PeerRow(
@@ -171,12 +173,12 @@ def _peer_rows(stack: Stack, view: View, foundation: Foundation) -> Iterator[Pee
             state=_state(view, member),
             address=str(address) if address is not None else "",
             host=member.desc.host[:HOST_DIGITS].hex(),
-            rtt=math.nan if member.rtt is None else member.rtt,
+            rtt=math.nan if rtt is None else rtt,
             used_bytes=usage.used_bytes if usage else member.desc.used_bytes,
             capacity_bytes=usage.capacity_bytes if usage else member.desc.capacity_bytes,
             load=0 if mine else stack.exchange.load(member.node_id).inflight,
             uptime=max(0.0, wall - member.desc.up_since_wall),
-            last_heard_wall=wall if mine else wall - (now - member.last_heard),
+            last_heard_wall=wall if mine or heard is None else wall - (now - heard),
             p_return=member.p_return,
         )
 

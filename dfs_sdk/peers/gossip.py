@@ -6,6 +6,7 @@ probability, and preferring the least told items makes room for young ones.
 
 from __future__ import annotations
 
+import heapq
 import math
 from typing import Generic, TypeVar
 
@@ -42,7 +43,7 @@ class Gossip(Generic[T]):
             count: The most items.
             members: Size of the network, which decides how often an item is told.
         """
-        chosen = sorted(self._items.items(), key=lambda entry: (entry[1][1], entry[0]))[:count]
+        chosen = heapq.nsmallest(count, self._items.items(), key=lambda entry: (entry[1][1], entry[0]))
         told_max = math.ceil(self._scale * math.log10(members + 2))
         for about, (item, told) in chosen:
             if told + 1 >= told_max:

@@ -79,6 +79,14 @@ class Track:
     accusers: dict[NodeId, None] = field(default_factory=dict)
     history: DownHistory = NO_HISTORY
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether its state stays as it is until something is heard of it, or not heard."""
+        if self.state is PeerState.GONE:
+            return True
+        in_doubt = self.missed_at is not None or self.suspected_at is not None
+        return self.state is PeerState.ALIVE and self.status is NodeStatus.ALIVE and not in_doubt
+
     def silent_seconds(self, now: float) -> float:
         """For how long it has been silent; 0 for a member that is not suspected."""
         return max(0.0, now - self.missed_at) if self.suspected_at is not None and self.missed_at is not None else 0.0
@@ -90,6 +98,9 @@ class Liveness:
     def __init__(self, config: PeersConfig) -> None:
         self._config = config
         self._tracks: dict[NodeId, Track] = {}
+        # Those a review has to look at: nearly nobody, in a network that is well.
+        self._restless: dict[NodeId, Track] = {}
+        self._gone: dict[NodeId, Track] = {}
         self._ill_health = 0
         self._frozen_until = -math.inf
 
@@ -105,6 +116,14 @@ class Liveness:
     def get(self, node_id: NodeId) -> Track | None:
         """Return a member's track."""
         return self._tracks.get(node_id)
+
+    def restless(self) -> list[Track]:
+        """List the members whose state may have to change: all that are not steadily alive or gone."""
+        return list(self._restless.values())
+
+    def gone(self) -> list[Track]:
+        """List the members that were found gone, those with a farewell too."""
+        return list(self._gone.values())
 
     @property
     def ill_health(self) -> int:
@@ -126,11 +145,13 @@ class Liveness:
             last_heard=now,
         )
         self._tracks[node_id] = track
+        self._stir(track)
         return track
 
     def forget(self, node_id: NodeId) -> None:
         """Stop watching."""
-        self._tracks.pop(node_id, None)
+        for tracks in (self._tracks, self._restless, self._gone):
+            tracks.pop(node_id, None)
 
     def restore(self, node_id: NodeId, history: DownHistory) -> None:
         """Give a member the history an earlier life of this node had saved."""
@@ -141,6 +162,7 @@ class Liveness:
         track = self._tracks[node_id]
         track.status = status
         track.busy_until_wall = min(busy_until_wall, wall + self._config.busy_max)
+        self._stir(track)
         self._clear(track, now)
 
     def heard(self, node_id: NodeId, now: float) -> None:
@@ -148,6 +170,8 @@ class Liveness:
         track = self._tracks.get(node_id)
         if track is not None:
             track.last_heard = now
+            if track.state is not PeerState.ALIVE:
+                self._stir(track)
             self._clear(track, now)
             self._ill_health = max(0, self._ill_health - 1)
 
@@ -156,6 +180,7 @@ class Liveness:
         track = self._tracks.get(node_id)
         if track is not None and not self._excused(track, wall) and track.missed_at is None:
             track.missed_at = now
+            self._stir(track)
 
     def suspect(self, node_id: NodeId, now: float, wall: float, *, helpers_answered: bool = True) -> None:
         """Note that the member answered neither this node nor those who probed it in its stead.
@@ -228,16 +253,22 @@ class Liveness:
         """Bring every state up to date.
 
         Returns:
-            What changed, in the order of introduction; and how many members fell silent together if that just made
-            us suspect a partition, else 0.
+            What changed, in the order in which it became doubtful; and how many members fell silent together if that
+            just made us suspect a partition, else 0.
         """
         silent = self._guard_partition(now)
         changes: list[Change] = []
-        for track in self._tracks.values():
+        for track in self.restless():
             after, why = self._assess(track, now, wall)
             if after is not track.state:
                 changes.append(Change(node_id=track.node_id, before=track.state, after=after, why=why))
                 track.state, track.why, track.since = after, why, now
+            if after is PeerState.GONE:
+                self._gone[track.node_id] = track
+            else:
+                self._gone.pop(track.node_id, None)
+            if track.is_settled:
+                del self._restless[track.node_id]
         return changes, silent
 
     def suspicion_seconds(self, confirmations: int) -> float:
@@ -287,7 +318,11 @@ class Liveness:
             return True
         return track.status is NodeStatus.BUSY and wall < track.busy_until_wall + self._config.busy_grace
 
+    def _stir(self, track: Track) -> None:
+        self._restless[track.node_id] = track
+
     def _accuse(self, track: Track, now: float) -> None:
+        self._stir(track)
         if track.missed_at is None:
             track.missed_at = now
         if track.suspected_at is None:
@@ -302,16 +337,18 @@ class Liveness:
 
     def _guard_partition(self, now: float) -> int:
         config = self._config
-        members = sum(1 for track in self._tracks.values() if not track.is_gone and track.status is not NodeStatus.LEFT)
         silent = sum(
             1
-            for track in self._tracks.values()
+            for track in self._restless.values()
             if track.suspected_at is not None
             and track.missed_at is not None
             and not track.is_gone
             and now - track.missed_at <= config.partition_window
         )
-        if silent <= max(config.partition_silent_min, config.partition_silent_share * members):
+        if silent <= config.partition_silent_min:
+            return 0
+        members = sum(1 for track in self._tracks.values() if not track.is_gone and track.status is not NodeStatus.LEFT)
+        if silent <= config.partition_silent_share * members:
             return 0
         was_frozen = self.frozen(now)
         # Measured from the last moment at which it looked like a partition.

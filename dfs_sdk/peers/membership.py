@@ -8,7 +8,7 @@ list for a while, so that no old description brings the member back.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from dfs_sdk.crypto.identity import Identity
@@ -28,6 +28,9 @@ from dfs_sdk.peers.messages import (
 )
 from dfs_sdk.peers.view import Member, View, list_digest
 
+# Estimates in a view may be this old; what happens to a member is in it at once.
+PICTURE_AGE_MAX = 60.0
+
 
 class Membership:
     """All members known to this node, itself included."""
@@ -44,6 +47,9 @@ class Membership:
         self._refuted_at = -config.probe_interval
         self._digest: bytes | None = None
         self._version = 1
+        self._standing = 1
+        # Members as the latest view shows them, and when each was drawn: a change of one costs nothing for the others.
+        self._pictures: dict[NodeId, tuple[Member, float]] = {}
         self.liveness = Liveness(config)
 
     # Ourselves
@@ -152,9 +158,11 @@ class Membership:
     def review(self, now: float, wall: float) -> tuple[list[Change], int]:
         """Bring all states up to date, forget members gone long ago; returns what `Liveness.review` returns."""
         changes, silent = self.liveness.review(now, wall)
-        for track in self.liveness:
-            if track.state is PeerState.GONE and now - track.since > self._config.forget_after:
+        for track in self.liveness.gone():
+            if now - track.since > self._config.forget_after:
                 self._forget(track.node_id)
+        for change in changes:
+            self._redraw(change.node_id)
         if changes or silent:
             self._changed()
         return changes, silent
@@ -174,7 +182,8 @@ class Membership:
 
     def suspicions(self, count: int) -> tuple[Rumour, ...]:
         """List members we hold for silent, at most `count`."""
-        silent = [track.node_id for track in self.liveness if track.suspected_at is not None and not track.is_gone]
+        doubtful = self.liveness.restless()
+        silent = [track.node_id for track in doubtful if track.suspected_at is not None and not track.is_gone]
         return tuple(Rumour(node_id=i, incarnation=self._known[i][1].incarnation) for i in silent[:count])
 
     def summary(self, now: float) -> dict[NodeId, tuple[int, bool]]:
@@ -192,16 +201,27 @@ class Membership:
             )
         return self._digest
 
-    def view(self, now: float, rtt: Mapping[NodeId, float]) -> View:
+    def view(self, now: float) -> View:
         """Make the picture of this instant."""
-        members = {self.me: self._myself(now)}
+        for track in self.liveness.restless():
+            self._pictures.pop(track.node_id, None)
         for node_id in self._known:
-            member = self.member(node_id, now, rtt.get(node_id))
-            if member is not None and member.desc.status is not NodeStatus.LEFT:
-                members[node_id] = member
-        return View(me=self.me, members=members, version=self._version, partitioned=self.liveness.frozen(now))
+            drawn = self._pictures.get(node_id)
+            if drawn is None or now - drawn[1] > PICTURE_AGE_MAX:
+                member = self.member(node_id, now)
+                if member is not None:
+                    self._pictures[node_id] = (member, now)
+        members = {i: member for i, (member, _) in self._pictures.items() if member.desc.status is not NodeStatus.LEFT}
+        members[self.me] = self._myself()
+        return View(
+            me=self.me,
+            members=members,
+            version=self._version,
+            standing=self._standing,
+            partitioned=self.liveness.frozen(now),
+        )
 
-    def member(self, node_id: NodeId, now: float, rtt: float | None = None) -> Member | None:
+    def member(self, node_id: NodeId, now: float) -> Member | None:
         """Make the picture of one other node, also of one that left."""
         desc, track = self.get(node_id), self.liveness.get(node_id)
         if desc is None or track is None:
@@ -211,10 +231,8 @@ class Membership:
             state=track.state,
             why=track.why,
             since=track.since,
-            last_heard=track.last_heard,
             p_return=self.liveness.odds(node_id, now),
             availability=self.liveness.availability(node_id, now),
-            rtt=rtt,
         )
 
     @property
@@ -222,21 +240,22 @@ class Membership:
         """Grows with every change a view would show, but for odds and times."""
         return self._version
 
-    def _myself(self, now: float) -> Member:
+    def _myself(self) -> Member:
         busy = self._desc.status is NodeStatus.BUSY
         return Member(
             desc=self._desc,
             state=PeerState.BUSY if busy else PeerState.ALIVE,
             why="this node announced that it is busy" if busy else "this node",
             since=self._since,
-            last_heard=now,
             p_return=1.0,
             availability=1.0,
-            rtt=0.0,
         )
 
     def _note(self, before: NodeDesc | None, desc: NodeDesc, now: float, wall: float) -> None:
         node_id, status, until = desc.node_id, desc.status, desc.busy_until_wall
+        self._pictures.pop(node_id, None)
+        if before is None or (before.status, before.storage_uuid) != (status, desc.storage_uuid):
+            self._standing += 1
         if before is None:
             self.liveness.watch(node_id, status=status, busy_until_wall=until, now=now, wall=wall)
             return
@@ -270,7 +289,12 @@ class Membership:
         self._known.pop(node_id, None)
         self._descs.drop(node_id)
         self._rumours.drop(node_id)
+        self._redraw(node_id)
         self._changed()
+
+    def _redraw(self, node_id: NodeId) -> None:
+        self._standing += 1
+        self._pictures.pop(node_id, None)
 
     def _changed(self) -> None:
         self._version += 1

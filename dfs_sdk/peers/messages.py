@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from typing import Annotated, ClassVar
 
 from dfs_sdk.crypto.identity import Identity
@@ -23,6 +24,8 @@ GOSSIP_ITEMS_MAX = 16
 SYNC_DESCS_MAX = 24
 SYNC_RUMOURS_MAX = 64
 SYNC_WANTED_MAX = 256
+# One description reaches all nodes of a process, and each of them again and again: 8 MiB at most.
+DESCS_KEPT = 4096
 SHED_CELLS_MAX = 64
 INCARNATION_MAX = 2**63 - 1
 HOST_BYTES = 16
@@ -117,7 +120,7 @@ def read_desc(signed: SignedDesc) -> NodeDesc:
     Raises:
         ProtocolError: Its bytes are not a description.
     """
-    return decode(NodeDesc, signed.body)
+    return _read(signed.body)
 
 
 def verify_desc(signed: SignedDesc, desc: NodeDesc) -> None:
@@ -126,7 +129,17 @@ def verify_desc(signed: SignedDesc, desc: NodeDesc) -> None:
     Raises:
         ProtocolError: The signature does not match.
     """
-    verify_signature(desc.contact.ed, signed.signature, DESC_DOMAIN + signed.body)
+    _verify(desc.contact.ed, signed.signature, signed.body)
+
+
+@lru_cache(maxsize=DESCS_KEPT)
+def _read(body: bytes) -> NodeDesc:
+    return decode(NodeDesc, body)
+
+
+@lru_cache(maxsize=DESCS_KEPT)
+def _verify(public: bytes, signature: bytes, body: bytes) -> None:
+    verify_signature(public, signature, DESC_DOMAIN + body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +158,6 @@ Rumours = Annotated[tuple[Rumour, ...], Size(0, GOSSIP_ITEMS_MAX)]
 class Pong:
     """I am here; and some news."""
 
-    digest: Digest
     descs: Descs = ()
     rumours: Rumours = ()
 
@@ -156,7 +168,6 @@ class Ping(Request[Pong]):
 
     tag: ClassVar[int] = 0x0101
     reply: ClassVar[type] = Pong
-    digest: Digest
     descs: Descs = ()
     rumours: Rumours = ()
 

@@ -69,7 +69,7 @@ class Prober:
 
     def lost_member(self) -> NodeId | None:
         """Draw a member that is gone without a farewell: somebody has to try when a partition heals."""
-        gone = [t.node_id for t in self._membership.liveness if t.is_gone and t.status is not NodeStatus.LEFT]
+        gone = [t.node_id for t in self._membership.liveness.gone() if t.status is not NodeStatus.LEFT]
         return self._rng.choice(gone) if gone else None
 
     async def probe(self, node_id: NodeId) -> bool:
@@ -99,9 +99,10 @@ class Prober:
     async def ping(self, node_id: NodeId) -> bool:
         """Probe one member directly, without consequences for it if it does not answer."""
         descs, rumours = self._membership.news(node_id)
-        ping = Ping(digest=self._membership.digest(self._clock.monotonic()), descs=descs, rumours=rumours)
         try:
-            answer = await self._rpc.call(node_id, ping, timeout=self._config.probe_timeout)
+            answer = await self._rpc.call(
+                node_id, Ping(descs=descs, rumours=rumours), timeout=self._config.probe_timeout
+            )
         except RemoteError:
             self._membership.heard(node_id, self._clock.monotonic())  # it refused, so it is there
             return True

@@ -7,6 +7,7 @@ guards against our own sleep, brings states and view up to date and sends one pr
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from dfs_sdk.errors import ConfigError
@@ -40,9 +41,10 @@ from dfs_sdk.transport.contact import Contact
 
 ViewHandler = Callable[[View], None]
 
-# Members told of our arrival or our busy lease directly; gossip tells the others.
-MEET_MAX = 32
-SYNCS_MAX = 16
+# Members told directly; gossip tells the others. A lease should be known before anybody waits for us in vain.
+ARRIVAL_TOLD_MAX = 8
+LEASE_TOLD_MAX = 32
+MEETINGS_MAX = 64
 
 
 class Peers:
@@ -78,6 +80,7 @@ class Peers:
         self._saved = SavedPeers(store)
         self._handlers: list[ViewHandler] = []
         self._probing = 0
+        self._meeting: set[NodeId] = set()
         self._syncing: set[NodeId] = set()
         self._described_at = -self._config.describe_interval
         self._turn_at = (self._clock.monotonic(), self._clock.wall())
@@ -127,6 +130,11 @@ class Peers:
         if view is None or view.version != self._membership.version:
             view = self._view = self._make_view()
         return view
+
+    def last_heard(self, node_id: NodeId) -> float | None:
+        """The monotonic second at which another member last spoke to us, None for a stranger."""
+        track = self._membership.liveness.get(node_id)
+        return track.last_heard if track is not None else None
 
     @property
     def config(self) -> PeersConfig:
@@ -251,7 +259,7 @@ class Peers:
         self._guard_sleep()
         self._refresh_desc()
         self._desk.review()
-        if any(track.state is PeerState.AWAY for track in self._membership.liveness):
+        if any(track.state is PeerState.AWAY for track in self._membership.liveness.restless()):
             self._view = None  # the odds fall with every second
         target = self._prober.next_target()
         if target is not None:
@@ -313,7 +321,7 @@ class Peers:
         if caller.node_id not in self._membership:
             self._meet(caller.node_id)
         descs, rumours = self._membership.news(caller.node_id)
-        return Pong(digest=self._membership.digest(self._clock.monotonic()), descs=descs, rumours=rumours)
+        return Pong(descs=descs, rumours=rumours)
 
     async def _on_probe_for(self, caller: Caller, request: ProbeFor, _body: memoryview) -> ProbeReply:
         self._desk.heard(caller.node_id)
@@ -339,8 +347,7 @@ class Peers:
     # The view, made and announced
 
     def _make_view(self) -> View:
-        rtts = {peer: rtt for peer in self._rpc.connected() if (rtt := self._rpc.rtt(peer)) is not None}
-        return self._membership.view(self._clock.monotonic(), rtts)
+        return self._membership.view(self._clock.monotonic())
 
     def _after_change(self) -> None:
         if self._announced == self._membership.version:
@@ -352,11 +359,20 @@ class Peers:
     # Asking around
 
     def _meet(self, node_id: NodeId) -> None:
-        """Compare lists with a stranger that connected: every member finds every other one by itself."""
-        if node_id in self._membership or self._scope.closed or len(self._syncing) >= SYNCS_MAX:
-            return
-        if node_id not in self._syncing:
-            self._scope.spawn("meet", self._sync(node_id))
+        """Compare lists with a stranger that connected and says nothing: all members find each other by themselves."""
+        known = node_id in self._membership or node_id in self._meeting
+        if not known and not self._scope.closed and len(self._meeting) < MEETINGS_MAX:
+            self._meeting.add(node_id)
+            self._scope.spawn("meet", self._meet_late(node_id))
+
+    async def _meet_late(self, node_id: NodeId) -> None:
+        try:
+            # Who came to join introduces itself: asking it at once would tell both sides everything twice.
+            await asyncio.sleep(self._config.probe_timeout)
+            if node_id not in self._membership:
+                await self._sync(node_id)
+        finally:
+            self._meeting.discard(node_id)
 
     def _look_after(self, node_id: NodeId, _reason: str) -> None:
         """Probe a member whose connection ended: it may have restarted, or be gone."""
@@ -379,15 +395,15 @@ class Peers:
         self._desk.review()
         return True
 
-    async def _introduce(self) -> None:
+    async def _introduce(self, told_max: int = ARRIVAL_TOLD_MAX) -> None:
         others = self.view.reachable()
-        chosen = self._rng.sample(others, min(MEET_MAX, len(others)))
+        chosen = self._rng.sample(others, min(told_max, len(others)))
         await self._syncer.tell(chosen, (self._membership.signed,), timeout=self._config.probe_timeout)
 
     async def _announce(self, **changes: object) -> None:
         self._membership.describe(self._clock.wall(), **changes)
         self._after_change()
-        await self._introduce()
+        await self._introduce(LEASE_TOLD_MAX)
 
     async def _revisit(self, peer: KnownPeer) -> bool:
         try:

@@ -6,7 +6,8 @@ A view is immutable. Its `digest` covers what placement depends on, so equal dig
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from struct import Struct
 from types import MappingProxyType
 
@@ -31,20 +32,16 @@ class Member:
         state: What we think of it.
         why: The reason for the state, in words.
         since: Monotonic second since which it has been in this state.
-        last_heard: Monotonic second at which it last spoke to us.
         p_return: Probability that it is up or comes back; 1 unless it is away or gone.
         availability: Estimated share of time it is up.
-        rtt: Smoothed round-trip time in seconds, None while unknown.
     """
 
     desc: NodeDesc
     state: PeerState
     why: str
     since: float
-    last_heard: float
     p_return: float
     availability: float
-    rtt: float | None
 
     @property
     def node_id(self) -> NodeId:
@@ -57,7 +54,7 @@ class Member:
         return safe_text(self.desc.name, length_max=NAME_LENGTH_MAX) or self.node_id.short
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots, for the digest that is made when asked for
 class View:
     """All members at one instant; those who left for good are not in it, those gone are.
 
@@ -65,20 +62,23 @@ class View:
         me: The node whose view this is.
         members: Members by id, in the order of their ids.
         version: Grows with every change of membership, description or state.
-        digest: 16 bytes that are equal on nodes with the same members in the same incarnations, gone or not.
+        standing: Grows when a member comes, goes, changes its state or loses its storage, not with other descriptions.
         partitioned: Whether so many fell silent together that we are probably the one cut off.
     """
 
     me: NodeId
     members: Mapping[NodeId, Member]
     version: int
+    standing: int = 0
     partitioned: bool = False
-    digest: bytes = field(default=b"")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "members", MappingProxyType(dict(sorted(self.members.items()))))
-        if not self.digest:
-            object.__setattr__(self, "digest", view_digest(self.members.values()))
+
+    @cached_property
+    def digest(self) -> bytes:
+        """16 bytes that are equal on nodes with the same members in the same incarnations, gone or not."""
+        return view_digest(self.members.values())
 
     def __len__(self) -> int:
         return len(self.members)

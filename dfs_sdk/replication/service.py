@@ -17,7 +17,6 @@ from dfs_sdk.errors import DeadlineError
 from dfs_sdk.events import EventBus
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NetworkId, NodeId
-from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.peers.view import View
 from dfs_sdk.replication.claims import Claims
@@ -127,7 +126,7 @@ class Replication:
         self._rounds = asyncio.Lock()
         self._offload = runtime.offload
         self._ranked: set[NodeId] = set()
-        self._members_seen: frozenset[tuple[NodeId, PeerState, bytes]] = frozenset()
+        self._standing_seen = 0
         self._again_at = float("inf")
         self._plan_seconds = 0.0
 
@@ -290,14 +289,14 @@ class Replication:
 
     def _on_view(self, view: View) -> None:
         """Begin a round when somebody came, went, changed state or lost its storage, not at every new description."""
+        if view.standing == self._standing_seen:
+            return
+        self._standing_seen = view.standing
         newcomers = [node_id for node_id in view.members if node_id not in self._ranked]
         if newcomers and not self._scope.closed:
             self._ranked.update(newcomers)
             self._scope.spawn("rank newcomers", self._rank(newcomers))
-        members = frozenset((i, member.state, member.desc.storage_uuid) for i, member in view.members.items())
-        if members != self._members_seen:
-            self._members_seen = members
-            self._wake.set()
+        self._wake.set()
 
     async def _rank(self, newcomers: list[NodeId]) -> None:
         """Compute the hashes of new members ahead of their use, off the loop: about a millisecond for each."""

@@ -227,7 +227,7 @@ class Swarm(Lifetime):
 
     async def _all_met(self) -> bool:
         alive = [node for node in self._nodes if node.running]
-        return all(len(node.snapshot().peers) >= len(alive) for node in alive)
+        return all(node.peer_count >= len(alive) - 1 for node in alive)
 
     async def _whole(self) -> bool:
         for node in self._nodes:
@@ -257,7 +257,7 @@ def hurried(count: int = 8) -> NodeConfig:
             their number, or answers would come later than they are waited for.
     """
     slower = max(1.0, count / ROOM_AT_FULL_SPEED)
-    peers, dht = PeersConfig.quick(), DhtConfig.quick()
+    peers, dht, replication = PeersConfig.quick(), DhtConfig.quick(), ReplicationConfig.quick()
     return NodeConfig(
         peers=replace(
             peers,
@@ -266,6 +266,16 @@ def hurried(count: int = 8) -> NodeConfig:
             suspicion_min=peers.suspicion_min * slower,
             sync_interval=peers.sync_interval * slower,
         ),
-        dht=replace(dht, query_timeout=dht.query_timeout * slower, lookup_timeout=dht.lookup_timeout * slower),
-        replication=ReplicationConfig.quick(),
+        dht=replace(
+            dht,
+            query_timeout=dht.query_timeout * slower,
+            lookup_timeout=dht.lookup_timeout * slower,
+            maintain_interval=dht.maintain_interval * slower,
+        ),
+        replication=replace(
+            replication,
+            ask_timeout=replication.ask_timeout * slower,
+            repair_interval=replication.repair_interval * slower,
+            settle_time=replication.settle_time * slower,
+        ),
     )

@@ -48,7 +48,7 @@ def desc_of(number: int, *, capacity_bytes: int = GIB, **changes: Any) -> NodeDe
 def member_of(desc: NodeDesc, *, state: PeerState = PeerState.ALIVE, p_return: float | None = None) -> Member:
     """A member in a state; its odds are 1 unless given, 0 when gone."""
     odds = p_return if p_return is not None else float(state is not PeerState.GONE)
-    return Member(desc=desc, state=state, why="", since=0.0, last_heard=0.0, p_return=odds, availability=0.9, rtt=None)
+    return Member(desc=desc, state=state, why="", since=0.0, p_return=odds, availability=0.9)
 
 
 def view_of(

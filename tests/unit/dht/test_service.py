@@ -453,7 +453,7 @@ def test_a_table_takes_in_only_nodes_that_answered() -> None:
         await a.join([world.network.contact(liar.node_id)])
         assert {entry.contact.node_id for entry in a.table} == {liar.node_id, b_id}
         await asyncio.sleep(1)
-        # Whoever asks is asked back.
+        # Whoever asks enters, too.
         assert a_id in b.table
 
     on_virtual_time(test)

@@ -92,10 +92,10 @@ def test_newer_description_ends_a_suspicion():
     membership = membership_of(others=2)
     membership.suspect(id_of(1), 0, WALL, helpers_answered=True)
     membership.review(0, WALL)
-    assert membership.view(0, {}).members[id_of(1)].state is PeerState.SUSPECT
+    assert membership.view(0).members[id_of(1)].state is PeerState.SUSPECT
     membership.take(signed(1, incarnation=2), 1, WALL)
     membership.review(1, WALL)
-    assert membership.view(1, {}).members[id_of(1)].state is PeerState.ALIVE
+    assert membership.view(1).members[id_of(1)].state is PeerState.ALIVE
 
 
 def test_own_description_of_an_earlier_life_is_outdone():
@@ -116,12 +116,12 @@ def test_farewell_removes_from_the_view_and_no_old_description_brings_back():
     membership = membership_of(others=1)
     membership.take(signed(1, incarnation=3, status=NodeStatus.LEFT), 0, WALL)
     membership.review(0, WALL)
-    assert id_of(1) not in membership.view(0, {})
+    assert id_of(1) not in membership.view(0)
     membership.take(signed(1, incarnation=2), 0, WALL)
-    assert id_of(1) not in membership.view(0, {})
+    assert id_of(1) not in membership.view(0)
     membership.take(signed(1, incarnation=4), 0, WALL)
     membership.review(0, WALL)
-    assert id_of(1) in membership.view(0, {})
+    assert id_of(1) in membership.view(0)
 
 
 def test_suspected_member_hears_so_in_the_next_message_to_it():
@@ -149,7 +149,7 @@ def test_gone_member_is_not_passed_on_and_forgotten_at_last():
     membership.suspect(id_of(1), 0, WALL, helpers_answered=True)
     membership.review(100, WALL)
     assert membership.summary(100)[id_of(1)] == (1, True)
-    assert membership.view(100, {}).members[id_of(1)].p_return == 0
+    assert membership.view(100).members[id_of(1)].p_return == 0
     membership.review(1200, WALL)
     assert membership.get(id_of(1)) is None
 
@@ -226,5 +226,5 @@ def test_members_converge_whatever_the_order_of_news(news: list[tuple[int, int]]
     membership = membership_of()
     for number, incarnation in news:
         membership.take(signed(number, incarnation=incarnation), 0, WALL)
-    view: View = membership.view(0, {})
+    view: View = membership.view(0)
     assert [member.desc.incarnation for i, member in view.members.items() if i != view.me] == [2, 2, 2]

@@ -107,8 +107,8 @@ def test_claimed_capacity_attracts_no_more_than_a_terabyte():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda descs: Ping(digest=bytes(16), descs=descs[:GOSSIP_ITEMS_MAX], rumours=rumours(GOSSIP_ITEMS_MAX)),
-        lambda descs: Pong(digest=bytes(16), descs=descs[:GOSSIP_ITEMS_MAX], rumours=rumours(GOSSIP_ITEMS_MAX)),
+        lambda descs: Ping(descs=descs[:GOSSIP_ITEMS_MAX], rumours=rumours(GOSSIP_ITEMS_MAX)),
+        lambda descs: Pong(descs=descs[:GOSSIP_ITEMS_MAX], rumours=rumours(GOSSIP_ITEMS_MAX)),
         lambda descs: Offer(descs=descs),
         lambda descs: SyncReply(
             digest=bytes(16), descs=descs, more=True, wanted=(NodeId(bytes(32)),) * 256, rumours=rumours(64)
@@ -131,7 +131,6 @@ def rumours(count: int) -> tuple[Rumour, ...]:
 MESSAGES = [NodeDesc, SignedDesc, Rumour, Ping, Pong, messages.ProbeFor, messages.ProbeReply, Sync, SyncReply, Offer]
 SAMPLE = encode(
     Ping(
-        digest=bytes(16),
         descs=(sign_desc(desc_of(1), identity_of(1)),),
         rumours=(Rumour(node_id=NodeId(bytes(32)), incarnation=1),),
     )
