@@ -73,6 +73,7 @@ class Download:
 
     async def _work(self) -> None:
         for index in self._indices:
+            await self._transfer.turn()
             if not (self._sink.resumes and await self._offload.run(self._sink.saved, index)):
                 await self._fetch(index)
             offset, length = self._file.span(index)

@@ -43,13 +43,14 @@ class TransferState(Enum):
     """How a transfer stands."""
 
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
 
 
 class Transfer(Shown):
-    """One upload or download; `await` it for its result, `cancel` it to stop it.
+    """One upload or download; `await` it for its result, `pause` and `resume` it, `cancel` it to stop it.
 
     Attributes:
         transfer_id: Small number, unique in this node's life.
@@ -83,6 +84,8 @@ class Transfer(Shown):
         self._clock = clock
         self._progress = progress
         self._state = TransferState.RUNNING
+        self._going = asyncio.Event()
+        self._going.set()
         self._error = ""
         self._task: asyncio.Task[Any] | None = None
         self._outcome: Any = None
@@ -92,11 +95,11 @@ class Transfer(Shown):
     @property
     def state(self) -> TransferState:
         """How it stands."""
-        return self._state
+        return TransferState.PAUSED if self.is_running and not self._going.is_set() else self._state
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it has not ended yet; a paused one has not."""
         return self._state is TransferState.RUNNING
 
     @property
@@ -116,7 +119,7 @@ class Transfer(Shown):
         """Seconds to go; NaN while unknown, 0 when it has ended."""
         if not self.is_running:
             return 0.0
-        if self.bytes_total is None or not (rate := self.rate):
+        if self.bytes_total is None or not self._going.is_set() or not (rate := self.rate):
             return math.nan
         return max(self.bytes_total - self.bytes_done, 0) / rate
 
@@ -134,6 +137,23 @@ class Transfer(Shown):
         """Stop it; who awaits it gets `asyncio.CancelledError`. Harmless when it has ended."""
         if self._task is not None:
             self._task.cancel()
+
+    def pause(self) -> None:
+        """Begin no further chunk until `resume`; those on their way arrive. Harmless when it has ended."""
+        if self.is_running and self._going.is_set():
+            self._going.clear()
+            self._tell()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        if not self._going.is_set():
+            self._samples = deque([(self._clock.monotonic(), self.bytes_done)], maxlen=RATE_SAMPLES_MAX)
+            self._going.set()
+            self._tell()
+
+    async def turn(self) -> None:
+        """Wait while it is paused: called by whoever does the work, before each piece of it."""
+        await self._going.wait()
 
     def __await__(self) -> Generator[Any, None, Any]:
         return self._result().__await__()

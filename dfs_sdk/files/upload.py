@@ -152,6 +152,7 @@ class Upload:
         group_bytes = group_chunks * self._plan.chunk_bytes
         ended = False
         while not ended:
+            await self._transfer.turn()
             await self._window.take(group_bytes)
             data = await self._source.read(group_bytes)
             self._window.give(group_bytes - len(data))

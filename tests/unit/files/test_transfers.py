@@ -177,3 +177,59 @@ async def test_nothing_starts_on_a_closed_node(rig: Rig):
     await rig.scope.close()
     with pytest.raises(NodeClosedError):
         await rig.run(work)
+
+
+async def test_paused_transfer_begins_nothing_until_it_is_resumed(rig: Rig):
+    done: list[int] = []
+
+    async def work(transfer: Transfer) -> int:
+        for number in range(4):
+            await transfer.turn()
+            done.append(number)
+            transfer.advance(25)
+            if number == 1:
+                transfer.pause()
+                assert transfer.state is TransferState.PAUSED
+                assert transfer.is_running
+                assert math.isnan(transfer.eta)
+                asyncio.get_running_loop().call_later(
+                    0, asyncio.get_running_loop().call_soon, check_and_resume, transfer
+                )
+        return len(done)
+
+    def check_and_resume(transfer: Transfer) -> None:
+        assert done == [0, 1]
+        rig.clock.advance(3600)
+        transfer.resume()
+        rig.clock.advance(1)
+        assert transfer.state is TransferState.RUNNING
+        assert transfer.rate == 0.0
+
+    assert await rig.run(work) == 4
+    (transfer,) = rig.transfers.listed()
+    transfer.pause()
+    assert transfer.state is TransferState.DONE
+
+
+async def test_paused_transfer_can_be_cancelled(rig: Rig):
+    async def work(transfer: Transfer) -> None:
+        transfer.pause()
+        asyncio.get_running_loop().call_soon(transfer.cancel)
+        await transfer.turn()
+
+    with pytest.raises(asyncio.CancelledError):
+        await rig.run(work)
+    assert rig.transfers.listed()[0].state is TransferState.CANCELLED
+
+
+async def test_progress_is_told_of_pause_and_resume(rig: Rig):
+    told: list[TransferState] = []
+
+    async def work(transfer: Transfer) -> None:
+        transfer.pause()
+        transfer.pause()
+        transfer.resume()
+        transfer.resume()
+
+    await rig.run(work, progress=lambda transfer: told.append(transfer.state))
+    assert told == [TransferState.PAUSED, TransferState.RUNNING, TransferState.DONE]
