@@ -34,7 +34,10 @@ RTT_MINIMUM_AGE = 10.0
 PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
+QUEUE_LOSS_RATIO_MAX = 0.02
 LOSS_BACKOFF = 0.7
+LOSS_MEMORY_ROUNDS = 8
+CAP_GROWTH = 1.25
 BURST_BYTES_MAX = 65_000
 WINDOW_BYTES_MAX = 32 * 1024 * 1024
 
@@ -91,7 +94,9 @@ class Bbr:
         self._round_lost = 0
         self._round_rtt = inf
         self._round_is_congested = False
+        self._loss_ratio = 0.0
         self._loss_cap = float(WINDOW_BYTES_MAX)
+        self._cap_growth = 0.0
         self._full_bandwidth = 0.0
         self._full_rounds = 0
         self._full = False
@@ -150,17 +155,29 @@ class Bbr:
     def _end_round(self, delivery: Delivery) -> None:
         self._round += 1
         self._round_end_delivered = delivery.delivered_bytes
-        sent = self._round_acked + self._round_lost
-        floor = MINIMUM_WINDOW_PACKETS * self._packet_bytes
-        many_lost = self._round_lost > LOSS_RATIO_MAX * sent and self._round_lost > floor
+        lost, sent = self._round_lost, self._round_acked + self._round_lost
+        ratio = max(lost, 0) / sent if sent > 0 else 0.0
+        self._loss_ratio += (ratio - self._loss_ratio) / LOSS_MEMORY_ROUNDS
         queued = inf > self._round_rtt > QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
-        self._round_is_congested = many_lost or queued
-        if many_lost:
-            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap), floor)
-        elif self._loss_cap < WINDOW_BYTES_MAX:
-            self._loss_cap *= FULL_PIPE_GROWTH
+        self._round_is_congested = queued or ratio > LOSS_RATIO_MAX
+        overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
+        # A few rounds say more than one, in which few packets make any ratio by chance.
+        self._move_cap(lower=overflows or self._loss_ratio > LOSS_RATIO_MAX)
         self._round_acked = self._round_lost = 0
         self._round_rtt = inf
+
+    def _move_cap(self, *, lower: bool) -> None:
+        """Lower the cap of the window by a ratio after a round of congestion, or raise it by a growing number of packets.
+
+        That flows lose shares and gain packets is what makes them meet at equal parts.
+        """
+        if lower:
+            floor = MINIMUM_WINDOW_PACKETS * self._packet_bytes
+            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap), floor)
+            self._cap_growth = self._packet_bytes
+        elif self._loss_cap < WINDOW_BYTES_MAX:
+            self._loss_cap += self._cap_growth
+            self._cap_growth *= CAP_GROWTH
 
     def _update_bandwidth(self, delivery: Delivery) -> None:
         rate = delivery.rate
@@ -244,7 +261,9 @@ class Bbr:
             case Phase.DRAIN:
                 return 1 / STARTUP_GAIN
             case Phase.PROBE_BANDWIDTH:
-                return CYCLE_GAINS[self._cycle_index]
+                gain = CYCLE_GAINS[self._cycle_index]
+                # Where more than a fifth is lost, a quarter more sent would never show as growth.
+                return gain / (1 - min(self._loss_ratio, LOSS_RATIO_MAX)) if gain > 1 else gain
             case Phase.PROBE_RTT:
                 return 1.0
 
