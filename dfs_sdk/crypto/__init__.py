@@ -4,7 +4,7 @@ The only package that imports a primitives library. What a peer sent and does no
 secrets come from the Entropy port, except where a module says otherwise.
 """
 
-from dfs_sdk.crypto.aead import ReceiveCipher, SendCipher, open_once, seal_once, sealed_burst_bytes
+from dfs_sdk.crypto.aead import ReceiveCipher, SendCipher, open_once, seal_once
 from dfs_sdk.crypto.hashing import Blake3, blake3_256, hkdf_sha256, keyed_hash
 from dfs_sdk.crypto.identity import (
     Identity,
@@ -38,7 +38,6 @@ __all__ = [
     "seal_identity",
     "seal_once",
     "seal_to",
-    "sealed_burst_bytes",
     "stretch",
     "verify_certificate",
     "verify_signature",

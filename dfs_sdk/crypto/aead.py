@@ -10,7 +10,7 @@ section 8.3 for the bound on packets a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from struct import Struct
 from typing import NoReturn
 
@@ -76,37 +76,31 @@ class SendCipher(SecretObject):
         """
         self._encrypt_into(_pack_nonce(self._take(1)), plaintext, header, out)
 
-    def seal_burst(self, prefix: bytes, plaintexts: Sequence[Buffer], out: memoryview) -> int:
-        """Seal many packets end to end, ready for one batched send.
+    def seal_burst(
+        self, prefix: bytes, plaintexts: Sequence[Buffer], headers: Iterable[memoryview], bodies: Iterable[memoryview]
+    ) -> None:
+        """Seal many packets, each into a place of its own.
 
-        Each packet is `prefix` ‖ its number (u64, big-endian) ‖ the sealed plaintext, and its first two parts are
-        what is authenticated with it. The first packet gets the number `counter`, the rest follow without a gap.
+        The header of each packet is `prefix` ‖ its number (u64, big-endian) and is authenticated with it. The first
+        packet gets the number `counter`, the rest follow without a gap.
 
         Args:
             prefix: What every header starts with.
-            plaintexts: What to hide, one a packet; must not overlap `out`.
-            out: At least `sealed_burst_bytes(prefix, plaintexts)` long.
-
-        Returns:
-            How many bytes of `out` were filled.
+            plaintexts: What to hide, one a packet; must not overlap `bodies`.
+            headers: Where the headers go, `len(prefix) + COUNTER_BYTES` each; at least as many as there are plaintexts.
+            bodies: Where the sealed plaintexts go, `TAG_BYTES` longer than those; as many.
 
         Raises:
-            ValueError: `out` is too short. The numbers are burned.
+            ValueError: A place has another length. The numbers are burned.
             ForkedNodeError: The key was wiped.
             ProtocolError: The key has sealed 2³² packets.
         """
         encrypt_into, pack, counter = self._encrypt_into, _pack_nonce, self._take(len(plaintexts))
-        header_bytes, position = len(prefix) + COUNTER_BYTES, 0
-        for plaintext in plaintexts:
+        for plaintext, header, body in zip(plaintexts, headers, bodies):  # noqa: B905 - more places than packets
             nonce = pack(counter)
-            header = prefix + nonce[4:]
-            body = position + header_bytes
-            end = body + len(plaintext) + TAG_BYTES
-            out[position:body] = header
-            encrypt_into(nonce, plaintext, header, out[body:end])
-            position = end
+            header[:] = associated = prefix + nonce[4:]
+            encrypt_into(nonce, plaintext, associated, body)
             counter += 1
-        return position
 
     def wipe(self) -> None:
         """Drop the key; every later use raises `ForkedNodeError`."""
@@ -166,18 +160,42 @@ class ReceiveCipher(SecretObject):
         except InvalidTag:
             raise ProtocolError("the packet is not authentic") from None
 
+    def open_burst(
+        self, prefix: bytes, counter: int, sealed: Sequence[Buffer], plaintexts: Iterable[memoryview]
+    ) -> int:
+        """Verify and open packets with consecutive numbers, until one is not authentic.
+
+        Args:
+            prefix: What every header starts with; the packet's number (u64, big-endian) follows.
+            counter: The number of the first packet.
+            sealed: Ciphertext and tag of each; must not overlap `plaintexts`.
+            plaintexts: Where they go, each exactly `TAG_BYTES` shorter; at least as many. What was not opened holds
+                nothing trustworthy.
+
+        Returns:
+            How many are authentic.
+
+        Raises:
+            ValueError: A place has another length.
+        """
+        if not 0 <= counter <= PACKETS_PER_KEY_MAX - len(sealed):
+            return 0
+        decrypt_into, pack, first = self._decrypt_into, _pack_nonce, counter
+        try:
+            for data, plaintext in zip(sealed, plaintexts):  # noqa: B905 - more places than packets
+                nonce = pack(counter)
+                decrypt_into(nonce, data, prefix + nonce[4:], plaintext)
+                counter += 1
+        except (InvalidTag, ProtocolError):
+            pass  # ProtocolError: the key was wiped
+        return counter - first
+
     def wipe(self) -> None:
         """Drop the key; every later use raises `ProtocolError`."""
         self._decrypt_into = _wiped_receive
 
     def __repr__(self) -> str:
         return "ReceiveCipher()"
-
-
-def sealed_burst_bytes(prefix: bytes, plaintexts: Sequence[Buffer]) -> int:
-    """Compute how much room `SendCipher.seal_burst` needs."""
-    overhead = len(prefix) + COUNTER_BYTES + TAG_BYTES
-    return len(plaintexts) * overhead + sum(map(len, plaintexts))
 
 
 def seal_once(key: bytes, plaintext: Buffer, associated: Buffer = b"") -> bytes:

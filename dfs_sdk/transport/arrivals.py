@@ -34,6 +34,10 @@ class Arrivals:
         """Say whether a packet is a replay, or too old to tell."""
         return number <= self.highest and (number < self._floor or number in self._seen)
 
+    def are_new(self, start: int, stop: int) -> bool:
+        """Say whether none of the packets [start, stop) was seen, nor is too old to tell."""
+        return start > self.highest or (start >= self._floor and self._seen.missing(start, stop) == [(start, stop)])
+
     def add(self, start: int, stop: int, *, eliciting: bool, now: float, ack_delay_max: float) -> None:
         """Note a run of authentic packets [start, stop), none of them seen before.
 

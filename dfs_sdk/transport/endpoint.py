@@ -36,6 +36,7 @@ from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_PREFIX, Kind
 from dfs_sdk.transport.registry import Registry
 from dfs_sdk.transport.session import Burst, Session
+from dfs_sdk.transport.slots import Slots
 from dfs_sdk.transport.timers import TimerQueue
 
 __all__ = ["Endpoint", "Network"]
@@ -79,8 +80,8 @@ class Endpoint:
         self._ready: dict[Session, None] = {}
         self._hungry: dict[Session, None] = {}
         self._notices: deque[Notice] = deque()
-        self._out = memoryview(bytearray(BUFFER_BYTES))
-        self._scratch = memoryview(bytearray(BUFFER_BYTES))
+        self._out = Slots(BUFFER_BYTES)
+        self._scratch = Slots(BUFFER_BYTES)
         self._wiped = False
         self._handshakes = Handshakes(
             identity=identity,

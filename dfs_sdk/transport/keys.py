@@ -16,11 +16,13 @@ from dfs_sdk.crypto.hashing import hkdf_sha256
 from dfs_sdk.crypto.keys import SecretObject
 from dfs_sdk.errors import ForkedNodeError, ProtocolError
 from dfs_sdk.runtime.ports import Buffer
-from dfs_sdk.transport.packet import DATA_HEADER, Kind, data_prefix
+from dfs_sdk.transport.packet import DATA_HEADER, DATA_OVERHEAD, Kind, data_prefix
+from dfs_sdk.transport.slots import Slots
 
 EPOCH_SHIFT = 32
 COUNTER_MASK = 2**EPOCH_SHIFT - 1
 PREVIOUS_KEY_LIFETIME = 10.0
+_HEADER_BYTES = DATA_HEADER.size
 _PACKET_KEY = b"dfs/packet/1"
 _NEXT_SECRET = b"dfs/ratchet/1"
 
@@ -63,13 +65,31 @@ class SendKeys(SecretObject):
         """How many keys came before this one."""
         return self._epoch
 
-    def seal_burst(self, plaintexts: Sequence[Buffer], out: memoryview) -> int:
-        """Seal packets end to end into `out` and return how many bytes they take.
+    def seal(self, plaintext: Buffer, out: memoryview) -> int:
+        """Seal one packet at the start of `out` and return how many bytes it takes.
 
         Raises:
             ForkedNodeError: The keys were wiped.
         """
-        return self._cipher.seal_burst(self.prefix, plaintexts, out)
+        size = len(plaintext) + DATA_OVERHEAD
+        self._cipher.seal_burst(self.prefix, (plaintext,), (out[:_HEADER_BYTES],), (out[_HEADER_BYTES:size],))
+        return size
+
+    def seal_burst(self, plaintexts: Sequence[Buffer], out: Slots) -> int:
+        """Seal packets end to end and return how many bytes they take; only the last may be shorter than the first.
+
+        Raises:
+            ForkedNodeError: The keys were wiped.
+        """
+        count = len(plaintexts)
+        packet_bytes, tail_bytes = len(plaintexts[0]) + DATA_OVERHEAD, len(plaintexts[-1]) + DATA_OVERHEAD
+        headers = out.cut(count, packet_bytes, 0, _HEADER_BYTES)
+        bodies = out.cut(count, packet_bytes, _HEADER_BYTES, packet_bytes)
+        size = (count - 1) * packet_bytes + tail_bytes
+        if tail_bytes != packet_bytes:
+            bodies = [*bodies[: count - 1], out.view[size - tail_bytes + _HEADER_BYTES : size]]
+        self._cipher.seal_burst(self.prefix, plaintexts, headers, bodies)
+        return size
 
     def skip(self) -> int:
         """Burn one number and return it."""

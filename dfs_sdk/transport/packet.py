@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct
 
 from dfs_sdk.errors import ProtocolError
@@ -60,6 +61,29 @@ DATA_BYTES_MIN = DATA_OVERHEAD + 1
 # family (4 or 6), port, IP (an IPv4 one in the first four bytes); 1 reserved byte
 _ADDRESS = Struct(">BxH16s")
 ADDRESS_BYTES = _ADDRESS.size
+
+
+def leading_run(datagrams: memoryview, size: int) -> tuple[bytes, int, int]:
+    """Say how many of equal DATA packets belong together: one first part of the header, and consecutive numbers.
+
+    Args:
+        datagrams: Packets end to end, at least one.
+        size: The length of each, at least `DATA_OVERHEAD`.
+
+    Returns:
+        (the header's first part, number of the first packet, how many packets).
+    """
+    rows = list(_run_layout(size).iter_unpack(datagrams))
+    prefix, counter = rows[0]
+    if len(rows) == 1 or rows == [(prefix, number) for number in range(counter, counter + len(rows))]:
+        return prefix, counter, len(rows)
+    follows = (row == (prefix, counter + index) for index, row in enumerate(rows))
+    return prefix, counter, next(index for index, same in enumerate(follows) if not same)
+
+
+@lru_cache(maxsize=256)
+def _run_layout(size: int) -> Struct:
+    return Struct(f">{DATA_PREFIX.size}sQ{size - DATA_HEADER.size}x")
 
 
 def data_prefix(phase: int, index: int) -> bytes:

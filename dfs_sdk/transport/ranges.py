@@ -68,6 +68,10 @@ class RangeSet:
         if start >= stop:
             return 0
         starts, stops = self._starts, self._stops
+        if stops and stops[-1] == start:  # the common case: what comes next
+            stops[-1] = stop
+            self._total += stop - start
+            return stop - start
         low = bisect_left(stops, start)
         high = bisect_right(starts, stop)
         if low == high:
@@ -90,6 +94,10 @@ class RangeSet:
     def remove(self, start: int, stop: int) -> int:
         """Remove [start, stop) and return how many members went."""
         starts, stops = self._starts, self._stops
+        if starts and starts[0] == start < stop < stops[0]:  # the common case: a part of the first range
+            starts[0] = stop
+            self._total -= stop - start
+            return stop - start
         low = bisect_right(stops, start)
         high = bisect_left(starts, stop)
         if start >= stop or low >= high:

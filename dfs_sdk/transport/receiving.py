@@ -1,13 +1,17 @@
-"""The receiving half of a session: a tight loop that opens bursts and lands message bytes at their offsets.
+"""The receiving half of a session: opens bursts run by run and lands message bytes at their offsets.
 
-Consecutive packet numbers and consecutive message bytes are noted as runs, once a burst. Nothing is used before its
-packet is authenticated; a packet that is not costs one trial and a counter.
+A run is packets of one size with consecutive numbers, as a burst of the sender arrives. It is opened in one tight
+loop into a scratch buffer; segments that fill their packets and follow each other are copied from there to their
+message and noted once. Nothing is used before its packet is authenticated; a packet that is not costs one trial and a
+counter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
+from struct import Struct
 
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.transport.arrivals import Arrivals
@@ -22,14 +26,18 @@ from dfs_sdk.transport.frames import (
     PathChallenge,
     PathResponse,
     Segment,
+    check_segment,
     read_frames,
 )
 from dfs_sdk.transport.inbox import Inbox, IncomingMessage
 from dfs_sdk.transport.keys import COUNTER_MASK, EPOCH_SHIFT, ReceiveKeys
-from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_HEADER, Kind
+from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_HEADER, DATA_OVERHEAD, DATA_PREFIX, Kind, leading_run
+from dfs_sdk.transport.slots import Slots
 
+RUN_PACKETS_MAX = 64
+SCRATCH_BYTES = 65_536
 _HEADER_BYTES = DATA_HEADER.size
-_NO_HEADER = (-1, -1, -1)
+_MESSAGE = int(FrameKind.MESSAGE)
 
 FrameHandler = Callable[[Frame], None]
 
@@ -46,40 +54,88 @@ class Opened:
     """
 
     position: int
-    authentic_bytes: int = 0
-    newest: bool = False
-    completed: list[memoryview] = field(default_factory=list)
+    authentic_bytes: int
+    newest: bool
+    completed: list[memoryview]
 
 
 class _Landing:
     """Consecutive bytes of one message that were copied and not yet noted in its ranges."""
 
-    __slots__ = ("_inbox", "buffer", "completed", "message", "message_id", "start", "stop", "total")
+    __slots__ = ("_inbox", "_scratch", "buffer", "completed", "message", "message_id", "start", "stop", "total")
 
-    def __init__(self, inbox: Inbox, completed: list[memoryview]) -> None:
+    def __init__(self, inbox: Inbox, scratch: Slots) -> None:
         self._inbox = inbox
-        self.completed = completed
+        self._scratch = scratch
+        self.completed: list[memoryview] = []
         self.message: IncomingMessage | None = None
         self.message_id = -1
         self.start = self.stop = self.total = 0
         self.buffer = memoryview(b"")
 
+    def take(self, first: int, count: int, size: int) -> int:
+        """Copy segments that fill their packets and follow each other from the scratch buffer.
+
+        Args:
+            first: Slot of the first packet.
+            count: How many packets may be looked at, at least 1.
+            size: Length of each plaintext.
+
+        Returns:
+            How many packets were dealt with, 0 when the first is of another form or its message not needed.
+
+        Raises:
+            ProtocolError: The segment is impossible, or the sender breaks a limit.
+        """
+        data_bytes, view = size - MESSAGE_OVERHEAD, self._scratch.view
+        if view[first * size] != _MESSAGE or data_bytes <= 0:
+            return 0
+        _, message_id, total, offset, announced = MESSAGE_HEADER.unpack_from(view, first * size)
+        if announced != data_bytes:
+            return 0
+        check_segment(total, offset, data_bytes)
+        if message_id != self.message_id or total != self.total or offset != self.stop:
+            self._begin(message_id, total, offset)
+            if self.message is None:
+                return 0
+        buffer = self.buffer
+        if count == 1:
+            self.stop = offset + data_bytes
+            buffer[offset : self.stop] = view[first * size + MESSAGE_OVERHEAD : (first + 1) * size]
+            return 1
+        # The range ends before a segment that would reach beyond the message.
+        offsets = range(offset, total - data_bytes + 1, data_bytes)
+        headers = _segment_layout(size).iter_unpack(view[first * size : (first + count) * size])
+        data = self._scratch.cut(first + count, size, MESSAGE_OVERHEAD, size)
+        taken = 0
+        for header, place, segment in zip(headers, offsets, data[first:] if first else data):  # noqa: B905
+            if header != (_MESSAGE, message_id, total, place, data_bytes):
+                break
+            buffer[place : place + data_bytes] = segment
+            taken += 1
+        self.stop = offset + taken * data_bytes
+        return taken
+
     def place(self, segment: Segment) -> None:
-        """Copy a segment that does not continue the landing."""
-        self.flush()
-        message = self._inbox.find(segment.message_id, segment.total_bytes)
-        if message is None:
-            return
-        self.message, self.message_id = message, segment.message_id
-        self.buffer, self.total = message.buffer, message.total
-        self.start, self.stop = segment.offset, segment.offset + len(segment.data)
-        self.buffer[self.start : self.stop] = segment.data
+        """Copy a segment that lies among other frames."""
+        if segment.message_id != self.message_id or segment.offset != self.stop or segment.total_bytes != self.total:
+            self._begin(segment.message_id, segment.total_bytes, segment.offset)
+        if self.message is not None:
+            self.stop = segment.offset + len(segment.data)
+            self.buffer[segment.offset : self.stop] = segment.data
 
     def flush(self) -> None:
         """Note what was copied."""
         if self.message is not None and self._inbox.landed(self.message, self.start, self.stop):
             self.completed.append(self.message.buffer)
         self.message, self.message_id = None, -1
+
+    def _begin(self, message_id: int, total: int, offset: int) -> None:
+        self.flush()
+        message = self._inbox.find(message_id, total)
+        if message is not None:
+            self.message, self.message_id, self.buffer = message, message_id, message.buffer
+            self.total, self.start, self.stop = total, offset, offset
 
 
 class _Run:
@@ -94,10 +150,12 @@ class _Run:
         self.start = self.stop = -1
         self.eliciting = False
 
-    def begin(self, number: int, *, eliciting: bool) -> None:
-        """Note the run so far and start another with one packet."""
-        self.flush()
-        self.start, self.stop, self.eliciting = number, number + 1, eliciting
+    def extend(self, number: int, count: int, *, eliciting: bool) -> None:
+        """Note packets from `number` on; what does not continue the run begins another."""
+        if number != self.stop or eliciting != self.eliciting:
+            self.flush()
+            self.start, self.eliciting = number, eliciting
+        self.stop = number + count
 
     def flush(self) -> None:
         """Note the run."""
@@ -111,14 +169,14 @@ class _Run:
 class Receiver:
     """Opens what arrives for one session."""
 
-    def __init__(self, *, config: TransportConfig, keys: ReceiveKeys, inbox: Inbox, scratch: memoryview) -> None:
+    def __init__(self, *, config: TransportConfig, keys: ReceiveKeys, inbox: Inbox, scratch: Slots) -> None:
         """Take the parts.
 
         Args:
             config: Settings.
             keys: Opens packets.
             inbox: Takes message bytes.
-            scratch: At least 65,536 bytes to open packets into; may be shared, nothing stays in it.
+            scratch: At least `SCRATCH_BYTES` to open packets into; may be shared, nothing stays in it.
         """
         self._config = config
         self._scratch = scratch
@@ -143,91 +201,119 @@ class Receiver:
         Raises:
             ProtocolError: The peer, proven to be itself, broke the protocol.
         """
-        opened = Opened(len(burst))
-        landing = _Landing(self.inbox, opened.completed)
+        landing = _Landing(self.inbox, self._scratch)
         run = _Run(self.arrivals, delay_max=self._config.ack_delay_max, now=now)
-        scratch, highest = self._scratch, self.arrivals.highest
-        unpack, unpack_header, local_index = MESSAGE_HEADER.unpack_from, DATA_HEADER.unpack_from, self.keys.local_index
-        for start in range(position, len(burst), segment_bytes):
-            packet = burst[start : start + segment_bytes]
-            kind, index, counter = unpack_header(packet) if len(packet) >= DATA_BYTES_MIN else _NO_HEADER
-            if index != local_index or kind & ~1 != Kind.DATA:
-                opened.position = start
+        highest, authentic_bytes = self.arrivals.highest, 0
+        end, packets_max = len(burst), min(RUN_PACKETS_MAX, SCRATCH_BYTES // segment_bytes)
+        while position < end:
+            size = min(segment_bytes, end - position)
+            count = max(min((end - position) // size, packets_max), 1)
+            if size < DATA_BYTES_MIN:
                 break
-            number, size = self._open(kind, counter, packet, run, now)
-            if number < 0:
-                continue
-            opened.authentic_bytes += len(packet)
-            self.received_packets += 1
-            # The common case by far: the next packet of a run, with the next bytes of the same message.
-            if scratch[0] == FrameKind.MESSAGE:
-                _, message_id, total, offset, data_bytes = unpack(scratch)
-                if (
-                    message_id == landing.message_id
-                    and offset == landing.stop
-                    and total == landing.total
-                    and data_bytes + MESSAGE_OVERHEAD == size
-                    and 0 < data_bytes <= total - offset
-                    and number == run.stop
-                    and run.eliciting
-                ):
-                    landing.buffer[offset : offset + data_bytes] = scratch[MESSAGE_OVERHEAD:size]
-                    landing.stop = offset + data_bytes
-                    run.stop = number + 1
-                    continue
-            self._other(number, scratch[:size], landing, run, on_frame)
+            datagrams = burst[position : position + count * size]
+            prefix, counter, count = leading_run(datagrams, size)
+            kind, index = DATA_PREFIX.unpack(prefix)
+            if index != self.keys.local_index or kind & ~1 != Kind.DATA:
+                break
+            if size > SCRATCH_BYTES:  # more than UDP carries
+                number, opened, used = -1, 0, 1
+                self.forged_packets += 1
+            elif kind == self.keys.kind and counter + count <= COUNTER_MASK + 1:
+                number, opened, used = self._open_run(prefix, counter, count, datagrams, size, run)
+            else:
+                number, opened, used = self._open_other(datagrams[:size], run, now)
+            if opened:
+                self.received_packets += opened
+                authentic_bytes += opened * size
+                self._take(number, opened, size - DATA_OVERHEAD, landing, run, on_frame)
+            if opened < used:
+                # Looking ahead pays only among authentic packets.
+                packets_max = 1
+            position += used * size
         landing.flush()
         run.flush()
-        opened.newest = self.arrivals.highest > highest
-        self.received_bytes += opened.authentic_bytes
-        return opened
+        self.received_bytes += authentic_bytes
+        return Opened(position, authentic_bytes, self.arrivals.highest > highest, landing.completed)
 
     def authenticates(self, packet: memoryview) -> bool:
         """Say whether a packet is authentic under the first key, without taking anything from it."""
         kind, _, counter = DATA_HEADER.unpack_from(packet)
         header = DATA_HEADER.size
         try:
-            self.keys.cipher.open_into(counter, packet[:header], packet[header:], self._scratch)
+            self.keys.cipher.open_into(counter, packet[:header], packet[header:], self._scratch.view)
         except ProtocolError:
             return False
         return bool(kind == Kind.DATA)
 
-    def _open(self, kind: int, counter: int, packet: memoryview, run: _Run, now: float) -> tuple[int, int]:
-        """Open one packet into the scratch buffer; its number is -1 when it is forged or a replay."""
+    def _open_run(
+        self, prefix: bytes, counter: int, count: int, datagrams: memoryview, size: int, run: _Run
+    ) -> tuple[int, int, int]:
+        """Open packets under the present key into the scratch buffer.
+
+        Returns:
+            (number of the first, how many are authentic and new, how many datagrams were dealt with).
+        """
         keys, arrivals = self.keys, self.arrivals
-        try:
-            if kind == keys.kind and counter <= COUNTER_MASK:
-                number = keys.epoch << EPOCH_SHIFT | counter
-                if number != run.stop:
-                    run.flush()
-                if number <= arrivals.highest and arrivals.is_seen(number):
-                    self.replayed_packets += 1
-                    return -1, 0
-                sealed = packet[_HEADER_BYTES:]
-                return number, keys.cipher.open_into(counter, packet[:_HEADER_BYTES], sealed, self._scratch)
+        number = keys.epoch << EPOCH_SHIFT | counter
+        if number != run.stop:
             run.flush()
-            number, size = keys.open_other(packet, self._scratch, now)
+        if number <= arrivals.highest and not arrivals.are_new(number, number + count):
+            if arrivals.is_seen(number):
+                self.replayed_packets += 1
+                return number, 0, 1
+            count = 1
+        plain = size - DATA_OVERHEAD
+        sealed = [datagrams[at : at + size - _HEADER_BYTES] for at in range(_HEADER_BYTES, count * size, size)]
+        plaintexts = self._scratch.cut(count, plain, 0, plain) if count > 1 else [self._scratch.view[:plain]]
+        opened = keys.cipher.open_burst(prefix, counter, sealed, plaintexts)
+        if opened == count:
+            return number, count, count
+        self.forged_packets += 1
+        return number, opened, opened + 1
+
+    def _open_other(self, packet: memoryview, run: _Run, now: float) -> tuple[int, int, int]:
+        """Open one packet of the other key phase; returns as `_open_run`."""
+        run.flush()
+        try:
+            number, _ = self.keys.open_other(packet, self._scratch.view, now)
         except ProtocolError:
             self.forged_packets += 1
-            return -1, 0
-        if arrivals.is_seen(number):
+            return -1, 0, 1
+        if self.arrivals.is_seen(number):
             self.replayed_packets += 1
-            return -1, 0
-        return number, size
+            return -1, 0, 1
+        return number, 1, 1
 
-    @staticmethod
-    def _other(number: int, plaintext: memoryview, landing: _Landing, run: _Run, on_frame: FrameHandler) -> None:
-        eliciting = False
-        for frame in read_frames(plaintext):
-            eliciting = eliciting or not isinstance(frame, _SILENT_FRAMES)
-            if isinstance(frame, Segment):
-                landing.place(frame)
+    def _take(self, number: int, count: int, size: int, landing: _Landing, run: _Run, on_frame: FrameHandler) -> None:
+        """Use the plaintexts of `count` packets in the scratch buffer, `size` bytes each."""
+        done = 0
+        while done < count:
+            taken = landing.take(done, count - done, size)
+            if taken:
+                run.extend(number + done, taken, eliciting=True)
             else:
-                on_frame(frame)
-        if number == run.stop and eliciting == run.eliciting:
-            run.stop = number + 1
+                taken = 1
+                plaintext = self._scratch.view[done * size : (done + 1) * size]
+                run.extend(number + done, 1, eliciting=_take_frames(plaintext, landing, on_frame))
+            done += taken
+
+
+def _take_frames(plaintext: memoryview, landing: _Landing, on_frame: FrameHandler) -> bool:
+    """Use the frames of one packet; says whether it asks for an acknowledgement."""
+    eliciting = False
+    for frame in read_frames(plaintext):
+        eliciting = eliciting or not isinstance(frame, _SILENT_FRAMES)
+        if isinstance(frame, Segment):
+            landing.place(frame)
         else:
-            run.begin(number, eliciting=eliciting)
+            on_frame(frame)
+    return eliciting
+
+
+@lru_cache(maxsize=256)
+def _segment_layout(size: int) -> Struct:
+    """The header of a segment that fills a packet's plaintext of `size` bytes, and its data skipped."""
+    return Struct(f"{MESSAGE_HEADER.format}{size - MESSAGE_OVERHEAD}x")
 
 
 # Frames that ask for no acknowledgement: two nodes must not acknowledge acknowledgements for ever.

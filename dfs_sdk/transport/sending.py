@@ -37,6 +37,7 @@ from dfs_sdk.transport.pacing import Pacer
 from dfs_sdk.transport.packet import DATA_OVERHEAD
 from dfs_sdk.transport.recovery import Outcome, Recovery
 from dfs_sdk.transport.sent import Cargo, Piece, SentRun
+from dfs_sdk.transport.slots import Slots
 
 BURST_PACKETS_MAX = 64
 # The kernel cuts at most one datagram of 65,535 bytes with headers into a batch.
@@ -44,6 +45,8 @@ BURST_BYTES_MAX = 65_000
 SKIP_EVERY_MIN = 256
 SKIP_EVERY_MAX = 2048
 ACK_BYTES_MAX = 18 + 8 * 64
+# What shares a packet with a small message: an acknowledgement, where no control frame is due.
+SMALL_OVERHEAD_MAX = DATA_OVERHEAD + ACK_BYTES_MAX + MESSAGE_OVERHEAD
 BLIND_TIMEOUTS = 2
 CANCELS_PER_PACKET = 32
 
@@ -60,6 +63,13 @@ class Controls:
     wanted: int | None = None
     observed: Address | None = None
     cancels: deque[Cancel] = field(default_factory=deque)
+
+    @property
+    def are_due(self) -> bool:
+        """Whether there is something to send."""
+        return bool(
+            self.ping or self.cancels or self.window is not None or self.wanted is not None or self.observed is not None
+        )
 
     def take(self) -> list[Cargo]:
         """Return what is due as frames and clear it."""
@@ -97,7 +107,7 @@ class Sender:
         self._rng = rng
         self._until_skip = rng.randrange(SKIP_EVERY_MIN, SKIP_EVERY_MAX)
 
-    def next_burst(self, now: float, out: memoryview, arrivals: Arrivals) -> tuple[int, int] | None:
+    def next_burst(self, now: float, out: Slots, arrivals: Arrivals) -> tuple[int, int] | None:
         """Seal what leaves next into `out`.
 
         Returns:
@@ -106,17 +116,18 @@ class Sender:
         config = self._config
         self.ask_window()
         self.keys.change_if_due(now, interval=config.rekey_interval, packets=config.rekey_packets)
-        frames, cargo = self._collect_small(now)
-        if arrivals.ack_at is not None and (frames or arrivals.ack_at <= now):
-            frames.insert(0, arrivals.ack(now).encode())
-        if frames:
-            size = self._seal_one(b"".join(frames), cargo, now, out)
-            return size, size
-        return self._mtu_probe(now, out) or self._bulk(now, out)
+        message = self.outbox.next_message(now)
+        ack_due = arrivals.ack_at is not None and arrivals.ack_at <= now
+        if ack_due or self.controls.are_due or (message is not None and self._is_small(message)):
+            size = self._small(now, out.view, arrivals, ack_due=ack_due)
+            if size:
+                return size, size
+            message = self.outbox.next_message(now)
+        return self._mtu_probe(now, out.view) or self._bulk(message, now, out)
 
     def seal_lone(self, plaintext: bytes, out: memoryview) -> int:
         """Seal a packet that is neither acknowledged nor repeated; returns its size."""
-        size = self.keys.seal_burst((plaintext,), out)
+        size = self.keys.seal(plaintext, out)
         self._count(1, size)
         return size
 
@@ -167,6 +178,18 @@ class Sender:
         deadlines = (self.recovery.loss_deadline(), self.recovery.probe_deadline(), self._paced_until)
         return min((at for at in deadlines if at is not None), default=None)
 
+    def _is_small(self, message: OutgoingMessage) -> bool:
+        """Say whether what leaves next of a message fits a packet beside everything else that may be due."""
+        start, stop = message.to_send.first
+        return stop - start <= self._packet_bytes() - SMALL_OVERHEAD_MAX
+
+    def _small(self, now: float, out: memoryview, arrivals: Arrivals, *, ack_due: bool) -> int:
+        """Seal one packet of small things; returns its size, 0 when there are none after all."""
+        frames, cargo = self._collect_small(now)
+        if ack_due or (frames and arrivals.ack_at is not None):
+            frames.insert(0, arrivals.ack(now).encode())
+        return self._seal_one(b"".join(frames), cargo, now, out) if frames else 0
+
     def _collect_small(self, now: float) -> tuple[list[bytes], list[Cargo]]:
         cargo = self.controls.take()
         frames = [PING if isinstance(item, Ping) else item.encode() for item in cargo if not isinstance(item, Piece)]
@@ -193,9 +216,8 @@ class Sender:
         self.mtu.on_probe_sent(size)
         return size, size
 
-    def _bulk(self, now: float, out: memoryview) -> tuple[int, int] | None:
+    def _bulk(self, message: OutgoingMessage | None, now: float, out: Slots) -> tuple[int, int] | None:
         self._paced_until = None
-        message = self.outbox.next_message(now)
         if message is None:
             if self.recovery.in_flight_bytes < self.recovery.congestion.window_bytes:
                 self.recovery.meter.mark_app_limited(self.recovery.in_flight_bytes)
@@ -209,12 +231,16 @@ class Sender:
         start, stop = message.to_send.first
         stop = min(stop, start + allowed * step)
         plaintexts = _segments(message, start, stop, step)
-        count = len(plaintexts)
-        first = self.keys.next_number
+        count, first = len(plaintexts), self.keys.next_number
         size = self.keys.seal_burst(plaintexts, out)
-        tail_bytes = size - (count - 1) * packet_bytes
         self.outbox.took(message, start, stop, now)
-        self._on_sent(
+        self._pacer.consume(size)
+        self._count(count, size)
+        tail_bytes = size - (count - 1) * packet_bytes
+        piece = Piece(message, start, stop)
+        if self.recovery.log.grow(piece, first, count, packet_bytes=packet_bytes, tail_bytes=tail_bytes, sent_at=now):
+            return size, packet_bytes
+        self.recovery.on_sent(
             SentRun(
                 first=first,
                 stop=first + count,
@@ -222,7 +248,7 @@ class Sender:
                 tail_bytes=tail_bytes,
                 sent_at=now,
                 snapshot=self._snapshot(now),
-                cargo=(Piece(message, start, stop),),
+                cargo=(piece,),
                 step_bytes=step,
             )
         )
@@ -232,7 +258,7 @@ class Sender:
         self, plaintext: bytes, cargo: list[Cargo], now: float, out: memoryview, *, is_mtu_probe: bool = False
     ) -> int:
         first = self.keys.next_number
-        size = self.keys.seal_burst((plaintext,), out)
+        size = self.keys.seal(plaintext, out)
         if not cargo:
             self._count(1, size)
             return size

@@ -16,7 +16,7 @@ from dfs_sdk.transport.outbox import OutgoingMessage
 Snapshot = tuple[int, float, float, bool]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Piece:
     """Bytes [start, stop) of a message."""
 
@@ -28,9 +28,9 @@ class Piece:
 Cargo = Piece | Ping | Window | Wanted | Cancel | Observed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SentRun:
-    """Consecutive packets [first, stop) that left at one instant.
+    """Consecutive packets [first, stop) that left at one instant; grows while it is the log's last.
 
     Attributes:
         first: Number of the first packet.
@@ -42,6 +42,7 @@ class SentRun:
         cargo: What has to arrive. For more than one packet: exactly one `Piece`, cut at every `step_bytes`.
         step_bytes: Message bytes in each packet but the last.
         is_mtu_probe: Its loss says something about its size, not about congestion.
+        is_background: It counts against the background's window, too.
     """
 
     first: int
@@ -53,6 +54,7 @@ class SentRun:
     cargo: tuple[Cargo, ...]
     step_bytes: int = 0
     is_mtu_probe: bool = False
+    is_background: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -80,12 +82,12 @@ class SentRun:
 class SentLog:
     """All runs under way, in the order of their numbers."""
 
-    __slots__ = ("_firsts", "_runs", "in_flight_bytes")
+    __slots__ = ("_firsts", "_runs", "background_bytes", "in_flight_bytes")
 
     def __init__(self) -> None:
         self._firsts: list[int] = []
         self._runs: list[SentRun] = []
-        self.in_flight_bytes = 0
+        self.in_flight_bytes = self.background_bytes = 0
 
     def __len__(self) -> int:
         return len(self._runs)
@@ -103,6 +105,42 @@ class SentLog:
         self._firsts.append(run.first)
         self._runs.append(run)
         self.in_flight_bytes += run.size_bytes
+        if run.is_background:
+            self.background_bytes += run.size_bytes
+
+    def grow(self, piece: Piece, first: int, count: int, *, packet_bytes: int, tail_bytes: int, sent_at: float) -> bool:
+        """Let the last run go on with packets that left at the same instant and carry what follows in its message.
+
+        Args:
+            piece: What the packets carry.
+            first: Number of the first packet.
+            count: How many there are.
+            packet_bytes: Datagram size of each but the last.
+            tail_bytes: Datagram size of the last.
+            sent_at: When they left.
+
+        Returns:
+            Whether it was possible; otherwise nothing was done.
+        """
+        if not self._runs:
+            return False
+        run = self._runs[-1]
+        last = run.cargo[-1]
+        if (
+            run.stop != first
+            or run.sent_at != sent_at
+            or run.tail_bytes != packet_bytes
+            or not run.step_bytes
+            or not isinstance(last, Piece)
+            or last.message is not piece.message
+            or last.stop != piece.start
+        ):
+            return False
+        run.stop = first + count
+        run.tail_bytes = tail_bytes
+        run.cargo = (Piece(piece.message, last.start, piece.stop),)
+        self.in_flight_bytes += (count - 1) * packet_bytes + tail_bytes
+        return True
 
     def forget_oldest(self, kept: int) -> None:
         """Drop the runs with the lowest numbers, down to `kept` runs."""
@@ -128,4 +166,6 @@ class SentLog:
             self._runs[low:high] = kept
             self._firsts[low:high] = [run.first for run in kept]
             self.in_flight_bytes -= sum(run.size_bytes for run in taken)
+            if self.background_bytes:
+                self.background_bytes -= sum(run.size_bytes for run in taken if run.is_background)
         return taken

@@ -7,7 +7,7 @@ whole: keep-alive, idleness, stalls. The endpoint drives it; errors of the peer 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from dfs_sdk.crypto.identity import PublicIdentity
 from dfs_sdk.errors import PeerUnreachableError
@@ -40,6 +40,7 @@ from dfs_sdk.transport.path import PathKeeper
 from dfs_sdk.transport.receiving import Receiver
 from dfs_sdk.transport.rtt import INITIAL_RTT
 from dfs_sdk.transport.sending import Sender
+from dfs_sdk.transport.slots import Slots
 
 # What each side may send before it was granted anything.
 INITIAL_WINDOW_BYTES = 64 * KIB
@@ -56,8 +57,7 @@ MUTE_PAUSE_MAX = 30.0
 CHALLENGE_BYTES = DATA_OVERHEAD + len(PathChallenge(token=bytes(8)).encode())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Burst:
+class Burst(NamedTuple):
     """Datagrams to send: end to end in a lent buffer, each `segment_bytes` long but the last."""
 
     buffer: memoryview
@@ -100,7 +100,7 @@ class Session:
         budget: Budget,
         rng: Rng,
         entropy: Entropy,
-        scratch: memoryview,
+        scratch: Slots,
         now: float,
         congestion: CongestionFactory | None = None,
     ) -> None:
@@ -272,22 +272,22 @@ class Session:
         """Try again to give the peer the window it wants; says whether there is something to tell it."""
         return self._extend_window()
 
-    def next_burst(self, now: float, out: memoryview) -> Burst | None:
+    def next_burst(self, now: float, out: Slots) -> Burst | None:
         """Seal what leaves next into `out`, None when nothing may leave now."""
-        burst = self._close_burst(out) if self.close_reason is not None else self._open_burst(now, out)
+        burst = self._close_burst(out.view) if self.close_reason is not None else self._open_burst(now, out)
         if burst is not None:
             self._sent_at = now
         return burst
 
-    def _open_burst(self, now: float, out: memoryview) -> Burst | None:
-        lone = self._path_burst(now, out)
+    def _open_burst(self, now: float, out: Slots) -> Burst | None:
+        lone = self._path_burst(now, out.view)
         if lone is not None:
             return lone
         filled = self.sender.next_burst(now, out, self.receiver.arrivals)
         if filled is None:
             return None
         size, segment_bytes = filled
-        return Burst(buffer=out[:size], segment_bytes=segment_bytes, destination=self.address)
+        return Burst(out.view[:size], segment_bytes, self._path.address)
 
     def next_deadline(self) -> float:
         """Return when `handle_timer` wants to be called."""

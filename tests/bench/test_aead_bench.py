@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from dfs_sdk.crypto.aead import TAG_BYTES, ReceiveCipher, SendCipher, sealed_burst_bytes
+from dfs_sdk.crypto.aead import COUNTER_BYTES, TAG_BYTES, ReceiveCipher, SendCipher
 
 pytestmark = pytest.mark.bench
 
@@ -31,9 +31,12 @@ def test_ciphers_cost_little_beside_the_bare_call() -> None:
     sealed = memoryview(bytearray(PACKET_BYTES + TAG_BYTES))
     opened = memoryview(bytearray(PACKET_BYTES))
     bodies = [memoryview(bytearray(PACKET_BYTES)) for _ in range(PACKETS)]
-    burst = memoryview(bytearray(sealed_burst_bytes(PREFIX, bodies)))
+    headers = [memoryview(bytearray(len(PREFIX) + COUNTER_BYTES)) for _ in range(PACKETS)]
+    places = [memoryview(bytearray(PACKET_BYTES + TAG_BYTES)) for _ in range(PACKETS)]
     sender, receiver = SendCipher(KEY), ReceiveCipher(KEY)
     SendCipher(KEY).seal_into(HEADER, body, sealed)
+    run = [memoryview(bytearray(PACKET_BYTES + TAG_BYTES)) for _ in range(PACKETS)]
+    SendCipher(KEY).seal_burst(PREFIX, bodies, headers, run)
     nonce, encrypt_into, scratch = bytes(12), AESGCM(KEY).encrypt_into, memoryview(bytearray(len(sealed)))
 
     def bare() -> None:
@@ -44,6 +47,9 @@ def test_ciphers_cost_little_beside_the_bare_call() -> None:
         for _ in range(PACKETS):
             receiver.open_into(0, HEADER, sealed, opened)
 
+    def open_all() -> None:
+        assert receiver.open_burst(PREFIX, 0, run, bodies) == PACKETS
+
     def seal_each() -> None:
         for _ in range(PACKETS):
             sender.seal_into(HEADER, body, scratch)
@@ -51,7 +57,8 @@ def test_ciphers_cost_little_beside_the_bare_call() -> None:
     cost = {
         "bare": microseconds_a_packet(bare),
         "seal_into": microseconds_a_packet(seal_each),
-        "seal_burst": microseconds_a_packet(lambda: sender.seal_burst(PREFIX, bodies, burst) and None),
+        "seal_burst": microseconds_a_packet(lambda: sender.seal_burst(PREFIX, bodies, headers, places)),
+        "open_burst": microseconds_a_packet(open_all),
         "open_into": microseconds_a_packet(open_each),
     }
     print(", ".join(f"{name} {value:.2f} µs" for name, value in cost.items()))

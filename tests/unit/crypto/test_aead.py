@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,14 +15,13 @@ from hypothesis import strategies as st
 
 from dfs_sdk.crypto import aead
 from dfs_sdk.crypto.aead import (
+    COUNTER_BYTES,
     PACKETS_PER_KEY_MAX,
     TAG_BYTES,
     ReceiveCipher,
     SendCipher,
     open_once,
-    open_once_into,
     seal_once,
-    sealed_burst_bytes,
 )
 from dfs_sdk.errors import ForkedNodeError, ProtocolError
 
@@ -39,6 +39,28 @@ def open_(cipher: ReceiveCipher, counter: int, header: bytes, sealed: bytes) -> 
     out = bytearray(max(0, len(sealed) - TAG_BYTES))
     size = cipher.open_into(counter, header, sealed, memoryview(out))
     return bytes(out[:size])
+
+
+def seal_burst(cipher: SendCipher, prefix: bytes, bodies: Sequence[bytes]) -> list[bytes]:
+    """Seal packets into places with a byte to spare on either side; returns header and sealed body of each."""
+    header_bytes = len(prefix) + COUNTER_BYTES
+    places = [memoryview(bytearray(header_bytes + len(body) + TAG_BYTES + 2)) for body in bodies]
+    cipher.seal_burst(
+        prefix,
+        bodies,
+        [place[1 : header_bytes + 1] for place in places],
+        [place[header_bytes + 1 : -1] for place in places],
+    )
+    assert not any(place[0] or place[-1] for place in places)
+    return [bytes(place[1:-1]) for place in places]
+
+
+def open_burst(receiver: ReceiveCipher, prefix: bytes, counter: int, packets: Sequence[bytes]) -> list[bytes]:
+    """Open packets of a burst and return the plaintexts of those that are authentic."""
+    header_bytes = len(prefix) + COUNTER_BYTES
+    plaintexts = [memoryview(bytearray(len(packet) - header_bytes - TAG_BYTES)) for packet in packets]
+    opened = receiver.open_burst(prefix, counter, [packet[header_bytes:] for packet in packets], plaintexts)
+    return [bytes(plaintext) for plaintext in plaintexts[:opened]]
 
 
 def advance(cipher: SendCipher, counter: int) -> None:
@@ -116,16 +138,44 @@ def test_burst_equals_packets_sealed_one_by_one(bodies: list[bytes], prefix: byt
     burst, single = SendCipher(KEY), SendCipher(KEY)
     advance(burst, first)
     advance(single, first)
-    out = bytearray(sealed_burst_bytes(prefix, bodies) + 3)
-    filled = burst.seal_burst(prefix, bodies, memoryview(out))
-    expected = b""
+    expected = []
     for body in bodies:
         header = prefix + single.counter.to_bytes(8, "big")
-        expected += header + seal(single, header, body)
-    assert bytes(out[:filled]) == expected
-    assert filled == sealed_burst_bytes(prefix, bodies)
-    assert bytes(out[filled:]) == bytes(3)
+        expected.append(header + seal(single, header, body))
+    assert seal_burst(burst, prefix, bodies) == expected
     assert burst.counter == single.counter == first + len(bodies)
+    assert open_burst(ReceiveCipher(KEY), prefix, first, expected) == bodies
+
+
+@given(
+    st.lists(st.binary(max_size=60), min_size=1, max_size=8),
+    st.integers(0, 7),
+    st.integers(0, 10_000),
+    st.integers(0, 7),
+)
+def test_burst_opens_up_to_the_first_packet_that_was_altered(
+    bodies: list[bytes], damaged: int, bit: int, flipped: int
+) -> None:
+    packets = seal_burst(SendCipher(KEY), PREFIX, bodies)
+    damaged %= len(packets)
+    header_bytes = len(PREFIX) + COUNTER_BYTES
+    altered = bytearray(packets[damaged])
+    altered[header_bytes + bit % (len(altered) - header_bytes)] ^= 1 << flipped
+    packets[damaged] = bytes(altered)
+    assert open_burst(ReceiveCipher(KEY), PREFIX, 0, packets) == bodies[:damaged]
+
+
+@pytest.mark.parametrize(("prefix", "counter"), [(b"another", 0), (PREFIX, 1), (PREFIX, -1)])
+def test_burst_under_another_header_does_not_open(prefix: bytes, counter: int) -> None:
+    sealed = [packet[len(PREFIX) + COUNTER_BYTES :] for packet in seal_burst(SendCipher(KEY), PREFIX, [b"a", b"b"])]
+    plaintexts = [memoryview(bytearray(1)) for _ in sealed]
+    assert ReceiveCipher(KEY).open_burst(prefix, counter, sealed, plaintexts) == 0
+
+
+@pytest.mark.parametrize("counter", [PACKETS_PER_KEY_MAX - 1, PACKETS_PER_KEY_MAX, 2**64 - 1, 2**64, -1])
+def test_burst_beyond_the_life_of_a_key_does_not_open(counter: int) -> None:
+    plaintexts = [memoryview(bytearray(4)) for _ in range(2)]
+    assert ReceiveCipher(KEY).open_burst(PREFIX, counter, [bytes(20)] * 2, plaintexts) == 0
 
 
 def test_no_call_for_sending_takes_a_nonce_or_a_counter() -> None:
@@ -143,7 +193,7 @@ def test_failed_sealing_burns_its_number() -> None:
         cipher.seal_into(b"", b"body", memoryview(bytearray(3)))
     assert cipher.counter == 1
     with pytest.raises(ValueError):
-        cipher.seal_burst(PREFIX, [b"a", b"b", b"c"], memoryview(bytearray(40)))
+        cipher.seal_burst(PREFIX, [b"a", b"b", b"c"], [memoryview(bytearray(14))] * 3, [memoryview(bytearray(4))] * 3)
     assert cipher.counter == 4
 
 
@@ -171,10 +221,10 @@ def test_key_seals_its_last_packet_and_no_more() -> None:
 def test_burst_that_would_pass_the_limit_seals_nothing() -> None:
     cipher = SendCipher(KEY)
     advance(cipher, PACKETS_PER_KEY_MAX - 1)
-    out = bytearray(200)
+    header, body = bytearray(14), bytearray(17)
     with pytest.raises(ProtocolError, match="change keys"):
-        cipher.seal_burst(PREFIX, [b"a", b"b"], memoryview(out))
-    assert not any(out)
+        cipher.seal_burst(PREFIX, [b"a", b"b"], [memoryview(header)] * 2, [memoryview(body)] * 2)
+    assert not any(header + body)
     assert cipher.counter == PACKETS_PER_KEY_MAX - 1
 
 
@@ -186,8 +236,8 @@ def test_wiped_ciphers_refuse_every_use() -> None:
     out = bytearray(100)
     for attempt in (
         lambda: seal(sender, b"", b"x"),
-        lambda: sender.seal_burst(PREFIX, [b"x"], memoryview(out)),
-        lambda: sender.seal_burst(PREFIX, [], memoryview(out)),
+        lambda: sender.seal_burst(PREFIX, [b"x"], [memoryview(out)[:14]], [memoryview(out)[14:31]]),
+        lambda: sender.seal_burst(PREFIX, [], [], []),
         sender.skip,
     ):
         with pytest.raises(ForkedNodeError, match="wiped"):
@@ -195,6 +245,7 @@ def test_wiped_ciphers_refuse_every_use() -> None:
     assert not any(out)
     with pytest.raises(ProtocolError, match="wiped"):
         open_(receiver, 0, b"", sealed)
+    assert receiver.open_burst(b"", 0, [sealed], [memoryview(bytearray(1))]) == 0
 
 
 @pytest.mark.parametrize("cipher", [SendCipher(KEY), ReceiveCipher(KEY)])
@@ -218,13 +269,6 @@ def test_one_time_sealing_round_trips(plaintext: bytes, associated: bytes) -> No
     assert len(sealed) == len(plaintext) + TAG_BYTES
     assert sealed == seal_once(KEY, memoryview(plaintext), associated)
     assert open_once(KEY, sealed, associated) == plaintext
-    out = memoryview(bytearray(len(plaintext) + 1))
-    assert open_once_into(KEY, sealed, associated, out) == len(plaintext)
-    assert out[:-1] == plaintext
-    with pytest.raises(ProtocolError):
-        open_once_into(KEY, sealed, associated + b"\0", out)
-    with pytest.raises(ProtocolError, match="fit"):
-        open_once_into(KEY, sealed + bytes(2), associated, out)
     with pytest.raises(ProtocolError):
         open_once(KEY, sealed, associated + b"\0")
     with pytest.raises(ProtocolError):
