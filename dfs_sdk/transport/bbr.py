@@ -167,7 +167,7 @@ class Bbr:
         self._round_rtt = inf
 
     def _move_cap(self, *, lower: bool) -> None:
-        """Lower the cap of the window by a ratio after a round of congestion, or raise it by a growing number of packets.
+        """Lower the cap of the window by a ratio after congestion, or raise it by a growing number of packets.
 
         That flows lose shares and gain packets is what makes them meet at equal parts.
         """

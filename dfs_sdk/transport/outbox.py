@@ -130,11 +130,17 @@ class Outbox:
         self._asked = wanted
         return wanted
 
-    def next_message(self, now: float) -> OutgoingMessage | None:
-        """Return the message whose bytes leave next; it has some in `to_send`."""
+    def next_message(self, now: float, *, background: bool = True) -> OutgoingMessage | None:
+        """Return the message whose bytes leave next; it has some in `to_send`.
+
+        Args:
+            now: The instant.
+            background: Whether messages of the lowest priority may leave.
+        """
         best: OutgoingMessage | None = None
         may_begin = len(self._open) < OPEN_MESSAGES_MAX
-        for active, waiting in zip(self._active, self._waiting, strict=True):
+        levels = len(Priority) if background else Priority.BACKGROUND
+        for active, waiting in zip(self._active[:levels], self._waiting[:levels], strict=True):
             if active:
                 if best is None:
                     best = active[0]

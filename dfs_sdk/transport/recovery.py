@@ -46,6 +46,7 @@ class Outcome:
         acked: Cargo that arrived.
         lost: Cargo that has to be sent again.
         acked_bytes: Bytes of datagrams that arrived.
+        background_lost_bytes: Bytes of background traffic that was lost.
         acked_size_max: The largest datagram that arrived, for path MTU discovery.
         lost_size_max: The largest that was lost.
         probe_acked: A path MTU probe arrived; its size.
@@ -55,6 +56,7 @@ class Outcome:
     acked: list[Cargo] = field(default_factory=list)
     lost: list[Cargo] = field(default_factory=list)
     acked_bytes: int = 0
+    background_lost_bytes: int = 0
     acked_size_max: int = 0
     lost_size_max: int = 0
     probe_acked: int | None = None
@@ -64,9 +66,17 @@ class Outcome:
 class Recovery:
     """Sent packets, their acknowledgements, their losses and the timers for both."""
 
-    def __init__(self, config: TransportConfig, congestion: CongestionControl) -> None:
+    def __init__(self, config: TransportConfig, congestion: CongestionControl, background: CongestionControl) -> None:
+        """Start with nothing under way.
+
+        Args:
+            config: Settings.
+            congestion: Rules all that is under way.
+            background: Rules the part of it that may wait.
+        """
         self._config = config
         self.congestion = congestion
+        self.background = background
         self.rtt = RttEstimator()
         self.log = SentLog()
         self.meter = DeliveryMeter()
@@ -88,10 +98,21 @@ class Recovery:
         """Bytes of packets that are neither acknowledged nor lost."""
         return self.log.in_flight_bytes
 
+    @property
+    def background_room(self) -> int:
+        """Bytes of background traffic that may leave."""
+        return self.background.window_bytes - self.log.background_bytes
+
+    def set_packet_bytes(self, packet_bytes: int) -> None:
+        """Learn the size of full packets."""
+        self.congestion.set_packet_bytes(packet_bytes)
+        self.background.set_packet_bytes(packet_bytes)
+
     def on_first_rtt(self, rtt: float) -> None:
         """Take the handshake's round-trip time, in seconds."""
         self.rtt.update(rtt, ack_delay=0.0, after_silence=False)
         self.congestion.on_first_rtt(rtt)
+        self.background.on_first_rtt(rtt)
 
     def on_sent(self, run: SentRun) -> None:
         """Note a run that leaves and wants acknowledgement."""
@@ -114,6 +135,7 @@ class Recovery:
         """
         largest = ack.ranges[0][1] - 1
         self._check(ack.ranges, next_number)
+        background_bytes = self.log.background_bytes
         newest = self.log.take(largest, largest + 1)
         taken = newest[:]
         oldest = self.log.oldest
@@ -136,6 +158,8 @@ class Recovery:
         self._tell_congestion(
             last, acked_bytes=acked_bytes, lost_bytes=lost_bytes, late_bytes=late_bytes, rtt=rtt, now=now
         )
+        if background_bytes:
+            self._tell_background(taken, outcome, rtt=rtt, now=now)
         return outcome
 
     def on_loss_timer(self, now: float) -> Outcome:
@@ -144,6 +168,8 @@ class Recovery:
         lost_bytes = self._detect_losses(outcome, now)
         if lost_bytes:
             self._tell_congestion(None, acked_bytes=0, lost_bytes=lost_bytes, rtt=None, now=now)
+            if outcome.background_lost_bytes:
+                self._tell_background([], outcome, rtt=None, now=now)
         return outcome
 
     def on_probe_timer(self) -> list[Cargo]:
@@ -164,9 +190,9 @@ class Recovery:
             packets += bool(useful)
         return cargo
 
-    def on_new_path(self, congestion: CongestionControl) -> None:
+    def on_new_path(self, congestion: CongestionControl, background: CongestionControl) -> None:
         """Start measuring anew; what is under way stays under way."""
-        self.congestion = congestion
+        self.congestion, self.background = congestion, background
         self.rtt = RttEstimator()
         self.timeouts = 0
 
@@ -232,6 +258,7 @@ class Recovery:
                 outcome.probe_lost = run.packet_bytes
                 continue
             lost_bytes += run.size_bytes
+            outcome.background_lost_bytes += run.size_bytes * run.is_background
             self.lost_packets += run.stop - run.first
             outcome.lost += run.cargo
             outcome.lost_size_max = max(outcome.lost_size_max, run.packet_bytes)
@@ -285,5 +312,20 @@ class Recovery:
                 app_limited=limited,
                 rtt=rtt,
                 late_bytes=late_bytes,
+            )
+        )
+
+    def _tell_background(self, taken: list[SentRun], outcome: Outcome, *, rtt: float | None, now: float) -> None:
+        self.background.on_delivery(
+            Delivery(
+                now=now,
+                acked_bytes=sum(run.size_bytes for run in taken if run.is_background),
+                lost_bytes=outcome.background_lost_bytes,
+                in_flight_bytes=self.log.background_bytes,
+                delivered_bytes=self.meter.delivered_bytes,
+                prior_delivered_bytes=0,
+                rate=None,
+                app_limited=False,
+                rtt=rtt,
             )
         )

@@ -31,10 +31,12 @@ from dfs_sdk.transport.frames import (
     Window,
 )
 from dfs_sdk.transport.keys import SendKeys
+from dfs_sdk.transport.ledbat import Ledbat
 from dfs_sdk.transport.mtu import MtuSearch
 from dfs_sdk.transport.outbox import Outbox, OutgoingMessage
 from dfs_sdk.transport.pacing import Pacer
 from dfs_sdk.transport.packet import DATA_OVERHEAD
+from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.recovery import Outcome, Recovery
 from dfs_sdk.transport.sent import Cargo, Piece, SentRun
 from dfs_sdk.transport.slots import Slots
@@ -96,7 +98,7 @@ class Sender:
         self._config = config
         self.keys = keys
         self.outbox = Outbox()
-        self.recovery = Recovery(config, congestion(mtu.size))
+        self.recovery = Recovery(config, congestion(mtu.size), Ledbat(mtu.size))
         self.mtu = mtu
         self._new_congestion = congestion
         self.controls = Controls()
@@ -116,13 +118,13 @@ class Sender:
         config = self._config
         self.ask_window()
         self.keys.change_if_due(now, interval=config.rekey_interval, packets=config.rekey_packets)
-        message = self.outbox.next_message(now)
+        message = self._next_message(now)
         ack_due = arrivals.ack_at is not None and arrivals.ack_at <= now
         if ack_due or self.controls.are_due or (message is not None and self._is_small(message)):
             size = self._small(now, out.view, arrivals, ack_due=ack_due)
             if size:
                 return size, size
-            message = self.outbox.next_message(now)
+            message = self._next_message(now)
         return self._mtu_probe(now, out.view) or self._bulk(message, now, out)
 
     def seal_lone(self, plaintext: bytes, out: memoryview) -> int:
@@ -170,7 +172,7 @@ class Sender:
     def on_new_path(self, now: float) -> None:
         """Forget what was learned about a path that is not used any more."""
         self.mtu.reset(now)
-        self.recovery.on_new_path(self._new_congestion(self.mtu.size))
+        self.recovery.on_new_path(self._new_congestion(self.mtu.size), Ledbat(self.mtu.size))
         self._pacer = Pacer()
 
     def next_deadline(self) -> float | None:
@@ -197,7 +199,7 @@ class Sender:
         recovery = self.recovery
         if recovery.in_flight_bytes >= recovery.congestion.window_bytes and not recovery.probes_due:
             return frames, cargo
-        while (message := self.outbox.next_message(now)) is not None:
+        while (message := self._next_message(now)) is not None:
             start, stop = message.to_send.first
             room -= stop - start + MESSAGE_OVERHEAD
             if room < 0:
@@ -223,7 +225,8 @@ class Sender:
                 self.recovery.meter.mark_app_limited(self.recovery.in_flight_bytes)
             return None
         packet_bytes = self._packet_bytes()
-        allowed = self._allowed_packets(now, packet_bytes)
+        background = message.priority is Priority.BACKGROUND
+        allowed = self._allowed_packets(now, packet_bytes, background=background)
         if allowed <= 0:
             return None
         self._skip_sometimes(allowed)
@@ -250,6 +253,7 @@ class Sender:
                 snapshot=self._snapshot(now),
                 cargo=(piece,),
                 step_bytes=step,
+                is_background=background,
             )
         )
         return size, packet_bytes
@@ -272,6 +276,7 @@ class Sender:
                 snapshot=self._snapshot(now),
                 cargo=tuple(cargo),
                 is_mtu_probe=is_mtu_probe,
+                is_background=all(isinstance(it, Piece) and it.message.priority is Priority.BACKGROUND for it in cargo),
             )
         )
         return size
@@ -293,7 +298,12 @@ class Sender:
         # After silence small packets tell a black hole for large ones from a peer that does not answer.
         return self.mtu.base if self.recovery.timeouts >= BLIND_TIMEOUTS else self.mtu.size
 
-    def _allowed_packets(self, now: float, packet_bytes: int) -> int:
+    def _next_message(self, now: float) -> OutgoingMessage | None:
+        """Return the message whose bytes leave next; what may wait only while its own window has room."""
+        recovery = self.recovery
+        return self.outbox.next_message(now, background=recovery.background_room > 0 or recovery.probes_due > 0)
+
+    def _allowed_packets(self, now: float, packet_bytes: int, *, background: bool) -> int:
         limit = min(BURST_PACKETS_MAX, BURST_BYTES_MAX // packet_bytes)
         recovery = self.recovery
         if recovery.probes_due:
@@ -302,6 +312,8 @@ class Sender:
         if room <= 0:
             return 0
         rate = recovery.congestion.pacing_rate
+        if background:
+            room, rate = min(room, recovery.background_room), min(rate, recovery.background.pacing_rate)
         allowance = self._pacer.allowance(now=now, rate=rate, packet_bytes=packet_bytes)
         if allowance <= 0:
             self._paced_until = self._pacer.ready_at(rate=rate, packet_bytes=packet_bytes)
@@ -316,18 +328,18 @@ class Sender:
 
     def _settle(self, outcome: Outcome, now: float) -> None:
         self._requeue(outcome.lost)
-        mtu, congestion = self.mtu, self.recovery.congestion
+        mtu, recovery = self.mtu, self.recovery
         if outcome.probe_lost is not None:
             mtu.on_probe_lost(now)
         if outcome.probe_acked is not None and mtu.on_probe_acked(outcome.probe_acked):
-            congestion.set_packet_bytes(mtu.size)
+            recovery.set_packet_bytes(mtu.size)
         if mtu.on_settled(
             acked_bytes=outcome.acked_bytes,
             acked_size_max=outcome.acked_size_max,
             lost_size_max=outcome.lost_size_max,
             now=now,
         ):
-            congestion.set_packet_bytes(mtu.size)
+            recovery.set_packet_bytes(mtu.size)
 
     def _requeue(self, cargo: list[Cargo]) -> None:
         controls = self.controls

@@ -140,6 +140,8 @@ class SentLog:
         run.tail_bytes = tail_bytes
         run.cargo = (Piece(piece.message, last.start, piece.stop),)
         self.in_flight_bytes += (count - 1) * packet_bytes + tail_bytes
+        if run.is_background:
+            self.background_bytes += (count - 1) * packet_bytes + tail_bytes
         return True
 
     def forget_oldest(self, kept: int) -> None:

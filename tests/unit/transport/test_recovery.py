@@ -52,7 +52,7 @@ def run(first: int, stop: int, *, at: float = 0.0, probe: bool = False) -> SentR
 
 @pytest.fixture
 def recovery():
-    return Recovery(TransportConfig(), Fixed())
+    return Recovery(TransportConfig(), Fixed(), Fixed())
 
 
 def acked(recovery, *ranges, at, next_number=1000):
