@@ -1,8 +1,9 @@
-"""Files between the browser and the node: pieces of 1 MiB with acknowledgements, a window of four, either way.
+"""Files between the browser and the node: pieces of 1 MiB with acknowledgements and a window, either way.
 
 A single message above 10 MiB would close the connection of the notebook without a word; and a sender that does not
 wait would fill the memory of the slower side. Lost pieces are sent again, repeated ones are ignored, a silent other
-side ends the transfer with an error in words. Everything here runs on the node's home loop.
+side ends the move with an error in words. Time in which this loop stood still, such as during a long cell, is no
+silence of the browser. Everything here runs on the node's home loop.
 """
 
 from __future__ import annotations
@@ -10,14 +11,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from dfs_sdk.errors import DeadlineError, DfsError
 from dfs_sdk.ui.face import ReaderFace
 
 PIECE_BYTES = 2**20
-WINDOW_PIECES = 4
-SILENCE_SECONDS_MAX = 60.0
+WINDOW_PIECES = 8
+SILENCE_SECONDS_MAX = 120.0
+SILENCE_SLICES = 24
+RESEND_SECONDS_MIN = 3.0
 FILE_BYTES_MAX = 2**50
+
+
+class BrowserSilentError(DeadlineError):
+    """The browser stopped answering: keep its tab open, then try again."""
+
+
+class Progress(NamedTuple):
+    """How far an upload is.
+
+    Attributes:
+        taken: Pieces that the node took; the browser may send a window beyond.
+        arrived: Pieces that are here without a gap; what is missing after them was lost.
+    """
+
+    taken: int
+    arrived: int
 
 
 class Upload:
@@ -25,58 +45,74 @@ class Upload:
 
     Args:
         size: Bytes of the whole file.
-        acknowledge: Called with the index of the next piece wanted, after each piece that was taken.
+        acknowledge: Called with the progress after each piece that was taken, and when the browser asks.
         silence: Seconds without a piece after which the browser counts as gone.
     """
 
-    def __init__(self, size: int, *, acknowledge: Callable[[int], None], silence: float = SILENCE_SECONDS_MAX) -> None:
+    def __init__(
+        self, size: int, *, acknowledge: Callable[[Progress], None], silence: float = SILENCE_SECONDS_MAX
+    ) -> None:
         self._size = size
         self._acknowledge = acknowledge
         self._silence = silence
         self._next = 0
         self._waiting: dict[int, bytes] = {}
         self._arrived = asyncio.Event()
+        self._fault: ValueError | None = None
 
     @property
     def piece_count(self) -> int:
         """How many pieces make up the file."""
         return -(-self._size // PIECE_BYTES)
 
-    def receive(self, index: int, piece: bytes) -> None:
-        """Take a piece that arrived; one that was there already only makes us say again what we wait for.
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        arrived = self._next
+        while arrived in self._waiting:
+            arrived += 1
+        return Progress(self._next, arrived)
 
-        Raises:
-            ValueError: Its index is beyond the window or the file, or its length is not the one it must have.
+    def receive(self, index: int, piece: bytes) -> None:
+        """Take a piece that arrived; one that cannot be right ends the upload, one that was there already is ignored.
+
+        What cannot be right is an index beyond the window or the file, or a length that the piece cannot have.
         """
         if index < self._next or index in self._waiting:
-            self._acknowledge(self._next)
             return
         if index >= min(self.piece_count, self._next + WINDOW_PIECES):
-            raise ValueError(f"piece {index} of {self.piece_count} arrived while waiting for {self._next}")
-        if len(piece) != min(PIECE_BYTES, self._size - index * PIECE_BYTES):
-            raise ValueError(f"piece {index} has {len(piece)} bytes: the file changed while it was read")
-        self._waiting[index] = piece
+            self._fault = ValueError(f"piece {index} of {self.piece_count} arrived while waiting for {self._next}")
+        elif len(piece) != min(PIECE_BYTES, self._size - index * PIECE_BYTES):
+            self._fault = ValueError(f"piece {index} has {len(piece)} bytes: the file changed while it was read")
+        else:
+            self._waiting[index] = piece
         self._arrived.set()
+
+    def say(self) -> None:
+        """Tell the browser how far it is: it asks when it has heard nothing for a while."""
+        self._arrived.set()  # a browser that asks is there
+        self._acknowledge(self.progress)
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Iterate over the pieces in order; taking one asks the browser for more.
 
         Raises:
-            DeadlineError: The browser fell silent.
+            BrowserSilentError: The browser fell silent.
+            ValueError: A piece cannot be right.
         """
         while self._next < self.piece_count:
             piece = await self._take()
-            self._acknowledge(self._next)
+            self._acknowledge(self.progress)
             yield piece
 
     async def _take(self) -> bytes:
-        while self._next not in self._waiting:
+        while self._next not in self._waiting and self._fault is None:
             self._arrived.clear()
-            try:
-                async with asyncio.timeout(self._silence):
-                    await self._arrived.wait()
-            except TimeoutError as error:
-                raise DeadlineError("the browser stopped sending: keep its tab open and upload again") from error
+            await _heard(
+                self._arrived, self._silence, "the browser stopped sending: keep its tab open and upload again"
+            )
+        if self._fault is not None:
+            raise self._fault
         self._next += 1
         return self._waiting.pop(self._next - 1)
 
@@ -97,6 +133,7 @@ class Download:
         self._acknowledged = 0
         self._unacknowledged: dict[int, bytes] = {}
         self._moved = asyncio.Event()
+        self._resent_at = -RESEND_SECONDS_MIN
 
     @property
     def piece_count(self) -> int:
@@ -104,26 +141,32 @@ class Download:
         return -(-self._size // PIECE_BYTES)
 
     def acknowledge(self, next_index: int) -> None:
-        """Note that the browser has all pieces below `next_index`; the same number again means it lost some."""
+        """Note that the browser has all pieces below `next_index`; the same number again means it lost some.
+
+        Repetitions that waited together for a loop that stood still make the pieces go out once.
+        """
+        self._moved.set()
         if next_index > self._acknowledged:
-            for index in range(self._acknowledged, next_index):
+            for index in range(self._acknowledged, min(next_index, self.piece_count)):
                 self._unacknowledged.pop(index, None)
             self._acknowledged = next_index
-            self._moved.set()
             return
-        for index, piece in tuple(self._unacknowledged.items()):
-            self._send(index, piece)
+        now = asyncio.get_running_loop().time()
+        if now - self._resent_at >= RESEND_SECONDS_MIN:
+            self._resent_at = now
+            for index, piece in tuple(self._unacknowledged.items()):
+                self._send(index, piece)
 
     async def run(self, reader: ReaderFace) -> None:
         """Send the whole file and return when the browser has it.
 
         Raises:
-            DeadlineError: The browser fell silent.
+            BrowserSilentError: The browser fell silent.
             DfsError: The file ended before its size.
         """
         for index in range(self.piece_count):
             await self._until_acknowledged(index - WINDOW_PIECES + 1)
-            piece = await self._read(reader, min(PIECE_BYTES, self._size - index * PIECE_BYTES))
+            piece = await _read(reader, min(PIECE_BYTES, self._size - index * PIECE_BYTES))
             self._unacknowledged[index] = piece
             self._send(index, piece)
         await self._until_acknowledged(self.piece_count)
@@ -131,22 +174,32 @@ class Download:
     async def _until_acknowledged(self, count: int) -> None:
         while self._acknowledged < count:
             self._moved.clear()
-            try:
-                async with asyncio.timeout(self._silence):
-                    await self._moved.wait()
-            except TimeoutError as error:
-                raise DeadlineError("the browser stopped answering: keep its tab open and download again") from error
+            complaint = "the browser stopped answering: keep its tab open and download again"
+            await _heard(self._moved, self._silence, complaint)
 
-    async def _read(self, reader: ReaderFace, size: int) -> bytes:
-        parts: list[bytes] = []
-        missing = size
-        while missing:
-            part = await reader.read(missing)
-            if not part:
-                raise DfsError(f"the file ended {missing} bytes early")
-            parts.append(part)
-            missing -= len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+async def _heard(event: asyncio.Event, silence: float, complaint: str) -> None:
+    """Wait in slices: a loop that stood still finds one of them over, not all, and then hears what waited for it."""
+    for _ in range(SILENCE_SLICES):
+        try:
+            async with asyncio.timeout(silence / SILENCE_SLICES):
+                await event.wait()
+        except TimeoutError:
+            continue
+        return
+    raise BrowserSilentError(complaint)
+
+
+async def _read(reader: ReaderFace, size: int) -> bytes:
+    parts: list[bytes] = []
+    missing = size
+    while missing:
+        part = await reader.read(missing)
+        if not part:
+            raise DfsError(f"the file ended {missing} bytes early")
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def download_folder() -> Path:

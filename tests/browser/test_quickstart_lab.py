@@ -89,7 +89,8 @@ def take_pictures(notebook: Notebook, page: Page, folder: Path) -> None:
 
 def assert_no_secret_is_saved(notebook: Notebook, page: Page) -> None:
     tab(page, "Files")
-    page.get_by_role("button", name="Link", exact=True).click()
+    page.get_by_role("button", name="More", exact=True).click()
+    page.get_by_role("button", name="Show link", exact=True).click()
     shown = page.locator(".dfs-files .dfs-secret")
     expect(shown).to_have_value(re.compile("^dfs:"))
     link = shown.input_value()

@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.lab import Lab, Notebook, watch
 
@@ -40,10 +40,28 @@ panel._actions["piece"] = ("take a piece", lossy_take)
 panel.tell = lossy_tell
 """
 SAY_LARGE = """
-import dfs_sdk.ui.files as module
-original = module._file
-module._file = lambda row: {**original(row), "bytes": 2**40}
+import dfs_sdk.ui.listing as module
+original = module.row_values
+module.row_values = lambda row: {**original(row), "bytes": 2**40}
 await node.put(bytes(range(256)) * 8192 * 3, name="large.bin")
+"""
+REFUSE = """
+async def refuse(source, *, name=None):
+    async for part in source:
+        raise OSError("the disk <b>is</b> full")
+node.put = refuse
+"""
+BLOCK_LATER = """
+import asyncio, time
+put = node.put
+async def slow_put(source, *, name=None):
+    async def slowly():
+        async for part in source:
+            await asyncio.sleep(0.2)
+            yield part
+    return await put(slowly(), name=name)
+node.put = slow_put
+asyncio.get_running_loop().call_later(3, time.sleep, 9)
 """
 SLOW_PUT = """
 import asyncio
@@ -72,6 +90,24 @@ def open_panel(lab: Lab, page: Page, name: str, cell: str) -> Notebook:
     return notebook
 
 
+def moves(page: Page) -> Locator:
+    return page.get_by_role("list", name="uploads and downloads of this browser").locator("li")
+
+
+def drop(page: Page, names: dict[str, bytes]) -> None:
+    """Drop files on the panel, as a file manager would."""
+    transfer = page.evaluate_handle(
+        """(files) => {
+            const transfer = new DataTransfer();
+            for (const [name, text] of Object.entries(files)) transfer.items.add(new File([text], name));
+            return transfer;
+        }""",
+        {name: content.decode() for name, content in names.items()},
+    )
+    for kind in ("dragenter", "dragover", "drop"):
+        page.locator(".dfs-files .dfs-drop").dispatch_event(kind, {"dataTransfer": transfer})
+
+
 def test_lost_pieces_are_sent_again(lab: Lab, page: Page, tmp_path: Path):
     errors, _ = watch(page)
     open_panel(lab, page, "lossy", LOSE_PIECES)
@@ -91,8 +127,7 @@ def test_large_file_is_written_where_the_user_picked(lab: Lab, page: Page):
     page.evaluate(PICKER)
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1)
     page.get_by_role("button", name="Download").click()
-    moves = page.get_by_role("list", name="transfers with the browser").locator("li")
-    expect(moves).to_have_count(0, timeout=30_000)
+    expect(moves(page)).to_contain_text("downloaded", timeout=30_000)
     wanted = hashlib.sha256(bytes(range(256)) * 8192 * 3).hexdigest()
     page.wait_for_function(f"async () => await ({DIGEST})('large.bin') === '{wanted}'")
     assert errors == []
@@ -103,10 +138,47 @@ def test_upload_shows_its_way_and_can_be_stopped(lab: Lab, page: Page, tmp_path:
     open_panel(lab, page, "stopped", SLOW_PUT)
     (tmp_path / "<b>slow.bin").write_bytes(bytes(8 * 2**20))
     page.locator(".dfs-upload").set_input_files(tmp_path / "<b>slow.bin")
-    moves = page.get_by_role("list", name="transfers with the browser").locator("li")
-    expect(moves).to_contain_text("<b>slow.bin")
-    expect(moves.locator("progress")).to_have_js_property("value", 0.125)
-    page.get_by_role("button", name="Stop").click()
-    expect(moves).to_have_count(0)
+    expect(moves(page)).to_contain_text("<b>slow.bin")
+    expect(moves(page).locator("progress")).to_have_js_property("value", 0.125)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(moves(page)).to_contain_text("stopped")
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(moves(page)).to_have_count(0)
     expect(page.locator(".dfs-problem")).to_have_count(0)
+    assert errors == []
+
+
+def test_failure_stands_at_the_file_that_failed(lab: Lab, page: Page, tmp_path: Path):
+    errors, _ = watch(page)
+    open_panel(lab, page, "refused", REFUSE)
+    (tmp_path / "one.bin").write_bytes(bytes(100))
+    page.locator(".dfs-upload").set_input_files(tmp_path / "one.bin")
+    expect(moves(page)).to_contain_text("failed: the disk <b>is</b> full")
+    page.get_by_role("button", name="Details", exact=True).click()
+    expect(moves(page).locator("pre")).to_contain_text("Traceback")
+    page.get_by_role("button", name="Try again", exact=True).click()
+    expect(moves(page)).to_contain_text("failed: the disk")
+    expect(page.locator(".dfs-problem")).to_have_count(0)
+    assert errors == []
+
+
+def test_many_files_dropped_at_once_all_arrive(lab: Lab, page: Page):
+    errors, _ = watch(page)
+    open_panel(lab, page, "dropped", "pass")
+    drop(page, {f"drop-{number:02}.txt": b"text %d" % number for number in range(20)})
+    expect(page.get_by_role("status").filter(has_text="20 files")).to_be_visible(timeout=30_000)
+    expect(moves(page)).to_have_count(0, timeout=30_000)
+    assert errors == []
+
+
+def test_upload_goes_on_after_the_kernel_was_busy(lab: Lab, page: Page, tmp_path: Path):
+    errors, _ = watch(page)
+    open_panel(lab, page, "busy-upload", BLOCK_LATER)
+    content = random.Random(5).randbytes(22 * 2**20)
+    (tmp_path / "busy.bin").write_bytes(content)
+    page.locator(".dfs-upload").set_input_files(tmp_path / "busy.bin")
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Download").click()
+    assert Path(download.value.path()).read_bytes() == content
     assert errors == []

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from dfs_sdk.errors import QuotaExceededError
 from dfs_sdk.ids import NodeId
+from dfs_sdk.node.snapshot import FileRow
 from dfs_sdk.ui import FilesPanel
-from dfs_sdk.ui import files as files_module
-from dfs_sdk.ui.transfer import PIECE_BYTES
+from dfs_sdk.ui import moves as moves_module
+from dfs_sdk.ui.transfer import PIECE_BYTES, SILENCE_SECONDS_MAX, WINDOW_PIECES
 from tests.fakes.browser import press, states, told
 from tests.fakes.node import SECRET, FakeNode
 from tests.fakes.rows import empty_snapshot, file_row, full_snapshot, peer_id
@@ -22,13 +24,17 @@ class Tab:
     def __init__(self, panel: FilesPanel, traffic: list) -> None:
         self.panel, self.traffic = panel, traffic
 
+    def ended(self) -> list[str]:
+        kinds = ("move-done", "move-stopped", "move-failed")
+        return [each["kind"] for kind in kinds for each in told(self.traffic, kind)]
+
     async def upload(self, name: str, content: bytes, *, until: int | None = None) -> None:
-        press(self.panel, "upload", move="u1", name=name, size=len(content), ref="up")
+        press(self.panel, "upload", move="u1", name=name, size=len(content))
         count = -(-len(content) // PIECE_BYTES)
         sent = 0
-        while not told(self.traffic, "done") and sent < (count if until is None else until):
-            wanted = max((each["next"] for each in told(self.traffic, "upload-next")), default=-4)
-            while sent < min(count, wanted + 4):
+        while not self.ended() and sent < (count if until is None else until):
+            taken = max((each["next"] for each in told(self.traffic, "upload-next")), default=-WINDOW_PIECES)
+            while sent < min(count, taken + WINDOW_PIECES):
                 press(
                     self.panel, "piece", content[sent * PIECE_BYTES : (sent + 1) * PIECE_BYTES], move="u1", index=sent
                 )
@@ -37,9 +43,9 @@ class Tab:
         await turns(1)
 
     async def download(self, file_id: str) -> bytes:
-        press(self.panel, "download", move="d1", file=file_id, ref="down")
+        press(self.panel, "download", move="d1", file=file_id)
         parts: list[bytes] = []
-        while not told(self.traffic, "done"):
+        while not self.ended():
             await asyncio.sleep(0.01)
             for each in self.pieces()[len(parts) :]:
                 parts.append(each)
@@ -51,6 +57,10 @@ class Tab:
         return [bytes(each["buffers"][0]) for each in found]
 
 
+def file_ids(node: FakeNode) -> list[str]:
+    return [row.file_id for row in node.rows.files]
+
+
 def test_upload_of_more_than_ten_mebibytes_arrives_whole(traffic):
     async def scenario() -> None:
         async with FakeNode() as node:
@@ -58,10 +68,10 @@ def test_upload_of_more_than_ten_mebibytes_arrives_whole(traffic):
             await Tab(panel, traffic).upload("big.bin", CONTENT)
             (file_id,) = node.contents
             assert node.contents[file_id] == CONTENT
-            assert panel.files[0]["name"] == "big.bin"
-            assert panel.notice == "Put big.bin into the network."
-            assert panel.transfers[0]["state"] == "done"
-            assert panel._running == {}
+            assert panel.files_total == 1
+            assert told(traffic, "move-done") == [{"kind": "move-done", "move": "u1"}]
+            assert node.rows.transfers[0].state == "done"
+            assert len(panel._moves) == 0
             panel.close()
 
     run_virtual(scenario())
@@ -88,9 +98,9 @@ def test_stopped_upload_puts_nothing(traffic):
             press(panel, "piece", CONTENT[:PIECE_BYTES], move="u1", index=5)
             await turns()
             assert node.contents == {}
-            assert panel.transfers[0]["state"] == "cancelled"
+            assert node.rows.transfers[0].state == "cancelled"
             assert panel.problems == []
-            assert not told(traffic, "done")[0]["fine"]
+            assert told(traffic, "move-stopped") == [{"kind": "move-stopped", "move": "u1"}]
             panel.close()
 
     run_virtual(scenario())
@@ -101,23 +111,10 @@ def test_tab_that_vanished_ends_the_upload_in_words(traffic):
         async with FakeNode() as node:
             panel = FilesPanel(node)
             await Tab(panel, traffic).upload("big.bin", CONTENT, until=4)
-            await asyncio.sleep(61)
+            await asyncio.sleep(SILENCE_SECONDS_MAX + 1)
             await turns()
             assert "browser stopped sending" in panel.problems[0]["text"]
             assert node.contents == {}
-            panel.close()
-
-    run_virtual(scenario())
-
-
-def test_transfer_is_cancelled_by_its_number(traffic):
-    async def scenario() -> None:
-        async with FakeNode() as node:
-            panel = FilesPanel(node)
-            await Tab(panel, traffic).upload("big.bin", CONTENT, until=4)
-            press(panel, "cancel", transfer=panel.transfers[0]["id"])
-            await turns()
-            assert panel.transfers[0]["state"] == "cancelled"
             panel.close()
 
     run_virtual(scenario())
@@ -128,9 +125,9 @@ def test_download_to_the_browser_is_byte_equal(traffic):
         async with FakeNode() as node:
             await node.put(CONTENT, name="big.bin")
             panel = FilesPanel(node)
-            assert await Tab(panel, traffic).download(panel.files[0]["id"]) == CONTENT
-            begin = told(traffic, "download-begin")[0]
-            assert (begin["name"], begin["pieces"]) == ("big.bin", 13)
+            assert await Tab(panel, traffic).download(file_ids(node)[0]) == CONTENT
+            assert told(traffic, "download-begin")[0]["pieces"] == 13
+            assert told(traffic, "move-done")
             assert node.readers[0].closed
             panel.close()
 
@@ -142,9 +139,9 @@ def test_stopped_download_closes_the_file(traffic):
         async with FakeNode() as node:
             await node.put(CONTENT, name="big.bin")
             panel = FilesPanel(node)
-            press(panel, "download", move="d1", file=panel.files[0]["id"])
+            press(panel, "download", move="d1", file=file_ids(node)[0])
             await turns(1)
-            assert len(Tab(panel, traffic).pieces()) == 4
+            assert len(Tab(panel, traffic).pieces()) == WINDOW_PIECES
             press(panel, "stop", move="d1")
             await turns(1)
             assert node.readers[0].closed
@@ -159,7 +156,7 @@ def test_link_is_told_on_request_and_never_in_a_trait(traffic):
         async with FakeNode() as node:
             await node.put(b"content", name="a.txt")
             panel = FilesPanel(node)
-            press(panel, "link", file=panel.files[0]["id"], ref="r")
+            press(panel, "link", file=file_ids(node)[0], ref="r")
             await turns()
             link = str(next(iter(node.links.values())))
             press(panel, "get-link", text=f"dfs:{SECRET}ffff")
@@ -180,7 +177,7 @@ def test_get_by_link_and_save_name_the_path(traffic, tmp_path: Path, monkeypatch
         async with FakeNode() as node:
             file = await node.put(b"content", name="a.txt")
             panel = FilesPanel(node)
-            for kind, fields in (("get-link", {"text": f" {file.link} "}), ("save", {"file": panel.files[0]["id"]})):
+            for kind, fields in (("get-link", {"text": f" {file.link} "}), ("save", {"file": file_ids(node)[0]})):
                 press(panel, kind, **fields)
                 await turns()
                 assert panel.problems == []
@@ -213,19 +210,25 @@ def test_share_pin_and_remove_reach_the_node(traffic):
         async with FakeNode(full_snapshot(files=(), chunks=(), transfers=())) as node:
             await node.put(b"content", name="a.txt")
             panel = FilesPanel(node)
-            file_id = panel.files[0]["id"]
-            assert [each["id"] for each in panel.members] == [peer_id(1), peer_id(2)]
+            file_id = file_ids(node)[0]
+            press(panel, "members")
             press(panel, "share", file=file_id, peer=peer_id(1))
             press(panel, "pin", file=file_id)
             await turns()
+            members = told(traffic, "members")[0]["members"]
+            assert [(each["id"], each["label"]) for each in members] == [
+                (peer_id(2), f"node-2 ({peer_id(2)[:8]}, away)"),
+                (peer_id(1), f"node-1 ({peer_id(1)[:8]}, suspect)"),
+            ][::-1]
+            assert panel.notice == "Shared a.txt with node-1."
             assert node.calls == [("share", (file_id, NodeId.from_hex(peer_id(1))))]
-            assert panel.files[0]["pinned"]
+            assert node.rows.files[0].pinned
             press(panel, "unpin", file=file_id)
             await turns()
-            assert not panel.files[0]["pinned"]
+            assert not node.rows.files[0].pinned
             press(panel, "remove", file=file_id)
             await turns()
-            assert panel.files == []
+            assert panel.files_total == 0
             press(panel, "remove", file=file_id)
             await turns()
             assert "no longer in the catalog" in panel.problems[0]["text"]
@@ -234,8 +237,8 @@ def test_share_pin_and_remove_reach_the_node(traffic):
     run_virtual(scenario())
 
 
-def test_too_many_transfers_with_the_browser_are_refused(traffic, monkeypatch):
-    monkeypatch.setattr(files_module, "BROWSER_TRANSFERS_MAX", 1)
+def test_too_many_moves_are_refused_at_the_file(traffic, monkeypatch):
+    monkeypatch.setattr(moves_module, "MOVES_MAX", 1)
 
     async def scenario() -> None:
         async with FakeNode() as node:
@@ -243,7 +246,56 @@ def test_too_many_transfers_with_the_browser_are_refused(traffic, monkeypatch):
             press(panel, "upload", move="u1", name="a", size=5)
             press(panel, "upload", move="u2", name="b", size=5)
             await turns(1)
-            assert "are the most" in panel.problems[0]["text"]
+            (failed,) = told(traffic, "move-failed")
+            assert failed["move"] == "u2"
+            assert "are the most" in failed["text"]
+            assert panel.problems == []
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_failed_put_is_told_at_the_file_with_its_traceback(traffic):
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            panel = FilesPanel(node)
+
+            async def refuse(source: object, *, name: str | None = None) -> None:
+                raise QuotaExceededError(f"no room for it, says dfs:{SECRET}")
+
+            node.put = refuse
+            await Tab(panel, traffic).upload("big.bin", CONTENT)
+            (failed,) = told(traffic, "move-failed")
+            assert failed["text"].startswith("no room for it")
+            assert "QuotaExceededError" in failed["trace"]
+            assert SECRET not in repr(failed)
+            assert panel.problems == []
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_piece_that_cannot_be_right_ends_the_upload(traffic):
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            panel = FilesPanel(node)
+            press(panel, "upload", move="u1", name="a", size=5)
+            press(panel, "piece", b"too long for it", move="u1", index=0)
+            await turns(1)
+            assert "the file changed" in told(traffic, "move-failed")[0]["text"]
+            assert node.contents == {}
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_upload_that_is_unknown_here_is_told_so(traffic):
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            panel = FilesPanel(node)
+            press(panel, "where", move="of another kernel")
+            await turns(1)
+            assert "does not know it" in told(traffic, "move-failed")[0]["text"]
             panel.close()
 
     run_virtual(scenario())
@@ -256,23 +308,72 @@ def test_absurd_sizes_are_refused(traffic, size):
             panel = FilesPanel(node)
             press(panel, "upload", move="u1", name="a", size=size)
             await turns(1)
-            assert len(panel.problems) == 1
+            assert len(told(traffic, "move-failed")) == 1
             panel.close()
 
     run_virtual(scenario())
 
 
-def test_long_lists_are_cut_and_counted(traffic):
-    rows = tuple(file_row(f"f{n:04}", file_id=f"{n:04}") for n in range(700))
-    panel = FilesPanel(FakeNode(empty_snapshot(files=rows)))
-    assert (len(panel.files), panel.files_total) == (files_module.FILES_SHOWN_MAX, 700)
-    panel.close()
+def look(panel: FilesPanel, **fields: object) -> None:
+    press(
+        panel, "look", **{"view": "v", "first": 0, "count": 10, "sort": "name", "descending": 0, "search": ""} | fields
+    )
 
 
-def test_running_transfers_come_first(traffic):
-    rows = full_snapshot().transfers
-    many = tuple(replace(rows[1], transfer_id=10 + n) for n in range(40))
-    panel = FilesPanel(FakeNode(full_snapshot(transfers=(*rows, *many))))
-    assert panel.transfers[0]["state"] == "running"
-    assert len(panel.transfers) == files_module.TRANSFERS_SHOWN_MAX
-    panel.close()
+def many(count: int) -> tuple[FileRow, ...]:
+    return tuple(file_row(f"f{n:05}", file_id=f"{n:05}") for n in range(count))
+
+
+def test_view_gets_its_window_and_then_only_what_changes(traffic):
+    rows = many(10_000)
+
+    async def scenario() -> None:
+        async with FakeNode(empty_snapshot(files=rows)) as node:
+            panel = FilesPanel(node)
+            look(panel, first=5_000)
+            await turns(1)
+            (window,) = told(traffic, "rows")
+            assert (window["first"], window["matching"], window["total"]) == (5_000, 10_000, 10_000)
+            assert [row["name"] for row in window["rows"]] == [f"f{n:05}" for n in range(5_000, 5_010)]
+            node.change(files=(*rows[:5_003], replace(rows[5_003], copies_min=1), *rows[5_004:]))
+            await turns(1)
+            node.change(files=(*rows[:9], replace(rows[9], copies_min=1), *rows[10:5_003], *node.rows.files[5_003:]))
+            await turns(1)
+            changes = told(traffic, "rows-changed")
+            assert [[place, row["held"]] for each in changes for place, row in each["rows"]] == [[3, 1]]
+            panel.close()
+
+    run_virtual(scenario())
+    assert max(len(repr(each["data"])) for each in traffic[1:] if each["type"] == "comm_msg") < 5_000
+
+
+def test_window_out_of_sight_is_sent_nothing(traffic):
+    async def scenario() -> None:
+        async with FakeNode(empty_snapshot(files=many(20))) as node:
+            panel = FilesPanel(node)
+            look(panel)
+            look(panel, count=0)
+            await turns(1)
+            node.change(files=many(15))
+            await turns(1)
+            assert told(traffic, "rows-changed") == []
+            assert panel.files_total == 15
+            panel.close()
+
+    run_virtual(scenario())
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"sort": "colour"}, {"count": 201}, {"first": -1}, {"search": "x" * 201}, {"descending": 2}]
+)
+def test_looks_are_checked(traffic, wrong):
+    async def scenario() -> None:
+        async with FakeNode(empty_snapshot(files=many(20))) as node:
+            panel = FilesPanel(node)
+            look(panel, **wrong)
+            await turns(1)
+            assert told(traffic, "rows") == []
+            assert len(panel.problems) == 1
+            panel.close()
+
+    run_virtual(scenario())

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from dfs_sdk.errors import DeadlineError, DfsError
 from dfs_sdk.ui import transfer
-from dfs_sdk.ui.transfer import PIECE_BYTES, WINDOW_PIECES, Download, Upload
+from dfs_sdk.ui.transfer import PIECE_BYTES, WINDOW_PIECES, Download, Progress, Upload
 from tests.fakes.node import FakeReader
 from tests.fakes.virtual import run_virtual
 
-SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 6 * PIECE_BYTES + 5]
+SIZES = [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 10 * PIECE_BYTES + 5]
 
 
 def content_of(size: int) -> bytes:
@@ -30,8 +30,8 @@ class Browser:
         self.next = self.sent = self.in_flight_max = 0
         self.upload = Upload(len(content), acknowledge=self.acknowledged)
 
-    def acknowledged(self, wanted: int) -> None:
-        self.next = max(self.next, wanted)
+    def acknowledged(self, progress: Progress) -> None:
+        self.next = max(self.next, progress.taken)
 
     async def run(self) -> None:
         while self.next < self.upload.piece_count:
@@ -64,46 +64,75 @@ def test_upload_survives_lost_and_swapped_pieces(seed: int, size: int):
     assert run_virtual(upload_through(content, seed, 0.4)) == content
 
 
-def test_piece_beyond_the_window_is_refused():
+async def first_piece(upload: Upload) -> bytes:
+    return await anext(upload.pieces())
+
+
+@pytest.mark.parametrize(
+    ("index", "length", "complaint"),
+    [
+        (WINDOW_PIECES, PIECE_BYTES, "piece 8 of 20"),
+        (0, 0, "the file changed"),
+        (0, 1, "the file changed"),
+        (0, PIECE_BYTES - 1, "the file changed"),
+        (0, PIECE_BYTES + 1, "the file changed"),
+    ],
+)
+def test_piece_that_cannot_be_right_ends_the_upload(index: int, length: int, complaint: str):
     async def scenario() -> None:
-        upload = Upload(10 * PIECE_BYTES, acknowledge=lambda _next: None)
-        upload.receive(WINDOW_PIECES - 1, bytes(PIECE_BYTES))
-        with pytest.raises(ValueError, match="piece 4 of 10"):
-            upload.receive(WINDOW_PIECES, bytes(PIECE_BYTES))
+        upload = Upload(20 * PIECE_BYTES, acknowledge=lambda _progress: None)
+        upload.receive(index, bytes(length))
+        with pytest.raises(ValueError, match=complaint):
+            await first_piece(upload)
 
     run_virtual(scenario())
 
 
-@pytest.mark.parametrize("length", [0, 1, PIECE_BYTES - 1, PIECE_BYTES + 1])
-def test_piece_of_a_wrong_length_is_refused(length: int):
-    async def scenario() -> None:
-        upload = Upload(2 * PIECE_BYTES, acknowledge=lambda _next: None)
-        with pytest.raises(ValueError, match="the file changed"):
-            upload.receive(0, bytes(length))
+def test_repeated_piece_is_ignored():
+    async def scenario() -> list[bytes]:
+        upload = Upload(2 * PIECE_BYTES, acknowledge=lambda _progress: None)
+        for index, fill in ((0, b"a"), (0, b"b"), (1, b"c")):
+            upload.receive(index, fill * PIECE_BYTES)
+        return [each[:1] async for each in upload.pieces()]
 
-    run_virtual(scenario())
+    assert run_virtual(scenario()) == [b"a", b"c"]
 
 
-def test_repeated_piece_only_repeats_the_acknowledgement():
-    async def scenario() -> list[int]:
-        said: list[int] = []
-        upload = Upload(2 * PIECE_BYTES, acknowledge=said.append)
-        upload.receive(0, bytes(PIECE_BYTES))
-        upload.receive(0, bytes(PIECE_BYTES))
+def test_browser_that_asks_learns_what_was_lost():
+    async def scenario() -> list[Progress]:
+        said: list[Progress] = []
+        upload = Upload(5 * PIECE_BYTES, acknowledge=said.append)
+        for index in (0, 1, 3):
+            upload.receive(index, bytes(PIECE_BYTES))
+        upload.say()
+        await first_piece(upload)
         return said
 
-    assert run_virtual(scenario()) == [0]
+    assert run_virtual(scenario()) == [Progress(taken=0, arrived=2), Progress(taken=1, arrived=2)]
 
 
 def test_silent_browser_ends_the_upload_in_words():
     async def scenario() -> None:
-        upload = Upload(1, acknowledge=lambda _next: None)
+        upload = Upload(1, acknowledge=lambda _progress: None)
         with pytest.raises(DeadlineError, match="browser stopped sending"):
-            async for _ in upload.pieces():
-                pass
-        assert asyncio.get_running_loop().time() == transfer.SILENCE_SECONDS_MAX
+            await first_piece(upload)
+        assert asyncio.get_running_loop().time() == pytest.approx(transfer.SILENCE_SECONDS_MAX)
 
     run_virtual(scenario())
+
+
+def test_loop_that_stood_still_is_no_silence_of_the_browser():
+    async def scenario() -> bytes:
+        loop = asyncio.get_running_loop()
+        upload = Upload(1, acknowledge=lambda _progress: None)
+        reading = asyncio.create_task(first_piece(upload))
+        await asyncio.sleep(1)
+        loop._now += 10 * transfer.SILENCE_SECONDS_MAX  # a cell blocked it all that time
+        await asyncio.sleep(0.1)
+        upload.receive(0, b"x")  # what waited for the kernel arrives after the timers
+        return await reading
+
+    assert run_virtual(scenario()) == b"x"
 
 
 async def download_through(content: bytes, seed: int, loss: float) -> tuple[bytes, int]:
@@ -153,11 +182,26 @@ def test_download_survives_lost_pieces(seed: int, size: int):
     assert run_virtual(download_through(content, seed, 0.4))[0] == content
 
 
+def test_repeated_acknowledgements_at_once_send_the_pieces_again_once():
+    async def scenario() -> list[int]:
+        sent: list[int] = []
+        download = Download(2 * PIECE_BYTES, send=lambda index, _piece: sent.append(index))
+        running = asyncio.create_task(download.run(FakeReader(bytes(2 * PIECE_BYTES))))
+        await asyncio.sleep(1)
+        for _ in range(5):
+            download.acknowledge(0)
+        download.acknowledge(2)
+        await running
+        return sent
+
+    assert run_virtual(scenario()) == [0, 1, 0, 1]
+
+
 def test_silent_browser_ends_the_download_in_words():
     async def scenario() -> None:
-        download = Download(6 * PIECE_BYTES, send=lambda _index, _piece: None)
+        download = Download(12 * PIECE_BYTES, send=lambda _index, _piece: None)
         with pytest.raises(DeadlineError, match="browser stopped answering"):
-            await download.run(FakeReader(bytes(6 * PIECE_BYTES)))
+            await download.run(FakeReader(bytes(12 * PIECE_BYTES)))
 
     run_virtual(scenario())
 

@@ -1,0 +1,177 @@
+"""The moves of one panel: files that go between this panel's browser and the node, and how each ends.
+
+A move that fails says so to the browser, which shows it at the file that failed; only when the browser itself fell
+silent the panel reports it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.node.snapshot import FileRow
+from dfs_sdk.runtime.ports import Buffer
+from dfs_sdk.ui.base import TRACEBACK_LENGTH_MAX, Action, in_words
+from dfs_sdk.ui.face import NodeFace
+from dfs_sdk.ui.message import Message
+from dfs_sdk.ui.transfer import FILE_BYTES_MAX, BrowserSilentError, Download, Progress, Upload
+from dfs_sdk.views import words
+
+MOVES_MAX = 8
+NAME_LENGTH_MAX = 1_024
+MOVE_LENGTH_MAX = 64
+
+
+class Tell(Protocol):
+    """Sends the browser a message, as `Panel.tell` does."""
+
+    def __call__(self, content: Mapping[str, Any], buffers: Sequence[Buffer] | None = None) -> None:
+        """Send it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Move:
+    """A file on its way, and the task that moves it."""
+
+    work: Upload | Download
+    task: asyncio.Task[Any]
+
+
+class Moves:
+    """Takes and gives the files of one panel.
+
+    Args:
+        node: Where uploads go and downloads come from.
+        tell: Sends the browser a message.
+        find: The row of the file that a message names.
+    """
+
+    def __init__(self, node: NodeFace, *, tell: Tell, find: Callable[[Message], FileRow]) -> None:
+        self._node = node
+        self._tell = tell
+        self._find = find
+        self._moving: dict[str, _Move] = {}
+
+    def __len__(self) -> int:
+        return len(self._moving)
+
+    def actions(self) -> dict[str, tuple[str, Action]]:
+        """What the browser may ask of them."""
+        return {
+            "upload": ("upload the file", self._upload),
+            "piece": ("take a piece of the upload", self._piece),
+            "where": ("go on with the upload", self._where),
+            "download": ("download the file", self._download),
+            "ack": ("go on with the download", self._ack),
+            "stop": ("stop the transfer", self._stop),
+        }
+
+    async def _upload(self, message: Message) -> None:
+        move = _name_of(message)
+
+        def acknowledge(progress: Progress) -> None:
+            self._tell({"kind": "upload-next", "move": move, "next": progress.taken, "got": progress.arrived})
+
+        async with self._ending(move):
+            size = message.number("size", maximum=FILE_BYTES_MAX)
+            upload = Upload(size, acknowledge=acknowledge)
+            name = message.text("name", length_max=NAME_LENGTH_MAX)
+            with self._registered(move, upload):
+                upload.say()
+                await self._node.put(upload.pieces(), name=name)
+
+    async def _piece(self, message: Message) -> None:
+        move = self._moving.get(_name_of(message))
+        if move is not None and isinstance(move.work, Upload):  # else it was stopped: late pieces are no news
+            move.work.receive(message.number("index", maximum=FILE_BYTES_MAX), message.buffer())
+
+    async def _where(self, message: Message) -> None:
+        name = _name_of(message)
+        move = self._moving.get(name)
+        if move is None:
+            self._tell(
+                {"kind": "move-failed", "move": name, "text": "the kernel does not know it any more", "trace": ""}
+            )
+        elif isinstance(move.work, Upload):
+            move.work.say()
+
+    async def _download(self, message: Message) -> None:
+        move = _name_of(message)
+
+        def send(index: int, piece: bytes) -> None:
+            self._tell({"kind": "download-piece", "move": move, "index": index}, [piece])
+
+        async with self._ending(move):
+            row = self._find(message)
+            download = Download(row.size, send=send)
+            with self._registered(move, download):
+                reader = await self._node.open(row.file_id)
+                try:
+                    self._tell({"kind": "download-begin", "move": move, "pieces": download.piece_count})
+                    await download.run(reader)
+                finally:
+                    await reader.close()
+
+    async def _ack(self, message: Message) -> None:
+        move = self._moving.get(_name_of(message))
+        if move is not None and isinstance(move.work, Download):
+            move.work.acknowledge(message.number("next", maximum=FILE_BYTES_MAX))
+
+    async def _stop(self, message: Message) -> None:
+        move = self._moving.get(_name_of(message))
+        if move is not None:
+            move.task.cancel()
+
+    def _failed(self, name: str, text: str, trace: str = "") -> None:
+        self._tell({"kind": "move-failed", "move": name, "text": text, "trace": trace})
+
+    def _registered(self, name: str, work: Upload | Download) -> _Registered:
+        if name in self._moving or len(self._moving) >= MOVES_MAX:
+            raise ConfigError(f"{MOVES_MAX} transfers with the browser at one time are the most: try again later")
+        return _Registered(self._moving, name, work)
+
+    @asynccontextmanager
+    async def _ending(self, name: str) -> AsyncIterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            self._tell({"kind": "move-stopped", "move": name})
+            raise
+        except Exception as error:
+            self._failed(name, in_words(error), _trace(error))
+            if isinstance(error, BrowserSilentError):
+                raise
+        else:
+            self._tell({"kind": "move-done", "move": name})
+
+
+class _Registered:
+    """Keeps a move in the table while its block runs."""
+
+    __slots__ = ("_name", "_table", "_work")
+
+    def __init__(self, table: dict[str, _Move], name: str, work: Upload | Download) -> None:
+        self._table, self._name, self._work = table, name, work
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine that runs has a task
+        self._table[self._name] = _Move(work=self._work, task=task)
+
+    def __exit__(self, *_exc: object) -> None:
+        del self._table[self._name]
+
+
+def _name_of(message: Message) -> str:
+    return message.text("move", length_max=MOVE_LENGTH_MAX)
+
+
+def _trace(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(error))[-TRACEBACK_LENGTH_MAX:]
+    return words.masked(lines, lines=True, length_max=TRACEBACK_LENGTH_MAX)
