@@ -126,6 +126,9 @@ class ChunkChanges:
         async with self._claims.hold(chunk_ids):
             self._guard.require_writable()
             await self._drop([chunk_id for chunk_id in chunk_ids if chunk_id in self._holdings], durably=True)
+            leftovers = [chunk_id for chunk_id in chunk_ids if chunk_id in self._files.leftovers]
+            if leftovers:
+                await self._guard.write(lambda: self._files.remove(leftovers, durably=True))
             pinned = [chunk_id for chunk_id in chunk_ids if chunk_id in self._pins]
             if pinned:
                 await self._write_pins(pinned, pinned=False)
@@ -235,8 +238,8 @@ class ChunkChanges:
         try:
             await self._commits.submit(IndexChanges(kept=kept, reads=self._saved_reads(READS_PER_COMMIT_MAX)))
         except StoreError:
-            with suppress(OSError):  # a whole file without a row is adopted at the next start and does no harm
-                await self._guard.read(lambda: self._files.remove([info.chunk_id for info, _ in fresh], durably=False))
+            ids = [info.chunk_id for info, _ in fresh]
+            await self._guard.read(lambda: self._files.discard((), fresh=ids))
             raise
         for info in kept:
             self._holdings.add(info)

@@ -8,7 +8,7 @@ the folder.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,9 @@ from dfs_sdk.store.verify import matches
 CHUNKS_FOLDER = "chunks"
 TEMPORARY_FOLDER = "tmp"
 QUARANTINE_FOLDER = "quarantine"
+
+# Evicted chunks are most of them, and their deletion is long on the disk when so many others have followed.
+LEFTOVERS_MAX = 16_384
 
 
 class StagedFile(NamedTuple):
@@ -44,7 +47,13 @@ class ChunkFiles:
         self._quarantine = folder / QUARANTINE_FOLDER
         self._quarantine_files_max = quarantine_files_max
         self._durable_folders: set[Path] = set()
+        self._leftovers: dict[ChunkId, None] = {}
         self._numbers = itertools.count()
+
+    @property
+    def leftovers(self) -> Container[ChunkId]:
+        """The chunks that are not held, yet a start may find their file: deleted, but not durably, or not at all."""
+        return self._leftovers
 
     def path(self, chunk_id: ChunkId) -> Path:
         """Say where a chunk's file lies."""
@@ -60,6 +69,7 @@ class ChunkFiles:
             self._disk.remove(leftover)
         # A folder found here may be known to the page cache only: `_make_durable` syncs each before its first use.
         self._durable_folders.clear()
+        self._leftovers.clear()
 
     def scan(self) -> list[ChunkId]:
         """List the ids of all chunk files, ascending."""
@@ -108,6 +118,7 @@ class ChunkFiles:
         self._make_durable(folders)
         for file, target in zip(staged, targets, strict=True):
             self._disk.replace(file.temporary, target)
+            self._leftovers.pop(file.info.chunk_id, None)
         return folders
 
     def sync(self, folders: Iterable[Path]) -> None:
@@ -118,7 +129,9 @@ class ChunkFiles:
     def discard(self, staged: Iterable[StagedFile], *, fresh: Iterable[ChunkId]) -> None:
         """Remove what a plan that failed has left: its files in tmp/, and those of `fresh` chunks under their names."""
         self._undo([file.temporary for file in staged])
-        self._undo([self.path(chunk_id) for chunk_id in fresh])
+        ids = list(fresh)
+        self._note_leftovers(ids)
+        self._undo([self.path(chunk_id) for chunk_id in ids])
 
     def load(self, chunk_id: ChunkId) -> tuple[ChunkInfo, bytes]:
         """Read a chunk and verify all of it.
@@ -150,18 +163,22 @@ class ChunkFiles:
             chunk_ids: Whose files to delete.
             durably: Wait until no crash can bring them back.
         """
-        folders: dict[Path, None] = {}
-        for chunk_id in chunk_ids:
-            path = self.path(chunk_id)
+        ids = list(chunk_ids)
+        self._note_leftovers(ids)
+        paths = [self.path(chunk_id) for chunk_id in ids]
+        for path in paths:
             self._disk.remove(path)
-            folders[path.parent] = None
-        for folder in folders if durably else ():
-            if self._disk.exists(folder):
-                self._disk.sync_folder(folder)
+        if durably:
+            for folder in dict.fromkeys(path.parent for path in paths):
+                if self._disk.exists(folder):
+                    self._disk.sync_folder(folder)
+            for chunk_id in ids:
+                self._leftovers.pop(chunk_id, None)
 
     def quarantine(self, chunk_id: ChunkId) -> None:
         """Put a damaged file aside as evidence, or delete it where there is enough of that; a missing one is fine."""
         path = self.path(chunk_id)
+        self._note_leftovers([chunk_id])
         if len(self._disk.list_files(self._quarantine)) >= self._quarantine_files_max:
             self._disk.remove(path)
             return
@@ -180,6 +197,11 @@ class ChunkFiles:
         for path in paths:
             with suppress(OSError):  # `prepare` clears tmp/ at the next start, and a whole chunk does no harm
                 self._disk.remove(path)
+
+    def _note_leftovers(self, chunk_ids: Iterable[ChunkId]) -> None:
+        self._leftovers.update(dict.fromkeys(chunk_ids))
+        while len(self._leftovers) > LEFTOVERS_MAX:
+            self._leftovers.pop(next(iter(self._leftovers)), None)
 
 
 def _id_of(path: Path) -> ChunkId | None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from tests.fakes.disk import EntryChange, FakeDisk, FakeFile
+from tests.fakes.disk import FakeDisk
 from tests.fakes.store_histories import begun, history
-from tests.fakes.store_model import Model, Operation, assert_tidy, verify_state
+from tests.fakes.store_model import Model, Operation, assert_tidy, name_of, verify_state
 from tests.fakes.stores import disk_store
 
 # Up to here all survivals of the changes are tried, above it those that are likely to matter and some at random.
@@ -81,30 +81,17 @@ class Pictures:
 
 
 def picture_of(disk: FakeDisk) -> FakeDisk:
-    """Copy a disk with everything that is not safe on it."""
-    twin = FakeDisk(capacity_bytes=disk.capacity_bytes)
-    files: dict[int, FakeFile] = {}
-
-    def copied(file: FakeFile) -> FakeFile:
-        if id(file) not in files:
-            files[id(file)] = FakeFile(file.content, file.durable)
-        return files[id(file)]
-
-    for ours, theirs in ((twin._now, disk._now), (twin._durable, disk._durable)):
-        ours.files = {path: copied(file) for path, file in theirs.files.items()}
-        ours.folders = set(theirs.folders)
-    twin._pending = [_with_file(change, copied) for change in disk._pending]
+    """Copy a disk with everything that is not safe on it; nobody watches the copy."""
+    twin = disk.copy()
+    twin.fail = lambda _step, _name: None
     return twin
-
-
-def _with_file(change: EntryChange, copied: Callable[[FakeFile], FakeFile]) -> EntryChange:
-    return change if change.file is None else replace(change, file=copied(change.file))
 
 
 def fates(disk: FakeDisk, *, rng: random.Random, random_fates: int) -> Iterator[Fate]:
     """Enumerate what may survive of a disk's unsafe changes and unsafe data."""
     unsafe_files = [change.file for change in disk._pending if change.file is not None]
-    torn = any(file.durable is None and file.content for file in (*unsafe_files, *disk._durable.files.values()))
+    files = (*unsafe_files, *disk._durable.files.values())
+    torn = any((file.durable is None and file.content) or file.dirty for file in files)
     for survivors in _survivals(len(disk._pending), rng, random_fates):
         yield Fate(survivors=survivors)
         if torn and any(survivors):
@@ -191,7 +178,7 @@ class CrashStates:
         """
         for number, (step, picture, allowed) in enumerate(pictures.taken):
             self.tally.cuts += 1
-            names = hash(tuple(_name_of(model) for model in allowed))
+            names = hash(tuple(name_of(model) for model in allowed))
             for fate in fates(picture, rng=self._rng, random_fates=self._random_fates):
                 self.tally.states += 1
                 disk = picture_of(picture)
@@ -235,7 +222,3 @@ class CrashStates:
 
 def _allowed(done: Model, under_way: Iterable[Operation]) -> Allowed:
     return (done, *(operation.effect(done) for operation in under_way))
-
-
-def _name_of(model: Model) -> int:
-    return hash((frozenset(model.chunks.items()), frozenset(model.documents.items())))

@@ -112,4 +112,5 @@ async def begun(setup: list[Operation]) -> tuple[FakeDisk, Model]:
         await operation.call(store)
         model = operation.effect(model)
     await store.close()
+    disk.power_on(lambda: True)
     return disk.copy(), model

@@ -137,6 +137,11 @@ async def verify_state(store: DiskStore, *allowed: Model) -> Model:
     return Model(held, documents)
 
 
+def name_of(model: Model) -> int:
+    """Name a state: equal ones have equal names."""
+    return hash((frozenset(model.chunks.items()), frozenset(model.documents.items())))
+
+
 def assert_tidy(disk: FakeDisk) -> None:
     """Nothing of an interrupted write is left."""
     assert disk.list_files(FOLDER / TEMPORARY_FOLDER) == []

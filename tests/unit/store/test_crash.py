@@ -4,12 +4,14 @@
 """
 
 import asyncio
+import errno
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import pytest
 
+from dfs_sdk.errors import QuotaExceededError
 from dfs_sdk.store import DiskStore, Role, StoreConfig
 from tests.fakes.crash_states import CrashStates
 from tests.fakes.disk import FakeDisk, PowerCut, Survival
@@ -28,6 +30,8 @@ from tests.fakes.store_model import (
     writing,
 )
 from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime, disk_store
+
+Lose = Callable[[DiskStore, FakeDisk], Awaitable[None]]
 
 RANDOM_FATES = 2
 RECOVERIES = 0.01
@@ -132,7 +136,7 @@ async def test_recovery_may_be_cut_off_anywhere(lost: str):
         model = Model(model.chunks, {})
         pin = ONE.chunk_id
         model = setting_pinned(pin, pinned=False).effect(model)
-    base = base.copy()
+    base.power_on(lambda: True)
     cut = 0
     while True:
         for _, survives, torn in fates(cut):
@@ -174,6 +178,39 @@ async def test_cut_with_many_changes_in_flight_loses_nothing_acknowledged():
         assert (await store.check(read_data=True)).clean
         assert_tidy(disk)
         await store.close()
+
+
+async def evicted(store: DiskStore, disk: FakeDisk) -> None:
+    await store.put([chunk(10, size=3 * QUARTER), chunk(11, size=QUARTER)])
+
+
+async def damaged(store: DiskStore, disk: FakeDisk) -> None:
+    disk.overwrite(store._files.path(THREE.chunk_id), b"rubbish")
+    assert not (await store.check(read_data=True)).clean
+
+
+async def refused(store: DiskStore, disk: FakeDisk) -> None:
+    await store.delete([THREE.chunk_id])
+    disk.fail = lambda _step, name: errno.ENOSPC if name.startswith(("commit ", "remove ")) else None
+    with pytest.raises(QuotaExceededError):
+        await store.put([THREE])
+    disk.fail = lambda _step, _name: None
+
+
+@pytest.mark.parametrize("lose", [evicted, damaged, refused])
+async def test_deleted_chunk_that_was_held_no_more_does_not_come_back(lose: Lose):
+    disk = FakeDisk()
+    store = disk_store(disk)
+    await store.open()
+    await store.put([THREE])
+    await lose(store, disk)
+    assert THREE.chunk_id not in store
+    await store.delete([THREE.chunk_id])
+    disk.power_on(lambda: False)
+    store = disk_store(disk)
+    await store.open()
+    assert THREE.chunk_id not in store
+    await store.close()
 
 
 async def test_new_store_folder_survives_a_cut_right_after_the_first_receipt():

@@ -2,13 +2,11 @@
 
 import asyncio
 import errno
-from collections.abc import Callable
 
 import pytest
 
 from dfs_sdk.errors import (
     ContentNotFoundError,
-    DfsError,
     QuotaExceededError,
     StoreError,
     StoreReadOnlyError,
@@ -18,6 +16,8 @@ from dfs_sdk.store import DiskStore, Role
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
 from dfs_sdk.store.reserve import RESERVE_FILE
 from tests.fakes.disk import FakeDisk
+from tests.fakes.store_errors import KINDS, ErrorTally, fail_everywhere
+from tests.fakes.store_histories import begun, history
 from tests.fakes.store_model import (
     Model,
     Operation,
@@ -35,6 +35,8 @@ from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime, disk_store
 
 ONE, TWO, CACHED = chunk(1), chunk(2, role=Role.SURPLUS), chunk(3, role=Role.CACHE)
 
+DRAWN_HISTORIES = 2
+
 OPERATIONS: list[Operation] = [
     putting(*(chunk(n) for n in range(10, 17))),
     putting(chunk(3, role=Role.PRIMARY)),
@@ -47,16 +49,6 @@ OPERATIONS: list[Operation] = [
     putting(*(chunk(n, size=SMALL.capacity_bytes // 2) for n in (20,))),
 ]
 
-Failure = Callable[[int, str], int | None]
-
-
-def once(at: int, code: int) -> Failure:
-    return lambda step, _name: code if step == at else None
-
-
-def for_ever(at: int, code: int) -> Failure:
-    return lambda step, _name: code if step >= at else None
-
 
 async def prepared() -> tuple[FakeDisk, Model]:
     disk, model = FakeDisk(), Model()
@@ -68,61 +60,22 @@ async def prepared() -> tuple[FakeDisk, Model]:
     return disk, setup.effect(model)
 
 
-async def run_with(
-    disk: FakeDisk, failure: Failure, model: Model
-) -> tuple[list[DfsError], DiskStore | None, list[Model]]:
-    """Run all operations, going on after errors; return the errors, the store if it opened, and the allowed states."""
-    disk.fail = failure
-    errors: list[DfsError] = []
-    store = disk_store(disk)
-    try:
-        await store.open()
-    except StoreError as error:
-        return [error], None, [model]
-    states = [model]
-    for operation in OPERATIONS:
-        try:
-            await operation.call(store)
-        except DfsError as error:
-            errors.append(error)
-            states = states + [operation.effect(state) for state in states]
-        else:
-            states = [operation.effect(state) for state in states]
-    return errors, store, states
-
-
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EMFILE], ids=["EIO", "ENOSPC", "EMFILE"])
-@pytest.mark.parametrize("lasting", [once, for_ever], ids=["once", "for ever"])
-async def test_no_error_of_the_disk_loses_what_was_acknowledged(code: int, lasting: Callable[[int, int], Failure]):
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_error_of_the_disk_loses_what_was_acknowledged(kind: str):
     base, model = await prepared()
-    at, errors_seen = 0, 0
-    while True:
-        disk = base.copy()
-        errors, store, states = await run_with(disk, lasting(at, code), model)
-        total = disk.steps
-        assert all(isinstance(error, StoreError | ContentNotFoundError) for error in errors), errors
-        if code == errno.EIO and store is not None and store.read_only is None:
-            assert not any(isinstance(error, StoreReadOnlyError) for error in errors)
-        if code != errno.EIO and store is not None:
-            assert store.read_only is None
-        errors_seen += len(errors)
-        disk.fail = lambda _step, _name: None
-        if store is not None and store.read_only is None:
-            await store.put([chunk(30)])
-            await store.delete([chunk(30).chunk_id])
-        if store is not None:
-            await store.close()
-        disk.power_on(lambda: True)
-        again = disk_store(disk)
-        await again.open()
-        await verify_state(again, *states)
-        assert again.read_only is None
-        assert_tidy(disk)
-        await again.close()
-        if at >= total:
-            break
-        at += 1
-    assert errors_seen > 10
+    tally = ErrorTally()
+    await fail_everywhere(base, model, OPERATIONS, kind, tally)
+    assert tally.errors > 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_no_error_in_a_drawn_history_loses_what_was_acknowledged(kind: str):
+    tally = ErrorTally()
+    for seed in range(DRAWN_HISTORIES):
+        drawn = history(seed)
+        base, model = await begun(drawn.setup)
+        await fail_everywhere(base, model, [operation for turn in drawn.turns for operation in turn], kind, tally)
+    assert tally.errors > 10
 
 
 async def test_broken_write_turns_the_store_read_only_and_says_so():
