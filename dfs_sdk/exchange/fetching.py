@@ -141,21 +141,30 @@ class Fetching:
         async with self._budget.hold(wanted.size_max):
             self._hedges.note_request()
             started_at = self._clock.monotonic()
-            race: Race[T] = Race(
-                sources,
-                choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
-                attempt=lambda source: self._ask(source, wanted, use),
-                may_hedge=self._hedges.take,
-                pace=self._pace(),
-                scope=self._scope,
-            )
-            outcome = await race.run()
-        if isinstance(outcome, Miss) or race.winner is None:
-            raise missing(wanted.chunk_id, race.misses)
+            outcome, winner, misses = await self._raced(wanted, use, sources)
+        if isinstance(outcome, Miss) or winner is None:
+            raise missing(wanted.chunk_id, misses)
         self._latencies.note(self._clock.monotonic() - started_at)
         if wanted.on_source is not None:
-            wanted.on_source(race.winner)
+            wanted.on_source(winner)
         return outcome
+
+    async def _raced(
+        self, wanted: Wanted[Any], use: Callable[[Buffer], T], sources: list[NodeId]
+    ) -> tuple[T | Miss, NodeId | None, Mapping[NodeId, Miss]]:
+        """Return what came of it, who gave it and who did not; where there is one source nobody races."""
+        if len(sources) == 1:
+            outcome = await self._ask(sources[0], wanted, use)
+            return outcome, sources[0], {sources[0]: outcome} if isinstance(outcome, Miss) else {}
+        race: Race[T] = Race(
+            sources,
+            choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
+            attempt=lambda source: self._ask(source, wanted, use),
+            may_hedge=self._hedges.take,
+            pace=self._pace(),
+            scope=self._scope,
+        )
+        return await race.run(), race.winner, race.misses
 
     def _pace(self) -> Pace:
         config, p95 = self._config, self._latencies.p95()

@@ -19,11 +19,14 @@ CHUNK_COUNT_MAX = 65_536
 _CHOSEN_MIN = 64 * KIB
 _TYPICAL = MIB
 _COUNT_WANTED_MIN = 8
-_COUNT_WANTED_MAX = 2000
+_COUNT_WANTED_MAX = 512
 
 
 def choose_chunk_bytes(size: int | None) -> int:
-    """Choose a power of two, so that the file has about 8 to 2,000 chunks.
+    """Choose a power of two, so that the file has about 8 to 512 chunks.
+
+    A chunk costs each node that handles it about the same whatever its size, so large files get large ones; a file of
+    few chunks could not come from several holders at one time.
 
     Args:
         size: Length of the file in bytes, None while unknown.

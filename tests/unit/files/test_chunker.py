@@ -31,7 +31,15 @@ def test_the_chosen_size_fits_every_file(size: int):
 
 @pytest.mark.parametrize(
     ("size", "chosen"),
-    [(0, 64 * KIB), (500 * KIB, 64 * KIB), (8 * MIB, MIB), (1024 * MIB, MIB), (3000 * MIB, 2 * MIB), (None, MIB)],
+    [
+        (0, 64 * KIB),
+        (500 * KIB, 64 * KIB),
+        (8 * MIB, MIB),
+        (512 * MIB, MIB),
+        (1024 * MIB, 2 * MIB),
+        (3000 * MIB, 4 * MIB),
+        (None, MIB),
+    ],
 )
 def test_typical_sizes(size: int | None, chosen: int):
     assert choose_chunk_bytes(size) == chosen
