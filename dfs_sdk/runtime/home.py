@@ -137,7 +137,7 @@ class Home(ABC):
         if self.is_here:
             with background():
                 return await coroutine
-        if threading.get_ident() == self.thread_id:
+        if threading.get_ident() == self.thread_id and not self._shares_driver():
             coroutine.close()
             raise SyncCallError('the node\'s loop stands still below this one: start it with Node(home="thread")')
         return await outcome(self.submit(coroutine))
@@ -172,7 +172,8 @@ class Home(ABC):
         """
         if len(self._exit_actions) >= EXIT_ACTIONS_MAX:
             raise ConfigError(f"a home takes at most {EXIT_ACTIONS_MAX} exit actions")
-        self._arm_exit()
+        if getattr(self._loop, "driver", None) is None:  # simulated nodes have nobody to say goodbye to
+            self._arm_exit()
         key = self._next_action
         self._next_action += 1
         self._exit_actions[key] = action
@@ -185,6 +186,11 @@ class Home(ABC):
     @abstractmethod
     def _part(self) -> Callable[[], None]:
         """Begin the goodbye at interpreter exit without waiting; the result waits for its end."""
+
+    def _shares_driver(self) -> bool:
+        """Say whether the running loop and the home's take turns: those of one simulated world have one `driver`."""
+        driver = getattr(self._loop, "driver", None)
+        return driver is not None and getattr(asyncio.get_running_loop(), "driver", None) is driver
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

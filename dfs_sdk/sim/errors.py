@@ -1,0 +1,17 @@
+"""What can go wrong with a simulated world itself, as opposed to the nodes in it."""
+
+from __future__ import annotations
+
+from dfs_sdk.errors import DfsError
+
+
+class DeadlockError(DfsError, RuntimeError):
+    """Everything in the world waits and nothing is scheduled; the message names the tasks and where they wait."""
+
+
+class LivelockError(DfsError, RuntimeError):
+    """Callbacks call each other without end while no virtual time passes; the message names the last of them."""
+
+
+class HostDownError(DfsError, ConnectionError):
+    """The simulated host crashed or is not started: `restart` it first."""

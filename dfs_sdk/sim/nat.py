@@ -1,0 +1,115 @@
+"""Routers that translate addresses, of the four classic kinds; pure.
+
+A mapping is made by what goes out and lives for a while after the last datagram that did; what may come back in depends
+on the kind. Source: RFC 3489 section 5 for the kinds, RFC 4787 REQ-5 and REQ-6 for time-outs and their refresh.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.ids import Address
+
+MAPPINGS_MAX = 4_096
+FIRST_PORT = 20_000
+LAST_PORT = 65_535
+
+
+class NatKind(Enum):
+    """Whom a router lets in."""
+
+    FULL_CONE = "full cone"
+    ADDRESS_RESTRICTED = "address-restricted"
+    PORT_RESTRICTED = "port-restricted"
+    SYMMETRIC = "symmetric"
+
+
+@dataclass(slots=True)
+class _Mapping:
+    inner: Address
+    port: int
+    used_at: float
+    met: dict[Address, float] = field(default_factory=dict)
+
+
+class Nat:
+    """One router with one public address; hosts behind it share it.
+
+    Args:
+        host: Its public address.
+        kind: Whom it lets in.
+        timeout: Seconds after the last outgoing datagram at which a mapping ends, above 0.
+        hairpin: Whether hosts behind it reach each other through the public address.
+    """
+
+    def __init__(
+        self, host: str, kind: NatKind = NatKind.PORT_RESTRICTED, *, timeout: float = 120.0, hairpin: bool = False
+    ) -> None:
+        if timeout <= 0:
+            raise ConfigError(f"timeout is {timeout}: give seconds above 0")
+        self.host = host
+        self.kind = kind
+        self.hairpin = hairpin
+        self._timeout = timeout
+        self._by_inner: dict[tuple[Address, Address | None], _Mapping] = {}
+        self._by_port: dict[int, _Mapping] = {}
+        self._next_port = FIRST_PORT
+
+    def __repr__(self) -> str:
+        return f"<Nat {self.kind.value} at {self.host}, {len(self._by_port)} mappings>"
+
+    def outgoing(self, inner: Address, destination: Address, now: float) -> Address | None:
+        """Translate the source of a datagram that goes out; None when no port is free."""
+        key = (inner, destination if self.kind is NatKind.SYMMETRIC else None)
+        mapping = self._by_inner.get(key)
+        if mapping is not None and now - mapping.used_at > self._timeout:
+            self._drop(key, mapping)
+            mapping = None
+        if mapping is None:
+            mapping = self._map(key, now)
+            if mapping is None:
+                return None
+        mapping.used_at = mapping.met[destination] = now
+        return Address(self.host, mapping.port)
+
+    def incoming(self, port: int, source: Address, now: float) -> Address | None:
+        """Find whom a datagram to a public port is for; None when it is not let in."""
+        mapping = self._by_port.get(port)
+        if mapping is None or now - mapping.used_at > self._timeout:
+            return None
+        return mapping.inner if self._lets_in(mapping, source, now) else None
+
+    def reboot(self) -> None:
+        """Forget all mappings; the next ones get other ports."""
+        self._by_inner.clear()
+        self._by_port.clear()
+
+    def _lets_in(self, mapping: _Mapping, source: Address, now: float) -> bool:
+        if self.kind is NatKind.FULL_CONE:
+            return True
+        if self.kind is NatKind.ADDRESS_RESTRICTED:
+            return any(met.host == source.host and now - at <= self._timeout for met, at in mapping.met.items())
+        return now - mapping.met.get(source, float("-inf")) <= self._timeout
+
+    def _map(self, key: tuple[Address, Address | None], now: float) -> _Mapping | None:
+        if len(self._by_port) >= MAPPINGS_MAX:
+            for old_key, old in tuple(self._by_inner.items()):
+                if now - old.used_at > self._timeout:
+                    self._drop(old_key, old)
+            if len(self._by_port) >= MAPPINGS_MAX:
+                return None
+        while self._next_port in self._by_port:
+            self._advance()
+        mapping = _Mapping(inner=key[0], port=self._next_port, used_at=now)
+        self._advance()
+        self._by_inner[key] = self._by_port[mapping.port] = mapping
+        return mapping
+
+    def _advance(self) -> None:
+        self._next_port = self._next_port + 1 if self._next_port < LAST_PORT else FIRST_PORT
+
+    def _drop(self, key: tuple[Address, Address | None], mapping: _Mapping) -> None:
+        del self._by_inner[key]
+        self._by_port.pop(mapping.port, None)

@@ -1,0 +1,148 @@
+"""What is on a simulated disk: files with a cached and a durable content, entries of folders, changes not yet safe.
+
+Source: T. S. Pillai et al., "All File Systems Are Not Created Equal" (OSDI 2014), for what a crash may leave; A.
+Rebello et al., "Can Applications Recover from fsync Failures?" (ATC 2020), for what a failed fsync leaves: pages that
+look written, count as clean, and are gone after the next start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+PAGE_BYTES = 4096
+SECTOR_BYTES = 512
+
+
+class Dice(Protocol):
+    """What decides a crash's outcome: an `Rng`, or a `random.Random`."""
+
+    def random(self) -> float:
+        """Draw from [0, 1)."""
+        ...
+
+    def randrange(self, start: int, stop: int) -> int:
+        """Draw an integer from [start, stop)."""
+        ...
+
+
+@dataclass(slots=True)
+class SimFile:
+    """A file: what a reader sees and what the platter has.
+
+    Attributes:
+        content: What a reader sees.
+        durable: What the platter has; None for a file that was never synced.
+        modified_ns: When it was last written, nanoseconds since the epoch.
+        dirty: Pages that the next fsync writes, of a file that was opened to write at offsets.
+    """
+
+    content: bytes = b""
+    durable: bytes | None = None
+    modified_ns: int = 0
+    dirty: set[int] = field(default_factory=set)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write into the cache; a hole is filled with zeros."""
+        content = self.content.ljust(offset, b"\0")
+        self.content = content[:offset] + data + content[offset + len(data) :]
+        self.dirty.update(range(offset // PAGE_BYTES, (offset + len(data) - 1) // PAGE_BYTES + 1))
+
+    def truncate(self, size: int) -> None:
+        """Cut the cache or extend it with zeros."""
+        low, high = sorted((size, len(self.content)))
+        self.dirty.update(range(low // PAGE_BYTES, high // PAGE_BYTES + 1))
+        self.content = self.content[:size].ljust(size, b"\0")
+
+    def sync(self) -> None:
+        """Write the dirty pages to the platter."""
+        self.durable = self._with_pages(self.dirty)
+        self.dirty.clear()
+
+    def lose_sync(self) -> None:
+        """Fail to sync: the pages count as clean and were not written."""
+        self.dirty.clear()
+        if self.durable is None:
+            self.durable = b""
+
+    def settle(self, rng: Dice | None) -> None:
+        """Lose the cache: chance decides which unsynced pages were written, some of them in part; None: none was."""
+        if self.durable is None and not self.dirty:
+            length = rng.randrange(0, len(self.content) + 1) if rng is not None else 0
+            self.durable = self.content[:length]
+        elif self.dirty and rng is not None:
+            written = {page for page in sorted(self.dirty) if rng.random() < 0.5}
+            torn = {page for page in sorted(written) if rng.random() < 0.1}
+            self.durable = self._with_pages(written - torn)
+            for page in sorted(torn):
+                start = page * PAGE_BYTES
+                end = start + SECTOR_BYTES * rng.randrange(0, PAGE_BYTES // SECTOR_BYTES)
+                self.durable = self.durable[:start] + self.content[start:end] + self.durable[end:]
+        self.durable = self.durable or b""
+        self.content = self.durable
+        self.dirty.clear()
+
+    def copy(self) -> SimFile:
+        """Make an independent twin; contents are shared, since bytes never change."""
+        return SimFile(self.content, self.durable, self.modified_ns, set(self.dirty))
+
+    def _with_pages(self, pages: set[int]) -> bytes:
+        """Lay pages of the cache over the platter's content; its length becomes that of the cache."""
+        if not pages and self.durable is not None and len(self.durable) == len(self.content):
+            return self.durable
+        whole = -(-len(self.content) // PAGE_BYTES)
+        if len(pages) >= whole:
+            return self.content
+        laid = bytearray((self.durable or b"")[: len(self.content)].ljust(len(self.content), b"\0"))
+        for page in pages:
+            start = page * PAGE_BYTES
+            laid[start : start + PAGE_BYTES] = self.content[start : start + PAGE_BYTES]
+        return bytes(laid)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryChange:
+    """A change of folders that is not safe yet.
+
+    Attributes:
+        kind: "folder", "create", "rename" or "remove".
+        path: What it is about.
+        target: The other name, of a rename.
+        file: Which file, where it is about one.
+    """
+
+    kind: str
+    path: Path
+    target: Path | None = None
+    file: SimFile | None = None
+
+    def touches(self, folder: Path) -> bool:
+        """Say whether an fsync of `folder` makes it safe."""
+        return self.path.parent == folder or (self.target is not None and self.target.parent == folder)
+
+
+@dataclass(slots=True)
+class Entries:
+    """What the folders hold."""
+
+    files: dict[Path, SimFile] = field(default_factory=dict)
+    folders: set[Path] = field(default_factory=set)
+
+    def apply(self, change: EntryChange) -> None:
+        """Carry a change out, as far as its folder is there."""
+        match change.kind:
+            case "folder":
+                if change.path.parent in self.folders:
+                    self.folders.add(change.path)
+            case "create":
+                if change.path.parent in self.folders and change.file is not None:
+                    self.files[change.path] = change.file
+            case "rename" if change.target is not None and change.file is not None:
+                # What was renamed is this file, whatever its old name stands for on the platter.
+                if change.target.parent in self.folders:
+                    if self.files.get(change.path) is change.file:
+                        del self.files[change.path]
+                    self.files[change.target] = change.file
+            case "remove":
+                self.files.pop(change.path, None)
