@@ -54,9 +54,9 @@ KINDS: dict[str, tuple[int, Lasting]] = {
 
 @dataclass(slots=True)
 class ErrorTally:
-    """Runs, each with a failure at another step, and the errors that callers got."""
+    """Failures, each at another step, and the errors that callers got."""
 
-    runs: int = 0
+    failures: int = 0
     errors: int = 0
 
 
@@ -73,7 +73,7 @@ async def fail_everywhere(
     while at <= total:
         disk = base.copy()
         total = await _run(disk, model, operations, lasting(at, code), code, tally)
-        tally.runs += 1
+        tally.failures += 1
         at += 1
 
 
