@@ -23,6 +23,7 @@ class FilesConfig:
         download_bytes_max: Plain bytes of one download fetched ahead of what was written.
         download_concurrency: Chunks of one download fetched at one time.
         reader_chunks_max: Chunks one open reader keeps decrypted.
+        read_ahead_bytes_max: Plain bytes fetched ahead of one who reads in order; 0 for none.
         bytes_result_max: The largest file `get` returns as bytes instead of writing it to a path.
         rounds: How often all holders of a chunk are asked before it counts as unavailable.
         round_pause: Between two rounds; doubles each time.
@@ -44,6 +45,7 @@ class FilesConfig:
     download_bytes_max: int = 32 * MIB
     download_concurrency: int = 16
     reader_chunks_max: int = 8
+    read_ahead_bytes_max: int = 8 * MIB
     bytes_result_max: int = 2048 * MIB
     rounds: int = 3
     round_pause: float = 0.5
@@ -75,5 +77,6 @@ class FilesConfig:
         for name in ("audit_delay", "audit_interval", "draft_seconds", "call_timeout"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0")
-        if self.round_pause < 0 or self.bytes_result_max < 0 or self.shares_per_sender_max < 0:
-            raise ConfigError("round_pause, bytes_result_max and shares_per_sender_max must be at least 0")
+        for name in ("round_pause", "bytes_result_max", "read_ahead_bytes_max", "shares_per_sender_max"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections import OrderedDict
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.files.ahead import Ahead, ChunkCache
 from dfs_sdk.files.chunker import chunks_touched
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.download import fetch_chunk, parallel_chunks
@@ -17,11 +17,13 @@ from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.supply import Supply
 from dfs_sdk.ids import NodeId
 from dfs_sdk.runtime.ports import Offload
-from dfs_sdk.runtime.tasks import run_all
+from dfs_sdk.runtime.tasks import TaskScope, run_all
 
 
 class Reader:
     """Reads ranges of a file; its latest chunks stay in memory until it is closed.
+
+    Who reads on where the latest read ended finds the next chunks fetched ahead.
 
     Every chunk is verified: its id comes from the manifest, whose own id is in the link.
 
@@ -30,20 +32,30 @@ class Reader:
         supply: Where chunks come from.
         offload: Worker threads.
         config: Bounds.
+        scope: The parent of what is fetched ahead.
         extra: Peers that may have chunks for reasons of their own.
     """
 
     def __init__(
-        self, file: OpenedFile, supply: Supply, offload: Offload, config: FilesConfig, *, extra: Sequence[NodeId] = ()
+        self,
+        file: OpenedFile,
+        supply: Supply,
+        offload: Offload,
+        config: FilesConfig,
+        *,
+        scope: TaskScope,
+        extra: Sequence[NodeId] = (),
     ) -> None:
         self._file = file
-        self._supply = supply
         self._offload = offload
-        self._config = config
-        self._extra = extra
         self._position = 0
         self._closed = False
-        self._chunks: OrderedDict[int, bytes] = OrderedDict()
+        self._parallel = parallel_chunks(file, config)
+        ahead_max = min(config.read_ahead_bytes_max // file.manifest.chunk_bytes, config.reader_chunks_max - 1)
+        self._ahead = Ahead(file.chunk_count, ahead_max)
+        self._chunks = ChunkCache(
+            lambda index: fetch_chunk(file, index, supply, extra=extra), scope, chunks_max=config.reader_chunks_max
+        )
 
     @property
     def name(self) -> str:
@@ -89,9 +101,10 @@ class Reader:
         if self._file.chunk_count == 0:
             return self._file.contents.inline[offset : offset + length]
         touched = chunks_touched(offset, length, self._file.manifest.chunk_bytes)
+        self._chunks.expect(self._ahead.note(offset, offset + length, touched[-1]), touched=touched)
         pieces = await run_all(
             *(self._piece(index, offset, offset + length) for index in touched),
-            limit=parallel_chunks(self._file, self._config),
+            limit=self._parallel,
         )
         return pieces[0] if len(pieces) == 1 else await self._offload.run(b"".join, pieces)
 
@@ -114,9 +127,9 @@ class Reader:
         return self._position
 
     async def close(self) -> None:
-        """Let go of the chunks in memory; calling it again is harmless."""
+        """Let go of the chunks in memory, and of those on their way; calling it again is harmless."""
         self._closed = True
-        self._chunks.clear()
+        await self._chunks.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -132,22 +145,10 @@ class Reader:
 
     async def _piece(self, index: int, start: int, end: int) -> bytes:
         begin, length = self._file.span(index)
-        data = await self._chunk(index)
+        data = await self._chunks.get(index)
         if start <= begin and begin + length <= end:
             return data
         return data[max(start - begin, 0) : end - begin]
-
-    async def _chunk(self, index: int) -> bytes:
-        data = self._chunks.get(index)
-        if data is None:
-            data = await fetch_chunk(self._file, index, self._supply, extra=self._extra)
-            if not self._closed:
-                self._chunks[index] = data
-        if index in self._chunks:
-            self._chunks.move_to_end(index)
-        while len(self._chunks) > self._config.reader_chunks_max:
-            self._chunks.popitem(last=False)
-        return data
 
     def _require_open(self) -> None:
         if self._closed:

@@ -300,7 +300,7 @@ class Files:
     async def open(self, link: Link) -> Reader:
         """Open a file to read ranges of it; raises like `get`."""
         file, extra = await self._finder.open(link)
-        return Reader(file, self._supply, self._runtime.offload, self._config, extra=extra)
+        return Reader(file, self._supply, self._runtime.offload, self._config, scope=self._scope, extra=extra)
 
     async def ls(self) -> list[File]:
         """List the files this node stored, fetched or was given, oldest first."""

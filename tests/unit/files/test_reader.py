@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dfs_sdk.errors import ContentUnavailableError, NodeClosedError
+from dfs_sdk.files.ahead import Ahead
 from dfs_sdk.files.config import FilesConfig
+from dfs_sdk.files.reader import Reader
 from tests.fakes.filenodes import CHUNK, IMPATIENT, file_nodes, some
 from tests.fakes.network import FakeNetwork
 
@@ -76,7 +78,89 @@ async def test_the_chunks_in_memory_are_bounded():
         assert await reader.read() == some(20 * CHUNK)
         assert len(reader._chunks) <= 3
         await reader.close()
-        assert not reader._chunks
+        assert len(reader._chunks) == 0
+
+
+async def settled(reader: Reader) -> None:
+    """Let what is fetched ahead arrive."""
+    while reader._chunks._coming:
+        await asyncio.sleep(0)
+
+
+async def test_one_who_reads_in_order_finds_the_next_chunks_here():
+    async with FakeNetwork() as network:
+        a, b, c, d = await file_nodes(network, 4, readers=1)
+        file = await a.files.put(some(20 * CHUNK), chunk_bytes=CHUNK)
+        async with await d.files.open(file.link) as reader:
+            assert await reader.read(10) == some(10)
+            assert not reader._chunks._coming, "a single read says nothing about the next"
+            await reader.read(10)
+            await settled(reader)
+            await reader.read(CHUNK)
+            await settled(reader)
+            for node in (a, b, c):
+                network.kill(node.node_id)
+            assert await reader.read(2 * CHUNK) == some(20 * CHUNK)[CHUNK + 20 : 3 * CHUNK + 20]
+
+
+async def test_reading_ahead_is_bounded_and_ends_with_the_reader():
+    async with FakeNetwork() as network:
+        config = FilesConfig(reader_chunks_max=4, rounds=1)
+        a, _b, _c, d = await file_nodes(network, 4, readers=1, config=config)
+        file = await a.files.put(some(40 * CHUNK), chunk_bytes=CHUNK)
+        reader = await d.files.open(file.link)
+        for turn in range(12):
+            assert await reader.read(CHUNK) == some(40 * CHUNK)[turn * CHUNK : (turn + 1) * CHUNK]
+            assert len(reader._chunks._coming) <= 3
+        await reader.seek(30 * CHUNK)
+        await reader.read(10)
+        assert {index for index, (task, _) in reader._chunks._coming.items() if not task.cancelling()} == set()
+        await reader.read(10)
+        assert reader._chunks._coming
+        await reader.close()
+        assert not reader._chunks._coming
+        assert len(reader._chunks) == 0
+
+
+async def test_nothing_is_fetched_ahead_where_that_is_switched_off():
+    async with FakeNetwork() as network:
+        config = FilesConfig(read_ahead_bytes_max=0)
+        a, _b, _c, d = await file_nodes(network, 4, readers=1, config=config)
+        file = await a.files.put(some(20 * CHUNK), chunk_bytes=CHUNK)
+        async with await d.files.open(file.link) as reader:
+            for _ in range(5):
+                await reader.read(CHUNK)
+                assert not reader._chunks._coming
+
+
+async def test_a_chunk_that_could_not_be_fetched_ahead_is_asked_for_again():
+    async with FakeNetwork() as network:
+        a, b, c, d = await file_nodes(network, 4, readers=1, config=IMPATIENT)
+        file = await a.files.put(some(20 * CHUNK), chunk_bytes=CHUNK)
+        async with await d.files.open(file.link) as reader:
+            await reader.read(CHUNK // 2)
+            for node in (a, b, c):
+                network.kill(node.node_id)
+            assert await reader.read(10) == some(CHUNK)[CHUNK // 2 : CHUNK // 2 + 10]
+            await settled(reader)
+            assert len(reader._chunks) == 1
+            for node in (a, b, c):
+                network.revive(node.node_id)
+            assert await reader.read(CHUNK) == some(20 * CHUNK)[CHUNK // 2 + 10 : 3 * CHUNK // 2 + 10]
+
+
+@given(st.lists(st.integers(1, 5 * CHUNK), min_size=1, max_size=30), st.integers(0, 7))
+def test_the_window_doubles_in_order_stays_in_the_file_and_within_its_bound(sizes: list[int], chunks_max: int):
+    ahead, start, count = Ahead(100, chunks_max), 0, 0
+    for size in sizes:
+        end = min(start + size, 100 * CHUNK)
+        last = (end - 1) // CHUNK
+        wanted = ahead.note(start, end, last)
+        count = 0 if start == 0 else min(max(1, 2 * count), chunks_max)
+        assert list(wanted) == [index for index in range(last + 1, last + 1 + count) if index < 100]
+        start = end
+        if end == 100 * CHUNK:
+            break
 
 
 async def test_a_failed_read_leaves_the_position():
