@@ -1,4 +1,4 @@
-"""The command line: `dfs node`, `put`, `get`, `ls`, `peers`, `chunks`, `chat`, `demo`.
+"""The command line: `dfs node`, `put`, `get`, `ls`, `peers`, `chunks`, `chat`, `app`, `lab`, `demo`.
 
 A face like the panels: it speaks to `Node` and its snapshots only.
 """

@@ -12,10 +12,12 @@ from dfs_sdk._version import __version__
 from dfs_sdk.cli import show
 from dfs_sdk.cli.chat import converse
 from dfs_sdk.cli.demo import demonstrate
+from dfs_sdk.cli.desktop import open_window
 from dfs_sdk.cli.doctor import examine
 from dfs_sdk.cli.exits import Exit
+from dfs_sdk.cli.lab import open_lab
 from dfs_sdk.cli.progress import Progress
-from dfs_sdk.cli.session import Options, open_node, run, with_options
+from dfs_sdk.cli.session import Options, open_node, run, run_plainly, with_options
 from dfs_sdk.node.node import Node
 
 STATUS_INTERVAL = 2.0
@@ -189,6 +191,36 @@ async def _chunks(options: Options, file: str | None) -> None:
 def chat(options: Options, text: str | None, to: str | None) -> None:
     """Talk to the network: TEXT is sent at once; without it, a conversation opens (Ctrl-D ends it)."""
     run(converse(options, text, to))
+
+
+with_port = click.option(
+    "--port", default=0, show_default="a free one", type=click.IntRange(0, 65535), help="Port on 127.0.0.1."
+)
+with_browser = click.option("--browser/--no-browser", default=True, help="Open it in the browser, or only say where.")
+
+
+@main.command(name="app")
+@with_port
+@with_browser
+@click.option(
+    "--theme", default="light", show_default=True, type=click.Choice(["light", "dark"]), help="Look of the window."
+)
+@with_options
+def window(options: Options, port: int, browser: bool, theme: str) -> None:  # noqa: FBT001 - click's way
+    """Open the dashboard in a window of the browser, with a node of its own, until the window is closed."""
+    run_plainly(lambda: open_window(options, port=port, theme=theme, browser=browser))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@with_port
+@with_browser
+def lab(folder: Path | None, port: int, browser: bool) -> None:  # noqa: FBT001 - click's way
+    """Start JupyterLab with the tutorial notebooks in FOLDER (dfs-lab in your documents), until Ctrl-C.
+
+    Notebooks that are there already are yours and stay as they are.
+    """
+    run_plainly(lambda: open_lab(folder, port=port, browser=browser))
 
 
 @main.command()

@@ -64,7 +64,7 @@ async def demonstrate(file: Path | None, *, nodes: int, as_json: bool) -> int:
             "healed": healed, "seconds": elapsed, "chunks": before,
         })  # fmt: skip
     else:
-        say(f"done in {elapsed:.1f} s. Next: jupyter lab notebooks/01_quickstart.ipynb")
+        say(f"done in {elapsed:.1f} s. Next: dfs lab")
     return Exit.OK if same and healed else Exit.FAILED
 
 

@@ -109,9 +109,14 @@ def run(command: Coroutine[Any, Any, int | None], *, on_terminate: Exit = Exit.T
         command: What to do; its result is the exit code, None for `OK`.
         on_terminate: The exit code after SIGTERM.
     """
+    run_plainly(lambda: asyncio.run(_until_terminated(command)), on_terminate=on_terminate)
+
+
+def run_plainly(command: Callable[[], int | None], *, on_terminate: Exit = Exit.TERMINATED) -> None:
+    """As `run`, for a command that brings a loop of its own."""
     _set_up_log()
     try:
-        code: int = asyncio.run(_until_terminated(command)) or Exit.OK
+        code: int = command() or Exit.OK
     except KeyboardInterrupt:
         code = Exit.INTERRUPTED
     except asyncio.CancelledError:

@@ -91,7 +91,7 @@ class Node(Lifetime, Shown):
         safe_name = safe_text(name, length_max=NAME_LENGTH_MAX) if name else ""
         self._plan = Plan(
             name=safe_name,
-            folder=_store_folder(store, safe_name),
+            folder=store_folder(store, safe_name),
             bind=_bind_address(listen),
             passphrase=passphrase,
             identity_passphrase=identity_passphrase,
@@ -165,6 +165,16 @@ class Node(Lifetime, Shown):
         """
         async with self._changing:
             return await self._running_engine.join(target, passphrase=passphrase, timeout=timeout)
+
+    @hops
+    async def found(self, *, passphrase: str | None = None) -> None:
+        """Found a network of one's own, private if there is a passphrase; only a node that is alone can.
+
+        Raises:
+            NetworkMismatchError: This node has met others in its network.
+        """
+        async with self._changing:
+            await self._running_engine.found(passphrase)
 
     @hops
     async def rejoined(self, *, timeout: float = JOIN_TIMEOUT) -> int:
@@ -468,12 +478,13 @@ def _policy(default: Policy, *, replicas: int | None, quorum: int | None) -> Pol
     return replace(default, **{name: value for name, value in changes.items() if value is not None})
 
 
-def _store_folder(store: str | Path | None, name: str) -> Path | None:
+def store_folder(store: str | Path | None, name: str | None) -> Path | None:
+    """Say where `Node(name, store=store)` keeps its things; None for a node in memory."""
     if store == "memory":
         return None
     if store is not None:
         return Path(store).expanduser().absolute()
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name) or "default"
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "") or "default"
     return platformdirs.user_data_path("dfs-sdk", appauthor=False) / "nodes" / safe
 
 

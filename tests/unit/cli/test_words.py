@@ -12,7 +12,7 @@ from dfs_sdk import errors
 from dfs_sdk.cli import show
 from dfs_sdk.cli.doctor import data_folder
 from dfs_sdk.cli.exits import Exit, exit_for, words_for
-from dfs_sdk.node.node import _store_folder
+from dfs_sdk.node.node import store_folder
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.rows import chunk_row, file_row, peer_row
 
@@ -90,4 +90,4 @@ def test_empty_tables_say_what_to_do_next(monkeypatch):
 
 
 def test_the_doctor_looks_where_nodes_keep_their_stores():
-    assert _store_folder(None, "ada").is_relative_to(data_folder())
+    assert store_folder(None, "ada").is_relative_to(data_folder())

@@ -1,0 +1,186 @@
+"""The server behind `dfs app`: Voilà with one page, on a free port of this machine, for whoever has the token.
+
+Each window has a kernel of its own, and with it the node; closing the window ends both, and the server ends when no
+window is left. Importing this module takes Voilà.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import json
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop, PeriodicCallback
+from tornado.netutil import bind_sockets
+from traitlets.config import Config
+from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+
+HOST = "127.0.0.1"
+TEMPLATE_FOLDER = Path(__file__).parent / "voila"
+PAGE_NAME = "dfs"
+PAGE_CODE = "from dfs_sdk.cli.window import show_window\nawait show_window()"
+KERNEL_NAME = "dfs"
+EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget")
+# A page that is loaded again has no kernel for a moment; one whose computer slept comes back within minutes.
+EMPTY_SECONDS_MAX = 10
+LOOK_SECONDS = 1
+UNSEEN_SECONDS_MAX = 600
+PING_MS = 30_000
+
+
+class OwnKernelSpecs(KernelSpecManager):
+    """Knows one kernel: the Python that runs this program, whatever else the user has installed."""
+
+    def get_all_specs(self) -> dict[str, Any]:
+        """As the base class: name → where and what."""
+        return {KERNEL_NAME: {"resource_dir": "", "spec": self.get_kernel_spec(KERNEL_NAME).to_dict()}}
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """As the base class; the name decides nothing."""
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+
+class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # Voilà ships no types
+    """Takes the message of a window that is closing.
+
+    A browser sends it without the token against forged requests, which Voilà's own handler therefore refuses; what
+    stands in for that token is the kernel's id, 128 random bits that only its page knows.
+    """
+
+    def check_xsrf_cookie(self) -> None:
+        """As the base class; anything goes."""
+
+
+class WindowServer(Voila):  # type: ignore[misc]  # Voilà ships no types
+    """Voilà with our page template, bound to this machine only; ends with its last window."""
+
+    name = "dfs-app"
+    config_file_paths: ClassVar[list[str]] = []  # the user's own Voilà is configured for other pages
+    port: int
+    template_paths: list[str]
+    on_ready: Callable[[str], None]
+    interrupted = False
+
+    def setup_template_dirs(self) -> None:
+        """As Voilà, with our page in front of its own."""
+        super().setup_template_dirs()
+        self.template_paths = [str(TEMPLATE_FOLDER), *self.template_paths]
+
+    def init_handlers(self) -> list[Any]:
+        """As Voilà; with a goodbye that is heard."""
+        handlers = super().init_handlers()
+        return [(route, Goodbye, *rest) if kind is VoilaShutdownKernelHandler else (route, kind, *rest)
+                for route, kind, *rest in handlers]  # fmt: skip
+
+    def listen(self) -> None:
+        """Bind, say where, and serve until the last window closes, Ctrl-C or SIGTERM."""
+        sockets = bind_sockets(self.port, HOST)
+        self.port = sockets[0].getsockname()[1]
+        server = HTTPServer(self.app)
+        server.add_sockets(sockets)
+        self.ioloop = IOLoop.current()
+        watch = PeriodicCallback(_Watch(self).look, LOOK_SECONDS * 1000)
+        watch.start()
+        self.on_ready(f"http://{HOST}:{self.port}/?token={self.identity_provider.token}")
+        try:
+            self.ioloop.start()
+        except KeyboardInterrupt:
+            self.interrupted = True
+        finally:
+            watch.stop()
+            server.stop()
+            self.stop()
+
+
+class _Watch:
+    """Ends a server some time after its last kernel."""
+
+    def __init__(self, server: WindowServer) -> None:
+        self._server = server
+        self._seen = False
+        self._empty_since: float | None = None
+
+    def look(self) -> None:
+        """Look once."""
+        now = self._server.ioloop.time()
+        if self._server.kernel_manager.list_kernel_ids():
+            self._seen, self._empty_since = True, None
+        elif self._seen and self._empty_since is None:
+            self._empty_since = now
+        elif self._empty_since is not None and now - self._empty_since >= EMPTY_SECONDS_MAX:
+            self._server.ioloop.stop()
+
+
+def serve(folder: Path, *, port: int, theme: str, on_ready: Callable[[str], None]) -> bool:
+    """Serve the window until it is closed.
+
+    Args:
+        folder: A private folder for what the server writes.
+        port: 0 picks a free one.
+        theme: "light" or "dark".
+        on_ready: Called with the address, token included, once it can be opened.
+
+    Returns:
+        Whether Ctrl-C ended it.
+    """
+    page = folder / f"{PAGE_NAME}.ipynb"
+    page.write_text(json.dumps(_page()), encoding="utf-8")
+    if sys.version_info >= (3, 12):  # tornado asks for the current loop, which later Pythons no longer make by asking
+        asyncio.set_event_loop(asyncio.new_event_loop())
+    server = WindowServer(config=_config(folder, port=port, theme=theme))
+    server.on_ready = on_ready
+    server.initialize([str(page)])
+    server.start()
+    return server.interrupted
+
+
+def open_browser(url: str, folder: Path) -> bool:
+    """Open the window; through a file, since a command line, and with it the token, can be read by others.
+
+    Returns:
+        Whether there is a browser to open it in.
+    """
+    door = folder / "open.html"
+    door.write_text(
+        f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={html.escape(url)}">'
+        "<title>dfs</title>",
+        encoding="utf-8",
+    )
+    try:
+        return webbrowser.open(door.as_uri())
+    except webbrowser.Error:
+        return False
+
+
+def _config(folder: Path, *, port: int, theme: str) -> Config:
+    config = Config()
+    config.WindowServer.port = port
+    config.WindowServer.open_browser = False
+    config.WindowServer.auto_token = True
+    config.WindowServer.log_level = "ERROR"
+    config.WindowServer.connection_dir_root = str(folder)
+    config.WindowServer.tornado_settings = {"ws_ping_timeout": PING_MS}  # Voilà's own default is one tornado warns of
+    config.VoilaConfiguration.theme = theme
+    config.VoilaConfiguration.kernel_spec_manager_class = OwnKernelSpecs
+    config.VoilaConfiguration.allow_template_override = "NO"
+    config.VoilaConfiguration.show_tracebacks = True  # to whom the machine belongs
+    config.VoilaConfiguration.extension_allowlist = list(EXTENSIONS)
+    config.MappingKernelManager.cull_idle_timeout = UNSEEN_SECONDS_MAX
+    config.MappingKernelManager.cull_interval = UNSEEN_SECONDS_MAX // 10
+    return config
+
+
+def _page() -> dict[str, Any]:
+    cell: dict[str, Any] = {"cell_type": "code", "id": "window", "metadata": {}, "outputs": [], "execution_count": None,
+            "source": PAGE_CODE}  # fmt: skip
+    kernel = {"name": KERNEL_NAME, "display_name": KERNEL_NAME, "language": "python"}
+    return {"cells": [cell], "metadata": {"kernelspec": kernel, "title": PAGE_NAME}, "nbformat": 4, "nbformat_minor": 5}

@@ -1,0 +1,95 @@
+"""What runs in the kernel behind the window of `dfs app`: the node, and its dashboard.
+
+The program that serves the window hands over its options in one environment variable; nothing of them is in a URL or
+on a command line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import platformdirs
+
+from dfs_sdk.cli.exits import words_for
+from dfs_sdk.cli.session import Options
+from dfs_sdk.errors import DfsError, StoreLockedError
+from dfs_sdk.node.node import Node
+
+OPTIONS_VARIABLE = "DFS_APP_OPTIONS"
+# A window that is loaded again finds the store still in use by the kernel of before, which is saying goodbye.
+LOCK_WAIT_SECONDS = 10.0
+LOCK_RETRY_SECONDS = 0.2
+
+
+def options_as_text(options: Options) -> str:
+    """Put options into words for the environment of the window's kernel."""
+    return json.dumps(asdict(options))
+
+
+def options_from_text(text: str) -> Options:
+    """Read what `options_as_text` wrote."""
+    return Options(**json.loads(text))
+
+
+async def show_window() -> None:
+    """Start the node and display its dashboard, or say in words why that cannot be."""
+    from IPython.display import display
+
+    options = options_from_text(os.environ.pop(OPTIONS_VARIABLE))
+    os.environ.pop("DFS_PASSPHRASE", None)
+    work_in_downloads()
+    try:
+        node = await start_patiently(options)
+    except (DfsError, OSError) as error:
+        print(f"The node could not start: {words_for(error)}\n\nThen load this page again.")  # noqa: T201 - the page
+        return
+    display(node.dashboard())  # type: ignore[no-untyped-call]  # IPython's
+    if options.join:
+        try:
+            await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)
+        except (DfsError, OSError) as error:
+            print(f"Could not join: {words_for(error)}")  # noqa: T201 - the page
+
+
+def work_in_downloads() -> Path:
+    """Make the user's folder for downloads the one that files are fetched below; returns it."""
+    folder = platformdirs.user_downloads_path()
+    folder.mkdir(parents=True, exist_ok=True)
+    os.chdir(folder)
+    return folder
+
+
+async def start_patiently(options: Options, *, patience: float = LOCK_WAIT_SECONDS) -> Node:
+    """Start the node, waiting for a kernel that is about to let go of the store.
+
+    Args:
+        options: What the user asked for.
+        patience: Seconds to wait for the store.
+
+    Raises:
+        StoreLockedError: It is still in use after that.
+        DfsError: The node cannot start.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + patience
+    while True:
+        try:
+            return await _node_of(options).start()
+        except StoreLockedError:
+            if loop.time() >= deadline:
+                raise
+        await asyncio.sleep(LOCK_RETRY_SECONDS)
+
+
+def _node_of(options: Options) -> Node:
+    return Node(
+        options.name,
+        store=options.store,
+        listen=options.listen,
+        passphrase=options.passphrase,
+        quota=options.quota,
+    )

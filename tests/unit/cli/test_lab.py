@@ -1,0 +1,72 @@
+"""`dfs lab` copies notebooks and never takes one away from whoever changed it."""
+
+import json
+
+import pytest
+
+from dfs_sdk.cli.lab import FIRST, NOTES_FILE, copy_notebooks, in_words, tutorial
+from dfs_sdk.errors import StoreError
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for name in ("01_a", "02_b"):
+        (folder / f"{name}.ipynb").write_text(f"{name} as shipped")
+    (folder / "build.py").write_text("not for users")
+    return folder
+
+
+def test_what_is_shipped_has_the_notebook_that_opens_first():
+    assert (tutorial() / FIRST).is_file()
+
+
+def test_first_time_copies_all_notebooks_and_nothing_else(shipped, tmp_path):
+    copies = copy_notebooks(shipped, tmp_path / "deep" / "mine")
+    assert copies.fresh == ("01_a.ipynb", "02_b.ipynb")
+    names = {path.name for path in (tmp_path / "deep" / "mine").iterdir()}
+    assert names == {"01_a.ipynb", "02_b.ipynb", NOTES_FILE}
+
+
+def test_an_edited_copy_is_kept_and_named(shipped, tmp_path):
+    copy_notebooks(shipped, tmp_path / "mine")
+    (tmp_path / "mine" / "01_a.ipynb").write_text("my own words")
+    (shipped / "01_a.ipynb").write_text("a later edition")
+    copies = copy_notebooks(shipped, tmp_path / "mine")
+    assert copies.kept == ("01_a.ipynb",)
+    assert (tmp_path / "mine" / "01_a.ipynb").read_text() == "my own words"
+    assert "01_a.ipynb" in in_words(copies)
+
+
+def test_an_untouched_copy_follows_a_later_edition(shipped, tmp_path):
+    copy_notebooks(shipped, tmp_path / "mine")
+    (shipped / "02_b.ipynb").write_text("a later edition")
+    assert copy_notebooks(shipped, tmp_path / "mine").kept == ()
+    assert (tmp_path / "mine" / "02_b.ipynb").read_text() == "a later edition"
+
+
+@pytest.mark.parametrize("notes", ["", "[]", "{", json.dumps({"01_a.ipynb": 3})])
+def test_damaged_notes_only_make_it_more_careful(shipped, tmp_path, notes):
+    copy_notebooks(shipped, tmp_path / "mine")
+    (tmp_path / "mine" / NOTES_FILE).write_text(notes)
+    assert "01_a.ipynb" in copy_notebooks(shipped, tmp_path / "mine").kept
+
+
+def test_a_file_that_was_there_before_is_not_replaced(shipped, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "01_a.ipynb").write_text("older than dfs")
+    assert copy_notebooks(shipped, tmp_path / "mine").fresh == ("02_b.ipynb",)
+    assert (tmp_path / "mine" / "01_a.ipynb").read_text() == "older than dfs"
+
+
+def test_a_folder_that_cannot_be_is_refused_in_words(shipped, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="give another folder"):
+        copy_notebooks(shipped, tmp_path / "file" / "mine")
+
+
+def test_an_installation_without_notebooks_says_so(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="install dfs_sdk again"):
+        copy_notebooks(tmp_path / "empty", tmp_path / "mine")
