@@ -34,14 +34,14 @@ from dfs_sdk.transport.notices import (
 )
 from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_PREFIX, Kind
+from dfs_sdk.transport.receiving import SCRATCH_BYTES
 from dfs_sdk.transport.registry import Registry
+from dfs_sdk.transport.sending import BURST_BYTES_MAX
 from dfs_sdk.transport.session import Burst, Session
 from dfs_sdk.transport.slots import Slots
 from dfs_sdk.transport.timers import TimerQueue
 
 __all__ = ["Endpoint", "Network"]
-
-BUFFER_BYTES = 65_536
 
 
 class Endpoint:
@@ -80,8 +80,8 @@ class Endpoint:
         self._ready: dict[Session, None] = {}
         self._hungry: dict[Session, None] = {}
         self._notices: deque[Notice] = deque()
-        self._out = Slots(BUFFER_BYTES)
-        self._scratch = Slots(BUFFER_BYTES)
+        self._out = Slots(BURST_BYTES_MAX)
+        self._scratch = Slots(SCRATCH_BYTES)
         self._wiped = False
         self._handshakes = Handshakes(
             identity=identity,
@@ -381,4 +381,4 @@ class Endpoint:
             raise ForkedNodeError("this node was forked: start a new one in this process")
 
 
-assert BUFFER_BYTES > DATAGRAM_BYTES_MAX  # noqa: S101 - an invariant between two constants
+assert min(SCRATCH_BYTES, BURST_BYTES_MAX) > DATAGRAM_BYTES_MAX  # noqa: S101 - an invariant between two constants

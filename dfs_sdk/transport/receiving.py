@@ -34,8 +34,8 @@ from dfs_sdk.transport.keys import COUNTER_MASK, EPOCH_SHIFT, ReceiveKeys
 from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_HEADER, DATA_OVERHEAD, DATA_PREFIX, Kind, leading_run
 from dfs_sdk.transport.slots import Slots
 
-RUN_PACKETS_MAX = 64
-SCRATCH_BYTES = 65_536
+RUN_PACKETS_MAX = 256
+SCRATCH_BYTES = 262_144
 _HEADER_BYTES = DATA_HEADER.size
 _MESSAGE = int(FrameKind.MESSAGE)
 

@@ -41,9 +41,12 @@ from dfs_sdk.transport.recovery import Outcome, Recovery
 from dfs_sdk.transport.sent import Cargo, Piece, SentRun
 from dfs_sdk.transport.slots import Slots
 
-BURST_PACKETS_MAX = 64
-# The kernel cuts at most one datagram of 65,535 bytes with headers into a batch.
-BURST_BYTES_MAX = 65_000
+# What one system call moves: the kernel cuts at most one datagram of 65,535 bytes with headers into a batch.
+BATCH_PACKETS_MAX = 64
+BATCH_BYTES_MAX = 65_000
+# Bookkeeping costs a burst about what sealing costs eight small packets.
+BURST_BATCHES_MAX = 4
+BURST_BYTES_MAX = BURST_BATCHES_MAX * (BATCH_BYTES_MAX + 507)
 SKIP_EVERY_MIN = 256
 SKIP_EVERY_MAX = 2048
 ACK_BYTES_MAX = 18 + 8 * 64
@@ -304,7 +307,7 @@ class Sender:
         return self.outbox.next_message(now, background=recovery.background_room > 0 or recovery.probes_due > 0)
 
     def _allowed_packets(self, now: float, packet_bytes: int, *, background: bool) -> int:
-        limit = min(BURST_PACKETS_MAX, BURST_BYTES_MAX // packet_bytes)
+        limit = BURST_BATCHES_MAX * max(min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // packet_bytes), 1)
         recovery = self.recovery
         if recovery.probes_due:
             return min(recovery.probes_due, limit)

@@ -5,6 +5,8 @@ Making a memoryview costs about as much as a tenth of sealing a packet; bursts h
 
 from __future__ import annotations
 
+from io import BytesIO
+
 # A connection uses about six shapes; where many sizes mix, cutting anew costs what it cost without a memory.
 SHAPES_MAX = 32
 
@@ -19,7 +21,8 @@ class Slots:
     __slots__ = ("_cuts", "view")
 
     def __init__(self, size_bytes: int) -> None:
-        self.view = memoryview(bytearray(size_bytes))
+        # This way the pages are not touched before they are used: a node that is idle holds few.
+        self.view = BytesIO(bytes(size_bytes)).getbuffer()
         self._cuts: dict[tuple[int, int, int], list[memoryview]] = {}
 
     def cut(self, count: int, stride: int, start: int, stop: int) -> list[memoryview]:
