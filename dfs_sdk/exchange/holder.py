@@ -35,7 +35,7 @@ from dfs_sdk.exchange.messages import (
 from dfs_sdk.exchange.tombstones import Tombstones
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
-from dfs_sdk.runtime.ports import Clock
+from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.store.base import REMOVAL_HASH_BYTES, ChunkStore, NewChunk, Role
 
 SERVICE_TIME_WEIGHT = 0.1
@@ -117,7 +117,7 @@ class Holder:
         except StoreError:
             raise Refusal(RefusalCode.FAILED, "the disk refused") from None
 
-    async def _on_fetch(self, _caller: Caller, request: Fetch, _body: memoryview) -> tuple[Fetched, bytes]:
+    async def _on_fetch(self, _caller: Caller, request: Fetch, _body: memoryview) -> tuple[Fetched, Buffer]:
         info = self._store.info(request.chunk_id)
         if info is None:
             raise Refusal(RefusalCode.NOT_FOUND, "not here")

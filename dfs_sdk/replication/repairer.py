@@ -19,7 +19,7 @@ from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished,
 from dfs_sdk.replication.keeper import Keeper
 from dfs_sdk.replication.messages import HeldChunk
 from dfs_sdk.replication.planner import Action, Pull, Push, Reclassify, Trim, Wait
-from dfs_sdk.runtime.ports import Clock
+from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
@@ -279,7 +279,7 @@ class Repairer:
         )
 
 
-def _new_chunk(chunk: HeldChunk, data: bytes, role: Role) -> NewChunk:
+def _new_chunk(chunk: HeldChunk, data: Buffer, role: Role) -> NewChunk:
     return NewChunk(
         chunk_id=chunk.chunk_id,
         data=data,

@@ -212,8 +212,8 @@ class ChunkStore(DocumentStore, Protocol):
         """
         ...
 
-    async def get(self, chunk_id: ChunkId) -> bytes:
-        """Return the chunk's bytes, hashed anew.
+    async def get(self, chunk_id: ChunkId) -> Buffer:
+        """Return the chunk's bytes or a read-only view of them, hashed anew.
 
         Raises:
             ContentNotFoundError: It is not held.

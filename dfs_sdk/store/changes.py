@@ -165,7 +165,7 @@ class ChunkChanges:
             for info in changed:
                 self._holdings.add(info)
 
-    async def reread(self, chunk_id: ChunkId) -> bytes:
+    async def reread(self, chunk_id: ChunkId) -> Buffer:
         """Read a chunk once more with nobody changing it, and put it aside if it is damaged."""
         async with self._claims.hold([chunk_id]):
             return await self._verified(chunk_id)
@@ -294,7 +294,7 @@ class ChunkChanges:
                 self._holdings.add(info)
             raise
 
-    async def _verified(self, chunk_id: ChunkId) -> bytes:
+    async def _verified(self, chunk_id: ChunkId) -> Buffer:
         """Load a claimed chunk; one that is damaged or gone is no longer held afterwards."""
         if chunk_id not in self._holdings:
             raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")

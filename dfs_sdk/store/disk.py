@@ -25,7 +25,7 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.events import Event, EventBus
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.runtime.ports import DiskLock, Runtime
+from dfs_sdk.runtime.ports import Buffer, DiskLock, Runtime
 from dfs_sdk.store.base import (
     STORAGE_UUID_BYTES,
     ChunkInfo,
@@ -132,7 +132,7 @@ class DiskStore(StoredDocuments):
         state = self._open_state()
         await state.operations.run("put", state.changes.put(batch))
 
-    async def get(self, chunk_id: ChunkId) -> bytes:
+    async def get(self, chunk_id: ChunkId) -> Buffer:
         """See `ChunkStore.get`."""
         state = self._open_state()
         if chunk_id not in self._holdings:

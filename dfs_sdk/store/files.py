@@ -133,7 +133,7 @@ class ChunkFiles:
         self._note_leftovers(ids)
         self._undo([self.path(chunk_id) for chunk_id in ids])
 
-    def load(self, chunk_id: ChunkId) -> tuple[ChunkInfo, bytes]:
+    def load(self, chunk_id: ChunkId) -> tuple[ChunkInfo, Buffer]:
         """Read a chunk and verify all of it.
 
         Raises:
@@ -143,7 +143,7 @@ class ChunkFiles:
         """
         content = self._disk.read(self.path(chunk_id))
         info = decode_header(content)
-        data = content[HEADER_BYTES:]
+        data = memoryview(content)[HEADER_BYTES:]
         if info.chunk_id != chunk_id or info.size != len(data) or not matches(chunk_id, data):
             raise CorruptContentError(f"the bytes of chunk {chunk_id.short} on the disk are damaged")
         return info, data

@@ -153,7 +153,7 @@ async def test_nothing_of_content_or_name_is_on_foreign_disks(network: FakeNetwo
     for holder in (b, c):
         assert len(holder.store) > 0
         for info in holder.store.chunks():
-            assert b"CANARY" not in await holder.store.get(info.chunk_id)
+            assert b"CANARY" not in bytes(await holder.store.get(info.chunk_id))
 
 
 async def test_the_same_content_twice_shares_nothing(network: FakeNetwork):
