@@ -76,6 +76,8 @@ class FileStat(File):
         health: In a word.
         holders: Peers that hold any of it.
         media_type: Such as `text/csv`, or empty.
+        copies_elsewhere: Copies of its scarcest chunk at other nodes that can be reached.
+        machines_elsewhere: Machines of such nodes that hold the chunk that is on the fewest.
     """
 
     copies_min: int = 0
@@ -83,6 +85,8 @@ class FileStat(File):
     health: Health = Health.UNAVAILABLE
     holders: tuple[NodeId, ...] = ()
     media_type: str = ""
+    copies_elsewhere: int = 0
+    machines_elsewhere: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

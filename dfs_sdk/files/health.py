@@ -26,6 +26,18 @@ def copies_min(holders_of_chunks: Iterable[Sequence[NodeId]], is_reachable: Call
     )
 
 
+def machines_min(
+    holders_of_chunks: Iterable[Sequence[NodeId]],
+    is_reachable: Callable[[NodeId], bool],
+    machine_of: Callable[[NodeId], bytes],
+) -> int:
+    """Count the machines with a reachable copy of the chunk that is on the fewest; 0 for no chunks."""
+    return min(
+        (len({machine_of(holder) for holder in holders if is_reachable(holder)}) for holders in holders_of_chunks),
+        default=0,
+    )
+
+
 def judge(*, copies: int, wanted: int, members: int, only_here: bool) -> Health:
     """Choose the word.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from operator import is_not
 
 from dfs_sdk.files.catalog import Catalog, Entry, File, FileStat
 from dfs_sdk.files.chunker import chunk_span
-from dfs_sdk.files.health import copies_min, judge
+from dfs_sdk.files.health import copies_min, judge, machines_min
 from dfs_sdk.files.holders import Copy, Holders
 from dfs_sdk.files.ports import Membership
 from dfs_sdk.files.seal import SEAL_OVERHEAD_BYTES
@@ -85,10 +86,15 @@ class Observer:
         self._described: dict[ChunkId, _Described] = {}
         self._file_of: dict[ChunkId, ChunkId] = {}
         self._catalog_version = -1
+        self._places: list[FilePlaces] = []
         self._stats: dict[ChunkId, tuple[FilePlaces, int, FileStat]] = {}
 
     def places(self) -> list[FilePlaces]:
-        """Say of every file of the catalog where its chunks are; an unchanged file is the same object as before."""
+        """Say of every file of the catalog where its chunks are.
+
+        Returns:
+            An unchanged file as the same object as before, and the same list if none has changed.
+        """
         if self._catalog_version != self._catalog.version:
             self._catalog_version = self._catalog.version
             self._described = {key: known for key, known in self._described.items() if key in self._catalog}
@@ -96,7 +102,10 @@ class Observer:
                 chunk_id: entry.file.link.manifest_id for entry in self._catalog for chunk_id in entry.chunk_ids
             }
         changed = {self._file_of.get(chunk_id) for chunk_id in self._holders.take_changed()}
-        return [self._place(entry, changed=entry.file.link.manifest_id in changed) for entry in self._catalog]
+        places = [self._place(entry, changed=entry.file.link.manifest_id in changed) for entry in self._catalog]
+        if len(places) != len(self._places) or any(map(is_not, places, self._places)):
+            self._places = places
+        return self._places
 
     def stats(self) -> list[FileStat]:
         """Say of every file of the catalog how well it is kept."""
@@ -131,7 +140,16 @@ class Observer:
             ),
             holders=tuple(dict.fromkeys(holder for chunk in holders for holder in chunk)),
             media_type=media_type,
+            copies_elsewhere=copies_min(holders, self._answers_elsewhere),
+            machines_elsewhere=machines_min(holders, self._answers_elsewhere, self._machine),
         )
+
+    def _answers_elsewhere(self, node_id: NodeId) -> bool:
+        return node_id != self._me and self._peers.view.is_reachable(node_id)
+
+    def _machine(self, node_id: NodeId) -> bytes:
+        member = self._peers.view.get(node_id)
+        return b"" if member is None else member.desc.host
 
     def _place(self, entry: Entry, *, changed: bool) -> FilePlaces:
         key, own = entry.file.link.manifest_id, self._own(entry)

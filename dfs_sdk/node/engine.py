@@ -9,23 +9,38 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from dfs_sdk.errors import ConfigError, JoinError, NodeClosedError, PeerUnreachableError, StoreError
+from dfs_sdk.errors import (
+    ConfigError,
+    JoinError,
+    NetworkMismatchError,
+    NodeClosedError,
+    PeerUnreachableError,
+    StoreError,
+)
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import Address
 from dfs_sdk.node import joining
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.identity_file import load_identity
 from dfs_sdk.node.joining import Attempt, Entrance, JoinReport
-from dfs_sdk.node.membership import FORMER_MAX, Membership, derive_psk, load_membership, save_membership
+from dfs_sdk.node.membership import (
+    FORMER_MAX,
+    Membership,
+    derive_psk,
+    found,
+    load_membership,
+    save_membership,
+)
 from dfs_sdk.node.news import JoinStep, LoopBlocked, NodeNews, TaskFailed
 from dfs_sdk.node.observing import Observer
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Foundation, Stack
 from dfs_sdk.runtime.lag import LagMeter
 from dfs_sdk.runtime.ports import Runtime
+from dfs_sdk.runtime.tasks import to_the_end
 from dfs_sdk.store.base import ChunkStore
 from dfs_sdk.store.disk import DiskStore
 from dfs_sdk.store.memory import MemoryStore
@@ -107,18 +122,22 @@ class Engine:
         """Hand over what only this node has, within `timeout` seconds, say goodbye for good and stop."""
         if self._open:
             self._open = False
-            await self.stack.leave(timeout)
-            await self._end(self.stack.close)
+            try:
+                await self.stack.leave(timeout)
+            finally:
+                await self._end(self.stack.close)
 
     async def depart(self) -> None:
         """Stop within a second, as the interpreter exits: goodbye, but no handing over."""
         if self._open:
             self._open = False
-            if self.keeps_nothing:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(FAREWELL_SECONDS):
-                        await self.stack.peers.leave()
-            await self._end(self.stack.close)
+            try:
+                if self.keeps_nothing:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(FAREWELL_SECONDS):
+                            await self.stack.peers.leave()
+            finally:
+                await self._end(self.stack.close)
 
     async def abort(self) -> None:
         """Vanish like a killed process."""
@@ -168,11 +187,27 @@ class Engine:
         stack.scope.spawn("chat-catch-up", stack.chat.catch_up())
         return report
 
+    async def found(self, passphrase: str | None) -> None:
+        """Leave the network this node is alone in for a new one of its own: see `Node.found`."""
+        if len(self.stack.peers.view) > 1:
+            raise NetworkMismatchError(
+                f"this node belongs to network {self.stack.membership.network_id.short} and has met others there: "
+                "found another network with a node that has a fresh `store`"
+            )
+        await self._change_to(await found(passphrase=passphrase, runtime=self.foundation.runtime))
+        await save_membership(self.foundation.store, self.stack.membership)
+        kind = "a private network: members need its passphrase" if self.stack.membership.private else "an open network"
+        self.publish(NodeNews, f"founded network {self.stack.membership.network_id.short}, {kind}")
+
     def give_up_joining(self) -> None:
         """End an attempt to join that is under way: the node is about to close."""
         self._giving_up = True
         if self._attempt is not None and not self._attempt.expired():
             self._attempt.reschedule(asyncio.get_running_loop().time())
+
+    def go_on_joining(self) -> None:
+        """Let attempts to join go on: the node stays open."""
+        self._giving_up = False
 
     def publish(self, kind: type[NodeNews], sentence: str) -> None:
         """Tell the subscribers something about the node."""
@@ -207,12 +242,16 @@ class Engine:
             await self._move(entrance, passphrase if entrance.private else None)
 
     async def _move(self, entrance: Entrance, passphrase: str | None) -> None:
-        old = self.stack.membership
         psk = await derive_psk(entrance.network_id, passphrase, self.foundation.runtime)
-        former = (*(known for known in old.former if known != entrance.network_id), old.network_id)[-FORMER_MAX:]
+        await self._change_to(Membership(network_id=entrance.network_id, psk=psk, founded=False))
+
+    async def _change_to(self, membership: Membership) -> None:
+        """Belong to another network, and remember the one of before."""
+        old = self.stack.membership
+        former = (*(known for known in old.former if known != membership.network_id), old.network_id)[-FORMER_MAX:]
         try:
             await self.stack.close()
-            await self._build(Membership(network_id=entrance.network_id, psk=psk, former=former, founded=False))
+            await self._build(replace(membership, former=former))
         except BaseException:
             # A failed attempt leaves the node where it was; it may have been cancelled half-way through the closing.
             await self.stack.close()
@@ -245,9 +284,15 @@ class Engine:
             await stack.peers.save()
 
     async def _end(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Stop the stack and close the store; who is cancelled meanwhile is told when nothing is left."""
         self._lag.stop()
-        await stop()
-        await self.foundation.store.close()
+        await to_the_end(self._ended(stop))
+
+    async def _ended(self, stop: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await stop()
+        finally:
+            await self.foundation.store.close()
 
     def _on_lag(self, seconds: float) -> None:
         self.publish(LoopBlocked, f"the loop was blocked for {seconds:.1f} s: nothing was sent or answered meanwhile")

@@ -12,6 +12,7 @@ from dfs_sdk.files.catalog import FileStat
 from dfs_sdk.files.observe import ChunkPlace, FilePlaces
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import NodeId
+from dfs_sdk.node import health
 from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
 from dfs_sdk.node.stack import Foundation, Stack
 from dfs_sdk.peers.liveness import PeerState
@@ -52,7 +53,7 @@ class Observer:
         given = self._foundation
         view, bus = stack.peers.view, given.events
         usage = given.store.usage()
-        files, places = tuple(map(file_row, stack.files.stats())), stack.files.places()
+        stats, places = stack.files.stats(), stack.files.places()
         states = tuple(member.state for member in view.members.values())
         return NodeSnapshot(
             name=given.name,
@@ -61,17 +62,24 @@ class Observer:
             network=stack.membership.network_id.short,
             private=stack.membership.private,
             state="alone" if len(view) < 2 else "in network",
-            health=_health(view, files, given.store.read_only),
+            health=health.in_words(
+                stats,
+                peers=len(view.reachable()),
+                machines=len({view.members[peer].desc.host for peer in view.reachable()}),
+                read_only=given.store.read_only,
+            ),
             lag=lag,
             used_bytes=usage.used_bytes,
             capacity_bytes=usage.capacity_bytes,
             at_wall=given.runtime.clock.wall(),
             chunks=self._chunks.rows((view.digest, states), lambda: _chunk_rows(stack, places, view), source=places),
             peers=tuple(_peer_rows(stack, view, given)),
-            files=files,
+            files=tuple(map(file_row, stats)),
             transfers=tuple(map(transfer_row, stack.files.transfers)),
             events=self._events.rows((bus.count(),), self._new_events),
             messages=self._messages.rows((bus.count("chat"), view.digest), lambda: _message_rows(stack, view)),
+            addresses=tuple(map(str, stack.rpc.local_addresses())),
+            partitioned=view.partitioned,
         )
 
     def _new_events(self) -> Iterable[EventRow]:
@@ -106,24 +114,6 @@ class _Kept(Generic[RowT]):
         if state != self._state or source is not self._source:
             self._rows, self._state, self._source = tuple(make()), state, source
         return self._rows
-
-
-def _health(view: View, files: tuple[FileRow, ...], read_only: str | None) -> str:
-    others = len(view.reachable())
-    if read_only:
-        return f"the store only reads: {read_only}"
-    if not others:
-        return "alone: what is stored is only here" if files else "alone: join a network or hand on an invite"
-    peers = f"{others} peer{'s' if others > 1 else ''}"
-    if not files:
-        return f"{peers}; no files yet"
-    lost = sum(file.copies_min == 0 for file in files)
-    if lost:
-        return f"{peers}; {lost} of {len(files)} files cannot be read just now"
-    spare = min(file.copies_min for file in files) - 1
-    if spare == 0:
-        return f"{peers}; some file has a single copy"
-    return f"{peers}; every file survives any {spare} of its holders leaving"
 
 
 def _chunk_rows(stack: Stack, places: Sequence[FilePlaces], view: View) -> Iterator[ChunkRow]:
@@ -234,4 +224,6 @@ def _message_rows(stack: Stack, view: View) -> Iterator[MessageRow]:
             delivered=message.delivered,
             mine=message.mine,
             link=message.link,
+            room_id="" if other is None else other.hex(),
+            message_id=message.message_id,
         )

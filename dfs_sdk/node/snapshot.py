@@ -112,7 +112,7 @@ class TransferRow(Shown):
         transfer_id: Small number, unique in this node's life.
         direction: `put` or `get`.
         file: Name of the file.
-        state: `running`, `done`, `failed` or `cancelled`.
+        state: `running`, `paused`, `done`, `failed` or `cancelled`.
         bytes_done: Plain bytes finished.
         bytes_total: Plain bytes in all; -1 while unknown.
         rate: Bytes a second over the last seconds.
@@ -165,6 +165,8 @@ class MessageRow:
         delivered: Nodes that confirmed it, for messages of this node.
         mine: Whether this node sent it.
         link: A file link that came with it, or empty.
+        room_id: Hexadecimal id of the other side in a direct conversation; empty for the room of the network.
+        message_id: Hexadecimal id.
     """
 
     room: str
@@ -175,6 +177,8 @@ class MessageRow:
     delivered: int
     mine: bool
     link: str = field(repr=False)
+    room_id: str = ""
+    message_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +187,10 @@ class NodeSnapshot(Shown):
 
     Attributes:
         state: `starting`, `alone`, `in network` or `closed`.
-        health: One sentence, such as `9 peers; every file survives any 2 of them leaving`.
+        health: One sentence, such as `9 peers; every file survives any 2 of 9 peers leaving, this node too`.
         lag: Longest recent time the loop was blocked, in seconds.
+        addresses: Where others may reach it, `host:port`, most promising first.
+        partitioned: Whether so many fell silent together that this node is probably the one cut off.
     """
 
     name: str
@@ -204,3 +210,5 @@ class NodeSnapshot(Shown):
     transfers: tuple[TransferRow, ...]
     events: tuple[EventRow, ...]
     messages: tuple[MessageRow, ...]
+    addresses: tuple[str, ...] = ()
+    partitioned: bool = False

@@ -1,4 +1,4 @@
-"""Panels of ipywidgets: join, files, chat, chunk map, and a dashboard that holds them.
+"""Panels of ipywidgets: join, files, transfers, chunk map, peers, chat, network, and a dashboard that holds them.
 
 A panel shows snapshots of a node and hands what the user asks for to the node; no rule of the system is decided here.
 """
@@ -8,9 +8,12 @@ from dfs_sdk.ui.dashboard import Dashboard
 from dfs_sdk.ui.files import FilesPanel
 from dfs_sdk.ui.header import HeaderPanel
 from dfs_sdk.ui.join import JoinPanel
-from dfs_sdk.ui.overview import OverviewPanel
+from dfs_sdk.ui.nav import NavPanel
+from dfs_sdk.ui.network import NetworkPanel
+from dfs_sdk.ui.peers import PeersPanel
 from dfs_sdk.ui.placement import PlacementPanel
 from dfs_sdk.ui.registry import close_panels, panel_of
+from dfs_sdk.ui.transfers import TransfersPanel
 
 __all__ = [
     "ChatPanel",
@@ -18,8 +21,11 @@ __all__ = [
     "FilesPanel",
     "HeaderPanel",
     "JoinPanel",
-    "OverviewPanel",
+    "NavPanel",
+    "NetworkPanel",
+    "PeersPanel",
     "PlacementPanel",
+    "TransfersPanel",
     "close_panels",
     "panel_of",
 ]

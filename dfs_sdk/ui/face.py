@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.events import Event
 from dfs_sdk.ids import NodeId
 from dfs_sdk.node.snapshot import NodeSnapshot
@@ -32,6 +33,14 @@ class TransferFace(Protocol):
     """A running upload or download; `transfer_id` as in the snapshot."""
 
     transfer_id: int
+
+    def pause(self) -> None:
+        """Hold it."""
+        ...
+
+    def resume(self) -> None:
+        """Go on with it."""
+        ...
 
     def cancel(self) -> None:
         """Stop it."""
@@ -72,8 +81,14 @@ class JoinReportFace(Protocol):
 class ChatFace(Protocol):
     """The node's chat."""
 
-    async def send(self, text: str, *, to: NodeId | None = None) -> Any:
+    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> Any:
         """Send to everybody, or to one member."""
+        ...
+
+    def history(
+        self, conversation: NodeId | None = None, *, limit: int = 100, before: str | None = None
+    ) -> list[ChatMessage]:
+        """The newest messages of a conversation before one of them, oldest first."""
         ...
 
 
@@ -112,6 +127,10 @@ class NodeFace(Protocol):
 
     async def join(self, target: str, *, passphrase: str | None = None, timeout: float = 20.0) -> JoinReportFace:
         """As `Node.join`."""
+        ...
+
+    async def found(self, *, passphrase: str | None = None) -> Any:
+        """As `Node.found`."""
         ...
 
     async def leave(self) -> Any:

@@ -24,7 +24,7 @@ TEXT: Final = "string"
 ROLES: Final = ("primary", "surplus", "cache")
 PEER_STATES: Final = ("self", "alive", "lagging", "busy", "suspect", "away", "gone", "left")
 DIRECTIONS: Final = ("put", "get")
-TRANSFER_STATES: Final = ("running", "done", "failed", "cancelled")
+TRANSFER_STATES: Final = ("running", "paused", "done", "failed", "cancelled")
 HEALTHS: Final = ("healthy", "repairing", "under target", "only here", "unavailable")
 TOPICS: Final = ("node", "peers", "files", "replication", "chat", "store", "transport")
 
@@ -91,6 +91,8 @@ COLUMNS: Final[dict[str, dict[str, str | tuple[str, ...]]]] = {
         "delivered": "int64",
         "mine": "bool",
         "link": TEXT,
+        "room_id": TEXT,
+        "message_id": TEXT,
     },
 }
 """Frame → column → dtype; a tuple lists the categories of a categorical column."""

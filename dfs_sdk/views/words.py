@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
 
+from dfs_sdk.node.snapshot import PeerRow
 from dfs_sdk.wire.text import safe_text
 
 TEXT_LENGTH_MAX = 10_000
@@ -16,6 +20,16 @@ SECRET_SHOWN_LENGTH = 4
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _UNIT_STEP = 1_023.5  # from here on three digits would read 1024
+_STATE_MEANINGS: Final = {
+    "self": "this node",
+    "alive": "it answers",
+    "lagging": "it answers late",
+    "busy": "it said that it computes and will be back",
+    "suspect": "it has not answered lately",
+    "away": "it is silent; its copies count as long as it will probably return",
+    "gone": "it has been silent for so long that its copies are made again elsewhere",
+    "left": "it left for good",
+}
 _SECRET = re.compile(r"\b(dfs(?:-[a-z]+)?:)([A-Za-z0-9_\-+/=%.~]{8,})", re.IGNORECASE)
 
 
@@ -93,6 +107,26 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
 def state(name: str) -> str:
     """Say the state of a member; this node's own is `this node`."""
     return "this node" if name == "self" else visible(name)
+
+
+def state_meaning(name: str) -> str:
+    """Say what the state of a member means; empty for a word that is no state."""
+    return _STATE_MEANINGS.get(name, "")
+
+
+def presence(rows: Sequence[PeerRow]) -> str:
+    """Say how many peers there are and how they are: `3 peers: 2 here, 1 away`.
+
+    Args:
+        rows: The members; this node among them is not counted.
+    """
+    states = Counter(row.state for row in rows if row.state != "self")
+    total = states.total()
+    if not total:
+        return "No peers yet"
+    here = states.pop("alive", 0)
+    parts = [f"{here} here", *(f"{number} {visible(each)}" for each, number in sorted(states.items()))]
+    return f"{count(total, 'peer')}: {', '.join(parts)}"
 
 
 def short_id(hex_id: str) -> str:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.errors import ContentNotFoundError, JoinTimeoutError, NodeClosedError
 from dfs_sdk.events import Event, EventBus, Subscription
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.node.snapshot import NodeSnapshot
+from dfs_sdk.node.snapshot import MessageRow, NodeSnapshot
 from tests.fakes.rows import (
     MIB,
     NOW,
@@ -88,27 +89,58 @@ class FakeReader:
 class FakeTransfer:
     def __init__(self, number: int, task: asyncio.Task[Any] | None) -> None:
         self.transfer_id = number
+        self.paused = False
         self._task = task
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
 
 class FakeChat:
     def __init__(self, node: FakeNode) -> None:
         self._node = node
         self.sent: list[tuple[str, NodeId | None]] = []
+        self.archive: tuple[MessageRow, ...] = ()  # what is older than the snapshot's messages
 
-    async def send(self, text: str, to: NodeId | None = None) -> None:
+    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> None:
         self.sent.append((text, to))
         mine = message_row(text, mine=True, sender=self._node.name, sender_id=str(self._node.node_id), delivered=2)
-        room = "network"
+        room, room_id = "network", ""
         if to is not None:
-            room = next(row.name for row in self._node.rows.peers if row.node_id == str(to))
-        self._node.change(
-            messages=(*self._node.rows.messages, replace(mine, room=room, sent_at_wall=self._node.tick()))
-        )
+            room, room_id = next(row.name for row in self._node.rows.peers if row.node_id == str(to)), str(to)
+        at = self._node.tick()
+        said = replace(mine, room=room, room_id=room_id, sent_at_wall=at, link=link or "", message_id=f"{int(at):064x}")
+        self._node.change(messages=(*self._node.rows.messages, said))
+
+    def history(
+        self, conversation: NodeId | None = None, *, limit: int = 100, before: str | None = None
+    ) -> list[ChatMessage]:
+        room_id = "" if conversation is None else str(conversation)
+        rows = [row for row in (*self.archive, *self._node.rows.messages) if row.room_id == room_id]
+        if before is not None:
+            rows = rows[: next((place for place, row in enumerate(rows) if row.message_id == before), 0)]
+        return [
+            ChatMessage(
+                message_id=row.message_id,
+                conversation=conversation,
+                sender=NodeId.from_hex(row.sender_id),
+                sender_name=row.sender,
+                text=row.text,
+                link=row.link,
+                sent_at_wall=row.sent_at_wall,
+                received_at_wall=row.sent_at_wall,
+                mine=row.mine,
+                delivered=row.delivered,
+            )
+            for row in rows[-limit:]
+        ]
 
 
 class FakeNode:
@@ -227,6 +259,10 @@ class FakeNode:
         others = tuple(peer_row(number) for number in (1, 2))
         self.change(state="in network", health="2 other members", peers=(peer_row(0, state="self"), *others))
         return FakeJoinReport()
+
+    async def found(self, *, passphrase: str | None = None) -> None:
+        self.calls.append(("found", passphrase))
+        self.change(private=bool(passphrase), network="abcdef")
 
     async def leave(self) -> None:
         self.change(state="closed", peers=self.rows.peers[:1])

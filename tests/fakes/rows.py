@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
@@ -102,7 +103,13 @@ def message_row(text: str = "hello", **changes: object) -> MessageRow:
         mine=False,
         link="",
     )
-    return replace(row, **changes)  # type: ignore[arg-type]
+    row = replace(row, **changes)  # type: ignore[arg-type]
+    return row if row.message_id else replace(row, message_id=_message_id(row))
+
+
+def _message_id(row: MessageRow) -> str:
+    said = "\0".join((row.room_id, row.sender_id, repr(row.sent_at_wall), row.text))
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def empty_snapshot(**changes: object) -> NodeSnapshot:

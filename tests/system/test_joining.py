@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dfs_sdk.errors import JoinTimeoutError, NodeClosedError
+from dfs_sdk.errors import JoinTimeoutError, NetworkMismatchError, NodeClosedError
 from tests.fakes.members import make
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
@@ -96,3 +96,16 @@ async def test_an_attempt_cancelled_while_the_old_network_is_left_leaves_a_node_
         assert (bob.network_id, bob.address) == (own, address)
         file = await bob.put(b"x" * 100_000, name="a.bin", quorum=0)
         assert await bob.get(file.link) == b"x" * 100_000
+
+
+async def test_a_node_that_is_alone_founds_a_private_network_and_others_join_it():
+    async with make("ada") as ada, make("bob") as bob:
+        before, address = ada.network_id, ada.address
+        await ada.found(passphrase="three random words")
+        assert (ada.network_id != before, ada.snapshot().private, ada.address) == (True, True, address)
+        with pytest.raises(JoinTimeoutError, match="passphrase"):
+            await bob.join(ada.invite(), passphrase="wrong", timeout=1)
+        assert (await bob.join(ada.invite(), passphrase="three random words")).peers == 1
+        with pytest.raises(NetworkMismatchError, match="has met others"):
+            await bob.found()
+        assert bob.network_id == ada.network_id

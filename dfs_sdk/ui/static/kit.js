@@ -258,7 +258,7 @@ function panel(name, label, build, start = () => ({})) {
         const { cleanup, ...showers } = build(model, root, shared);
         const strip = problemStrip(model);
         const pulse = heart(model, root);
-        const fault = el("div", { class: "dfs-heart", role: "alert", hidden: true });
+        const fault = el("div", { class: "dfs-fault", role: "alert", hidden: true });
         root.append(pulse.line, strip, fault);
         for (const [trait, show] of Object.entries(showers)) {
           const safely = () => {

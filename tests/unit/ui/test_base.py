@@ -16,8 +16,10 @@ from dfs_sdk.ui import (
     FilesPanel,
     HeaderPanel,
     JoinPanel,
-    OverviewPanel,
+    NetworkPanel,
+    PeersPanel,
     PlacementPanel,
+    TransfersPanel,
     close_panels,
     panel_of,
 )
@@ -29,7 +31,16 @@ from tests.fakes.node import SECRET, FakeNode
 from tests.fakes.rows import empty_snapshot, full_snapshot, peer_row, snapshot_saying
 from tests.fakes.virtual import run_virtual, turns
 
-PANELS = [HeaderPanel, JoinPanel, OverviewPanel, FilesPanel, ChatPanel, PlacementPanel]
+PANELS = [
+    HeaderPanel,
+    JoinPanel,
+    PeersPanel,
+    NetworkPanel,
+    FilesPanel,
+    TransfersPanel,
+    ChatPanel,
+    PlacementPanel,
+]
 
 
 def texts_in(value: object) -> list[str]:
@@ -64,13 +75,13 @@ def test_quiet_node_makes_a_silent_panel(traffic, kind):
         async with FakeNode(full_snapshot()) as node:
             panel = kind(node)
             await turns()
-            before = len(traffic)
+            before, begun = len(traffic), node.rows.at_wall
             for number in range(50):  # smoothed times waver, clocks run: nothing of it is news
                 rows = tuple(
-                    replace(row, rtt=0.0018 + number % 5 * 1e-4, uptime=number, last_heard_wall=number)
+                    replace(row, rtt=0.0018 + number % 5 * 1e-4, uptime=60 + number, last_heard_wall=number)
                     for row in node.rows.peers
                 )
-                node.change(peers=rows, at_wall=node.rows.at_wall + number)
+                node.change(peers=rows, at_wall=begun + number)
                 await asyncio.sleep(1)
             sent = len(traffic) - before
             panel.close()

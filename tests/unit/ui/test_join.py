@@ -99,7 +99,7 @@ def test_no_secret_is_ever_in_a_trait(traffic):
             panel = JoinPanel(node)
             press(panel, "join", target=f"dfs-join:{SECRET}", passphrase=SECRET, timeout=20)
             await turns()
-            assert panel.status["joining"] == "your invite"
+            assert panel.status["joining"] == "by your invite"
             node.gate.set()
             await turns()
             press(panel, "join", target=f"dfs-join:{SECRET}nowhere", passphrase=SECRET, timeout=20)

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from dfs_sdk.ui import ChatPanel, FilesPanel, HeaderPanel, JoinPanel, OverviewPanel, PlacementPanel, assets
+from dfs_sdk.ui import (
+    ChatPanel,
+    FilesPanel,
+    HeaderPanel,
+    JoinPanel,
+    PeersPanel,
+    PlacementPanel,
+    assets,
+)
 from tests.fakes.node import FakeNode
 
 STATIC = Path(assets.__file__).parent / "static"
@@ -23,7 +31,7 @@ def test_front_end_parses_no_html_and_loads_nothing(path: Path, pattern: str):
     assert not re.search(pattern, path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("kind", [ChatPanel, FilesPanel, HeaderPanel, JoinPanel, OverviewPanel, PlacementPanel])
+@pytest.mark.parametrize("kind", [ChatPanel, FilesPanel, HeaderPanel, JoinPanel, PeersPanel, PlacementPanel])
 def test_each_panel_carries_its_code(traffic, kind):
     panel = kind(FakeNode())
     state = panel.get_state()
