@@ -40,6 +40,7 @@ _HEAD = Markup('<th scope="col">{}</th>')
 _ROW = Markup("<tr>{}</tr>")
 _CELL = Markup("<td>{}</td>")
 _CODE = Markup("<code>{}</code>")
+_IMAGE = Markup('<img src="data:image/png;base64,{}" alt="{}" style="max-width:100%">')
 _DETAILS = Markup("<details><summary>{}</summary>{}</details>")
 
 
@@ -87,6 +88,28 @@ def file_card(row: FileRow, chunks: Sequence[ChunkRow] = ()) -> str:
     return _card(
         f"File {_name(row.name)}", _pairs(facts) + _fold(words.count(len(chunks), "copy", "copies"), table, chunks)
     )
+
+
+def chunks_card(chunks: Sequence[ChunkRow], *, image: str = "") -> str:
+    """Show who holds which chunk: a picture, and a table to unfold.
+
+    Args:
+        chunks: One row per copy.
+        image: A PNG in base64; may be empty.
+    """
+    held: dict[tuple[str, int, str], list[str]] = {}
+    for row in sorted(chunks, key=lambda row: (row.file, row.chunk, row.chunk_id, row.holder)):
+        copy = f"{_name(row.holder)}: {words.visible(row.role)} ({words.state(row.state)})"
+        held.setdefault((row.file, row.chunk, row.chunk_id), []).append(copy)
+    lines = [
+        (_name(file), "manifest" if chunk < 0 else chunk, ", ".join(copies))
+        for (file, chunk, _), copies in list(held.items())[:ROWS_SHOWN_MAX]
+    ]
+    table = _rows(("file", "chunk", "holders"), lines, len(held))
+    holders = len({row.holder_id for row in chunks})
+    title = f"{words.count(len(held), 'chunk')} on {words.count(holders, 'holder')}"
+    picture = _IMAGE.format(image, f"Map of {title}; the table below says the same") if image else Markup()
+    return _card(title, picture + _fold("The same as a table", table, lines))
 
 
 def link_card(link: object) -> str:

@@ -9,6 +9,7 @@ Source: Okabe and Ito, "Color Universal Design" (2008), for the palette.
 from __future__ import annotations
 
 import importlib
+import io
 from typing import TYPE_CHECKING, Any, Final
 
 from dfs_sdk.errors import MissingExtraError
@@ -18,23 +19,31 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-CHUNKS_SHOWN_MAX = 400
-HOLDERS_SHOWN_MAX = 60
+CHUNKS_SHOWN_MAX = 20_000
+HOLDERS_SHOWN_MAX = 1_000
+SIGNS_CHUNKS_MAX = 400
+SIGNS_HOLDERS_MAX = 60
 LABELS_SHOWN_MAX = 40
 LABEL_LENGTH_MAX = 24
+DOTS_PER_INCH = 90
 OFFERED_SHOWN_RATIO = 0.05
 
 ROLE_COLORS: Final = {"primary": "#0072B2", "surplus": "#E69F00", "cache": "#56B4E9"}
 ROLE_SIGNS: Final = {"primary": "s", "surplus": "D", "cache": "o"}
 STATE_SIGNS: Final = {"lagging": "~", "busy": "b", "suspect": "?", "away": "x", "gone": "X", "left": "X"}
+PALE = 90
 _PRESENT: Final = frozenset({"alive", "self", "lagging", "busy"})
+
+Cell = tuple[int, int, str, str]
+"""A copy: its column, its row, its role, the state of its holder."""
 
 
 def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw which holder has which chunk: a row per chunk, a column per holder, one mark per copy.
 
     Colour and shape give the role; a filled mark is on a holder that answers, a hollow one on a holder that does
-    not, with the holder's state as a sign inside.
+    not, with the holder's state as a sign inside. Where there are too many for marks, each copy is a dot of its colour,
+    pale on a holder that does not answer.
 
     Args:
         frame: As `views.frames.chunks` makes it.
@@ -46,12 +55,14 @@ def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     holders = sorted(set(zip(frame["holder"], frame["holder_id"], strict=True)))[:HOLDERS_SHOWN_MAX]
     names = sorted(set(zip(frame["file"], frame["chunk"], frame["chunk_id"], strict=True)))
     shown = names[:CHUNKS_SHOWN_MAX]
-    axes = (
-        ax if ax is not None else _axes(max(7.0, 5.0 + 0.4 * len(holders)), max(2.5, min(12.0, 1 + 0.22 * len(shown))))
-    )
+    axes = ax if ax is not None else _axes(*_map_size(len(shown), len(holders)))
     columns = {holder_id: x for x, (_, holder_id) in enumerate(holders)}
-    rows = {chunk_id: y for y, (_, _, chunk_id) in enumerate(shown)}
-    _draw_copies(axes, frame, rows, columns)
+    rows = {(file, chunk_id): y for y, (file, _, chunk_id) in enumerate(shown)}
+    cells = _cells(frame, rows, columns)
+    if len(shown) <= SIGNS_CHUNKS_MAX and len(holders) <= SIGNS_HOLDERS_MAX:
+        _draw_signs(axes, cells, small=len(shown) > LABELS_SHOWN_MAX)
+    else:
+        _draw_dots(axes, cells, (len(shown), len(holders)))
     _label(axes, "x", [_label_text(name) for name, _ in holders])
     _label(axes, "y", [f"{_label_text(file)} {_chunk(index)}" for file, index, _ in shown])
     axes.set_xlim(-0.6, max(len(holders), 1) - 0.4)
@@ -60,6 +71,23 @@ def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     more = f" (first {len(shown)} of {len(names):,})" if len(names) > len(shown) else ""
     axes.set_title(f"Copies of {words.count(len(names), 'chunk')}{more}")
     return axes
+
+
+def chunks_png(frame: pd.DataFrame) -> bytes:
+    """Draw the same as a PNG, on a figure of its own that pyplot does not know.
+
+    Args:
+        frame: As `views.frames.chunks` makes it.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    size = _map_size(frame["chunk_id"].nunique(), frame["holder_id"].nunique())
+    figure = _matplotlib("figure").Figure(figsize=size, layout="constrained")
+    plot_chunks(frame, figure.add_subplot())
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
+    return drawn.getvalue()
 
 
 def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -94,15 +122,25 @@ def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def _draw_copies(axes: Axes, frame: pd.DataFrame, rows: dict[str, int], columns: dict[str, int]) -> None:
-    cells = [
-        (columns[holder], rows[chunk], str(role), str(state))
-        for chunk, holder, role, state in zip(
-            frame["chunk_id"], frame["holder_id"], frame["role"], frame["state"], strict=True
-        )
-        if chunk in rows and holder in columns
+def _map_size(chunks: int, holders: int) -> tuple[float, float]:
+    """Inches, wide and high, in which a map of so many rows and columns can be read."""
+    return max(7.0, 5.0 + 0.4 * min(holders, SIGNS_HOLDERS_MAX)), max(2.5, min(12.0, 1 + 0.22 * chunks))
+
+
+def _cells(frame: pd.DataFrame, rows: dict[tuple[str, str], int], columns: dict[str, int]) -> list[Cell]:
+    copies = zip(
+        frame["file"], frame["chunk_id"], frame["holder_id"], frame["role"].astype(str), frame["state"].astype(str),
+        strict=True,
+    )  # fmt: skip
+    return [
+        (columns[holder], rows[file, chunk], role, state)
+        for file, chunk, holder, role, state in copies
+        if (file, chunk) in rows and holder in columns
     ]
-    area = 90.0 if len(rows) <= LABELS_SHOWN_MAX else 16.0
+
+
+def _draw_signs(axes: Axes, cells: list[Cell], *, small: bool) -> None:
+    area = 16.0 if small else 90.0
     for role in ROLE_COLORS:
         for present in (True, False):
             found = [(x, y) for x, y, r, s in cells if r == role and (s in _PRESENT) == present]
@@ -113,6 +151,18 @@ def _draw_copies(axes: Axes, frame: pd.DataFrame, rows: dict[str, int], columns:
             axes.text(x, y, STATE_SIGNS[state], ha="center", va="center", size=7, color="#000000")
     if cells:
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+
+
+def _draw_dots(axes: Axes, cells: list[Cell], shape: tuple[int, int]) -> None:
+    numpy = importlib.import_module("numpy")
+    colors = {role: [int(color[at : at + 2], 16) for at in (1, 3, 5)] for role, color in ROLE_COLORS.items()}
+    image = numpy.zeros((*shape, 4), dtype="uint8")
+    for x, y, role, state in cells:
+        image[y, x] = [*colors.get(role, colors["primary"]), 255 if state in _PRESENT else PALE]
+    axes.imshow(image, interpolation="nearest", aspect="auto")
+    for role in sorted({role for _, _, role, _ in cells}, key=list(ROLE_COLORS).index):
+        _scatter(axes, [], role, 90.0, present=True)  # only its line in the legend
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
 
 
 def _scatter(axes: Axes, cells: list[tuple[int, int]], role: str, area: float, *, present: bool) -> None:
@@ -151,9 +201,12 @@ def _chunk(index: int) -> str:
 
 
 def _axes(width: float, height: float) -> Axes:
+    axes: Axes = _matplotlib("pyplot").subplots(figsize=(width, height), layout="constrained")[1]
+    return axes
+
+
+def _matplotlib(part: str) -> Any:
     try:
-        pyplot = importlib.import_module("matplotlib.pyplot")
+        return importlib.import_module(f"matplotlib.{part}")
     except ImportError as error:
         raise MissingExtraError('Plots need matplotlib: pip install "dfs-sdk[notebook]"') from error
-    axes: Axes = pyplot.subplots(figsize=(width, height), layout="constrained")[1]
-    return axes

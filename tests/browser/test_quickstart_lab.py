@@ -43,8 +43,8 @@ def join(page: Page, address: str) -> None:
     page.get_by_label("Address or invite").fill(address)
     page.keyboard.press("Enter")
     expect(page.locator(".dfs-join [role=status]").first).to_contain_text("Joined through", timeout=30_000)
-    expect(page.locator(".dfs-overview tbody tr")).to_have_count(3, timeout=30_000)
-    expect(page.locator(".dfs-overview tbody")).to_contain_text("<b>cyd</b>")
+    expect(page.locator(".dfs-peers tbody tr")).to_have_count(3, timeout=30_000)
+    expect(page.locator(".dfs-peers tbody")).to_contain_text("<b>cyd</b>")
 
 
 def upload_and_download(page: Page, content: bytes, path: Path) -> None:
@@ -61,8 +61,8 @@ def upload_and_download(page: Page, content: bytes, path: Path) -> None:
 
 def see_chunks(page: Page) -> None:
     tab(page, "Chunks")
-    expect(page.locator(".dfs-map-head")).to_have_count(3, timeout=30_000)
-    assert page.locator(".dfs-map-label").count() >= 8
+    expect(page.locator(".dfs-map-grid[data-holders='3']")).to_be_visible(timeout=30_000)
+    assert int(page.locator(".dfs-map-grid").get_attribute("data-rows") or 0) >= 8
     page.locator(".dfs-map-grid").focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator(".dfs-about")).to_contain_text("chunk 0")

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 from dfs_sdk.errors import MissingExtraError  # noqa: E402 - after the backend is chosen
 from dfs_sdk.views import frames, plots  # noqa: E402 - after the backend is chosen
 from tests.fakes.hostile import HOSTILE  # noqa: E402 - after the backend is chosen
-from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, peer_row  # noqa: E402 - after the backend is chosen
+from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, hex_id, peer_row  # noqa: E402 - after the backend is chosen
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,20 @@ def test_empty_frames_plot():
     draw(plots.plot_load(frames.peers(empty_snapshot())))
 
 
-def test_many_chunks_are_cut_and_say_so():
+def test_many_chunks_are_dots_of_the_same_colours():
+    states = ("alive", "away")
+    rows = tuple(chunk_row(n, n % 7, chunk_id=hex_id(n), state=states[n % 7 == 0]) for n in range(1_000))
+    axes = plots.plot_chunks(frames.chunks(empty_snapshot(chunks=rows)))
+    (image,) = axes.get_images()
+    cells = image.get_array()
+    assert cells.shape == (1_000, 7, 4)
+    assert [tuple(cells[n, n % 7]) for n in (0, 1)] == [(0, 0x72, 0xB2, plots.PALE), (0, 0x72, 0xB2, 255)]
+    assert (cells[:, :, 3] > 0).sum() == 1_000
+    draw(axes)
+
+
+def test_very_many_chunks_are_cut_and_say_so(monkeypatch):
+    monkeypatch.setattr(plots, "CHUNKS_SHOWN_MAX", 400)
     snapshot = empty_snapshot(chunks=tuple(chunk_row(n, n % 7) for n in range(1_000)))
     axes = plots.plot_chunks(frames.chunks(snapshot))
     assert "first 400 of 1,000" in axes.get_title()
