@@ -208,8 +208,8 @@ class Panel(anywidget.AnyWidget):
             self.report(f"understand the browser ({message.kind})", error)
 
     def _dispatch(self, message: Message) -> None:
-        if message.kind == "ping":  # asks whether the kernel takes messages, however the node is
-            self.tell({"kind": "pong"})
+        if message.kind == "ping":
+            self._answer_ping()
             return
         own: dict[str, Action] = {"hello": self._hello, "traceback": self._show_trace, "dismiss": self._dismiss}
         what, action = self._actions.get(message.kind) or ("answer the browser", own.get(message.kind))
@@ -220,6 +220,14 @@ class Panel(anywidget.AnyWidget):
             raise NodeClosedError("the node is not running: start it, then try again")
         self._work.add(work)
         work.add_done_callback(self._work.discard)
+
+    def _answer_ping(self) -> None:
+        """Answer from the node's side, so that a loop that is held shows; at once for a node that has none."""
+        if submitted(self._node, self._pong()) is None:
+            self.tell({"kind": "pong"})
+
+    async def _pong(self) -> None:
+        self.tell({"kind": "pong"})
 
     async def _guarded(self, what: str, action: Action, message: Message) -> None:
         fine = False

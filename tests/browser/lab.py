@@ -196,7 +196,7 @@ def watch(page: Page) -> tuple[list[str], list[str]]:
 
 def tab(page: Page, title: str) -> None:
     """Turn to a page of the dashboard."""
-    page.locator(".dfs-dashboard .lm-TabBar-tab", has_text=title).click()
+    page.locator(".dfs-dashboard .dfs-nav [role=tab]", has_text=title).click()
 
 
 def wait_until(condition: Callable[[], bool], complaint: str, *, seconds: float = 30.0) -> None:

@@ -12,7 +12,7 @@ from tests.browser.lab import Lab, tab, watch
 
 pytestmark = pytest.mark.browser
 
-TITLES = ("Network", "Files", "Chunks", "Chat")
+TITLES = ("Files", "Chunks", "Peers", "Chat", "Network")
 START = """
 from tests.fakes.node import FakeNode
 from tests.fakes.rows import full_snapshot
@@ -58,7 +58,12 @@ def test_no_serious_finding_of_axe(lab: Lab, page: Page, theme: str):
 def test_keyboard_reaches_and_works_every_page(lab: Lab, page: Page):
     lab.write_notebook("keyboard", [START.format(home="loop")])
     lab.open(page, "keyboard").run(0)
-    page.locator(".dfs-dashboard .lm-TabBar-tab", has_text="Network").click()
+    files = page.get_by_role("tab", name="Files")
+    expect(files).to_have_attribute("aria-selected", "true")
+    files.press("End")
+    expect(page.get_by_role("tab", name="Network")).to_be_focused()
+    expect(page.get_by_role("tabpanel", name="Network")).to_be_visible()
+    page.get_by_text("Join through another member").press("Enter")
     page.get_by_label("Address or invite").focus()
     page.keyboard.type("nowhere:1")
     page.keyboard.press("Enter")

@@ -26,7 +26,7 @@ def test_every_cell_of_the_quickstart_runs_and_the_dashboard_shows_its_file(lab:
     dashboard = output.locator(".dfs-dashboard")
     expect(dashboard).to_contain_text("ada", timeout=20_000)
     expect(dashboard).to_contain_text("in network")
-    dashboard.locator(".lm-TabBar-tab", has_text="Chunks").click()
+    dashboard.locator(".dfs-nav [role=tab]", has_text="Chunks").click()
     expect(dashboard).to_contain_text("topics.py", timeout=10_000)
     dashboard.scroll_into_view_if_needed()
     page.screenshot(path=artefacts / "notebook-01.png")

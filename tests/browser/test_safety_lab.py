@@ -67,7 +67,7 @@ def test_hostile_corpus_stays_text(lab: Lab, page: Page):
         tab(page, title)
         expect(page.locator(".dfs-dashboard .dfs-panel:visible").nth(1)).not_to_be_empty()
     expect(page.locator(".dfs-problem")).to_have_count(5)
-    expect(page.locator(".dfs-overview tbody tr")).to_have_count(164)
+    expect(page.locator(".dfs-peers tbody tr")).to_have_count(164)
 
     for place in (".dfs-panel", ".dfs-card", ".dataframe"):
         assert page.locator(place).count() > 0

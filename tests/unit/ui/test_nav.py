@@ -1,3 +1,5 @@
+import asyncio
+
 import ipywidgets
 import pytest
 from ipywidgets.widgets import widget as registry
@@ -7,7 +9,18 @@ from dfs_sdk.ui.dashboard import PAGES
 from dfs_sdk.ui.nav import Mark
 from tests.fakes.browser import press
 from tests.fakes.node import FakeNode
-from tests.fakes.rows import NOW, empty_snapshot, file_row, full_snapshot, message_row, peer_id, peer_row
+from tests.fakes.rows import (
+    NOW,
+    chunk_row,
+    empty_snapshot,
+    event_row,
+    file_row,
+    full_snapshot,
+    message_row,
+    peer_id,
+    peer_row,
+    transfer_row,
+)
 from tests.fakes.virtual import run_virtual, turns
 
 
@@ -77,3 +90,30 @@ def test_closing_leaves_no_model(traffic):
     assert dashboard.closed
     assert all(panel.closed for panel in dashboard.panels)
     assert isinstance(dashboard, ipywidgets.VBox)
+
+
+def test_all_panels_together_send_less_than_twenty_messages_a_second(traffic):
+    """With everything changing all the time: copies, peers, transfers, messages and events."""
+
+    async def scenario() -> float:
+        async with FakeNode(full_snapshot()) as node:
+            dashboard = Dashboard(node)
+            await turns()
+            before, seconds = len(traffic), 20
+            for number in range(seconds * 50):
+                node.change(
+                    health=f"state {number}",
+                    used_bytes=number * 1_000_000,
+                    peers=tuple(peer_row(n, load=number, state="self" if n == 0 else "alive") for n in range(9)),
+                    files=tuple(file_row(f"file-{number}-{n}") for n in range(9)),
+                    transfers=tuple(transfer_row(transfer_id=n, bytes_done=number) for n in range(4)),
+                    chunks=tuple(chunk_row(n, number % 3) for n in range(9)),
+                    events=(*node.rows.events[-100:], event_row(text=f"event {number}")),
+                    messages=(*node.rows.messages[-100:], message_row(f"message {number}", sent_at_wall=NOW + number)),
+                )
+                await asyncio.sleep(0.02)
+            sent = len(traffic) - before
+            dashboard.close()
+        return sent / seconds
+
+    assert 5 < run_virtual(scenario()) <= 20

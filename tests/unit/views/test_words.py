@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs_sdk.views import words
+from dfs_sdk.views.frames import PEER_STATES
 from dfs_sdk.wire.text import COMBINING_RUN_MAX
 from tests.fakes.hostile import HOSTILE, SURROGATES
+from tests.fakes.rows import peer_row
 
 TRICKS = set("\x00\x07\x08\x1b\r\x7f\x85\x9b\u200b\u200e\u202e\u2028\u2066\ufeff\u00ad\U000e0001")
 
@@ -108,3 +110,15 @@ def test_counts_agree_with_their_nouns():
     assert words.count(1_500, "peer") == "1,500 peers"
     assert words.share(1, 0) == "-"
     assert words.share(1, 4) == "25 %"
+
+
+def test_presence_counts_who_is_here_and_how_the_others_are():
+    assert words.presence([peer_row(0, state="self")]) == "No peers yet"
+    assert words.presence([peer_row(0, state="self"), peer_row(1)]) == "1 peer: 1 here"
+    rows = [peer_row(number, state=state) for number, state in enumerate(("alive", "alive", "busy", "away"))]
+    assert words.presence(rows) == "4 peers: 2 here, 1 away, 1 busy"
+
+
+def test_every_state_of_a_member_has_a_meaning():
+    assert all(words.state_meaning(state) for state in PEER_STATES)
+    assert words.state_meaning("no such state") == ""
