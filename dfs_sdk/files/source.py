@@ -167,12 +167,24 @@ async def open_source(source: Putable, disk: Disk, offload: Offload) -> Source:
         case bytes() | bytearray() | memoryview():
             return BytesSource(source)
         case str() | Path():
-            return await offload.run(_open_path, Path(source), disk, offload)
+            return await _opened(Path(source), disk, offload)
     if isinstance(source, AsyncIterable):
         return StreamSource(source)
     if callable(getattr(source, "read", None)):
         return FileObjectSource(source, offload)
     raise ConfigError(f"cannot put a {type(source).__name__}: give a path, bytes, a binary file or an async iterable")
+
+
+async def _opened(path: Path, disk: Disk, offload: Offload) -> PathSource:
+    """Open a path in a worker thread; a caller who is cancelled meanwhile leaves no file open."""
+    opened: list[PathSource] = []
+    try:
+        await offload.run(lambda: opened.append(_open_path(path, disk, offload)))
+    except BaseException:
+        for source in opened:
+            await source.close()
+        raise
+    return opened[0]
 
 
 def _open_path(path: Path, disk: Disk, offload: Offload) -> PathSource:

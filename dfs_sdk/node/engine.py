@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -76,10 +76,12 @@ class Engine:
     Args:
         plan: What was asked for.
         foundation: Keys, store, ports and news.
+        owns_threads: Whether the worker threads end with it.
     """
 
-    def __init__(self, plan: Plan, foundation: Foundation) -> None:
+    def __init__(self, plan: Plan, foundation: Foundation, *, owns_threads: bool = False) -> None:
         self._plan = plan
+        self._owns_threads = owns_threads
         self._bind = plan.bind
         self._lag = LagMeter(on_lag=self._on_lag)
         self._open = True
@@ -292,14 +294,46 @@ class Engine:
         try:
             await stop()
         finally:
-            await self.foundation.store.close()
+            try:
+                await self.foundation.store.close()
+            finally:
+                if self._owns_threads:
+                    await self.foundation.runtime.offload.close()
 
     def _on_lag(self, seconds: float) -> None:
         self.publish(LoopBlocked, f"the loop was blocked for {seconds:.1f} s: nothing was sent or answered meanwhile")
 
 
-async def open_engine(plan: Plan, *, runtime: Runtime, events: EventBus) -> Engine:
+@asynccontextmanager
+async def last_turn(engine: Engine | None, changing: asyncio.Lock) -> AsyncIterator[None]:
+    """Wait for the last change of a node, ending an attempt to join; who is cancelled before lets joining go on.
+
+    Args:
+        engine: Of the node, if it was started.
+        changing: Held by whoever changes it.
+    """
+    if engine is not None:
+        engine.give_up_joining()
+    try:
+        await changing.acquire()
+    except BaseException:
+        if engine is not None:
+            engine.go_on_joining()
+        raise
+    try:
+        yield
+    finally:
+        changing.release()
+
+
+async def open_engine(plan: Plan, *, runtime: Runtime, events: EventBus, owns_threads: bool = False) -> Engine:
     """Open the store, read the keys and take part in the network.
+
+    Args:
+        plan: What was asked for.
+        runtime: The outside world.
+        events: Where the news go.
+        owns_threads: Whether the worker threads of `runtime` end with the engine, or when it cannot be opened.
 
     Raises:
         StoreLockedError: Another kernel or process uses the store.
@@ -308,8 +342,8 @@ async def open_engine(plan: Plan, *, runtime: Runtime, events: EventBus) -> Engi
         ConfigError: The address is not ours, or taken.
     """
     store = _make_store(plan, runtime, events)
-    await store.open()
     try:
+        await store.open()
         identity = await load_identity(plan.folder, passphrase=plan.identity_passphrase, runtime=runtime)
         foundation = Foundation(
             name=plan.name or f"node {identity.node_id.short}",
@@ -321,10 +355,12 @@ async def open_engine(plan: Plan, *, runtime: Runtime, events: EventBus) -> Engi
             on_error=_Reporter(runtime, events).report,
         )
         membership = plan.membership or await load_membership(store, passphrase=plan.passphrase, runtime=runtime)
-        engine = Engine(plan, foundation)
+        engine = Engine(plan, foundation, owns_threads=owns_threads)
         await engine.start(membership)
     except BaseException:
         await store.close()
+        if owns_threads:
+            await runtime.offload.close()
         raise
     return engine
 

@@ -90,6 +90,25 @@ def _wake(sleeper: asyncio.Future[None], _done: object) -> None:
         sleeper.set_result(None)
 
 
+async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, also when cancelled meanwhile; then pass the cancellation on.
+
+    It runs as a task of its own: what it closes must not be, or contain, the calling task.
+
+    Raises:
+        asyncio.CancelledError: The waiting task was cancelled; the coroutine has ended all the same, and its error, if
+            there was one, is in the log.
+    """
+    task = asyncio.get_running_loop().create_task(coroutine, context=_marked_context())
+    try:
+        await settle(task)
+    except asyncio.CancelledError:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("what a cancelled caller waited for failed", exc_info=error)
+        raise
+    return task.result()
+
+
 class TaskScope:
     """The parent of tasks: keeps them referenced, hands their errors on, ends them all in `close`.
 

@@ -17,7 +17,7 @@ from typing import Any
 
 Make = Callable[[], Coroutine[Any, Any, Any]]
 
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 3.0
 AWAITS_MAX = 100_000
 
 
@@ -73,6 +73,9 @@ class Struck:
     awaits: int
 
 
+Strike = Callable[[Make, int], Awaitable[Struck]]
+
+
 async def strike(make: Make, at: int) -> Struck:
     """Run a coroutine and cancel it at its await number `at`; errors other than the cancellation are raised."""
     stepped = Stepped(make(), at)
@@ -108,7 +111,7 @@ async def strike_everywhere(
     *,
     points_max: int | None,
     rng: random.Random,
-    how: Callable[[Make, int], Awaitable[Struck]] = strike,
+    how: Strike = strike,
 ) -> int:
     """Strike a call at each of its awaits, or turns, and look around after each.
 
@@ -132,7 +135,8 @@ async def strike_everywhere(
     return struck
 
 
-UNDISTURBED: dict[Any, int] = {strike: 0, strike_turn: -1}
+# The await, or turn, that is never reached.
+UNDISTURBED: dict[Strike, int] = {strike: 0, strike_turn: -1}
 
 
 def points(total: int, points_max: int | None, rng: random.Random) -> list[int]:

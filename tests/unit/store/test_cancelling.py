@@ -2,18 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, ClassVar
 
 import pytest
 
 from dfs_sdk.store import DiskStore, MemoryStore, Role
-from tests.fakes.cancelling import Belongings, Make, Struck, strike, strike_everywhere, strike_turn
+from tests.fakes.cancelling import Belongings, Make, Strike, strike, strike_everywhere, strike_turn
 from tests.fakes.disk import FakeDisk
 from tests.fakes.store_model import assert_tidy
 from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime, disk_store
-
-Strike = Callable[[Make, int], Awaitable[Struck]]
 
 KEPT = [chunk(n, role=role) for n, role in enumerate(Role)]
 ONE = KEPT[0]
