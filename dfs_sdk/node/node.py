@@ -20,7 +20,7 @@ from dfs_sdk.ids import Address, NetworkId, NodeId
 from dfs_sdk.node import faces, naming
 from dfs_sdk.node.chatting import NodeChat
 from dfs_sdk.node.config import NodeConfig
-from dfs_sdk.node.engine import Engine, Plan, open_engine
+from dfs_sdk.node.engine import Engine, Plan, last_turn, open_engine
 from dfs_sdk.node.invite import Invite
 from dfs_sdk.node.joining import JoinReport
 from dfs_sdk.node.membership import Membership
@@ -136,14 +136,12 @@ class Node(Lifetime, Shown):
 
         A node in memory hands its chunks over first, since they end with it.
         """
-        await self._stop(Engine.close)
-        await self._home.close()
+        await self._end(Engine.close)
 
     @hops
     async def abort(self) -> None:
         """Vanish without a goodbye, as if the process were killed: for experiments with loss."""
-        await self._stop(Engine.abort)
-        await self._home.close()
+        await self._end(Engine.abort)
 
     # Belonging
 
@@ -194,8 +192,7 @@ class Node(Lifetime, Shown):
         """Leave the network for good: hand over what only this node has, tell everybody, then close."""
         _ = self._running_engine
         seconds = self._plan.config.leave_timeout if timeout is None else timeout
-        await self._stop(lambda engine: engine.leave(seconds))
-        await self._home.close()
+        await self._end(lambda engine: engine.leave(seconds))
 
     def invite(self) -> str:
         """Text that lets others join through this node: hand it on; it holds no secret."""
@@ -435,20 +432,22 @@ class Node(Lifetime, Shown):
 
     async def _open(self) -> Engine:
         runtime = self._given_runtime or system_runtime()
-        try:
-            return await open_engine(self._plan, runtime=runtime, events=self._events)
-        except BaseException:
-            if self._given_runtime is None:
-                await runtime.offload.close()
-            raise
+        ours = self._given_runtime is None
+        return await open_engine(self._plan, runtime=runtime, events=self._events, owns_threads=ours)
 
     async def _observe(self) -> NodeSnapshot:
         return self._running_engine.observe()
 
+    async def _end(self, how: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await self._stop(how)
+        finally:
+            if self._state == "closed":
+                await self._home.close()
+
     async def _stop(self, how: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
-        if self._engine is not None:
-            self._engine.give_up_joining()
-        async with self._changing:
+        """Stop; who is cancelled meanwhile has stopped it all the same, unless its turn had not yet come."""
+        async with last_turn(self._engine, self._changing):
             engine = self._engine if self._state == "running" else None
             if engine is not None:
                 self._last_snapshot = faces.closed(engine.observe())
@@ -458,8 +457,6 @@ class Node(Lifetime, Shown):
             self._forget = []
             if engine is not None:
                 await how(engine)
-                if self._given_runtime is None:
-                    await engine.foundation.runtime.offload.close()
 
     async def _depart(self) -> None:
         await self._stop(Engine.depart)
