@@ -27,6 +27,7 @@ from dfs_sdk.files.names import display_name, is_active
 from dfs_sdk.files.news import FileFetched, FileRemoved, FileStored
 from dfs_sdk.files.observe import FilePlaces, Observer
 from dfs_sdk.files.opened import OpenedFile
+from dfs_sdk.files.patience import found_within, patiently, validate_timeout
 from dfs_sdk.files.ports import Membership, Replicator
 from dfs_sdk.files.providers import Directory, Providers
 from dfs_sdk.files.reader import Reader
@@ -252,6 +253,7 @@ class Files:
         *,
         overwrite: bool = False,
         progress: Progress | None = None,
+        timeout: float | None = None,
     ) -> bytes | Path:
         """Fetch a whole file, verified.
 
@@ -260,21 +262,30 @@ class Files:
             destination: A file, or a folder to save it in under a safe name; None returns the bytes.
             overwrite: Replace an existing file.
             progress: Called on the loop as it goes on.
+            timeout: Give up when nothing arrived for so many seconds; None: when no holder can be blocked any more,
+                which takes about a minute.
 
         Raises:
             LinkError: The link is of another network or only verifies.
+            DeadlineError: Nothing arrived for `timeout`; what was saved is used next time.
             ContentNotFoundError: No node knows the file.
             ContentUnavailableError: Too few holders answer; what was saved is used next time.
             CorruptContentError: No intact copy was found.
             FileExistsError: The destination exists.
         """
-        file, extra = await self._finder.open(link)
+        validate_timeout(timeout)
+        file, extra = await found_within(self._finder.open(link), timeout)
         if destination is None and file.size > self._config.bytes_result_max:
             raise ConfigError(f"the file has {file.size} bytes: give a destination, or open it and read ranges")
         result = await self._transfers.run(
             Direction.GET,
             display_name(file.contents.name),
-            lambda transfer: self._fetch(file, extra, destination, transfer, overwrite=overwrite),
+            lambda transfer: patiently(
+                self._fetch(file, extra, destination, transfer, overwrite=overwrite),
+                transfer,
+                self._runtime.clock,
+                timeout=timeout,
+            ),
             bytes_total=file.size,
             progress=progress,
         )

@@ -61,6 +61,7 @@ class Transfer(Shown):
         bytes_total: Plain bytes in all; None while unknown.
         sources: Peers involved so far.
         remains: What is left behind if it stops at this moment, in words.
+        waiting: What it waits for, in words; empty while bytes arrive.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Transfer(Shown):
         self.bytes_total = bytes_total
         self.sources: set[NodeId] = set()
         self.remains = ""
+        self.waiting = ""
         self._clock = clock
         self._progress = progress
         self._state = TransferState.RUNNING
@@ -126,11 +128,17 @@ class Transfer(Shown):
     def advance(self, size: int) -> None:
         """Count bytes as finished and tell who watches."""
         self.bytes_done += size
+        self.waiting = ""
         now = self._clock.monotonic()
         if now - self._samples[-1][0] >= RATE_WINDOW / RATE_SAMPLES_MAX:
             self._samples.append((now, self.bytes_done))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_WINDOW:
             self._samples.popleft()
+        self._tell()
+
+    def wait_for(self, words: str) -> None:
+        """Tell who watches what it waits for, until bytes arrive again."""
+        self.waiting = words
         self._tell()
 
     def cancel(self) -> None:
@@ -198,6 +206,7 @@ class Transfer(Shown):
 
     def _end(self, state: TransferState, error: str) -> None:
         self._state = state
+        self.waiting = ""
         self._error = safe_text(error, length_max=ERROR_LENGTH_MAX)
         self._samples.append((self._clock.monotonic(), self.bytes_done))
         self._tell()
