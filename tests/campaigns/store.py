@@ -1,13 +1,15 @@
 """Long runs against the store: `python -m tests.campaigns.store KIND`, each noted in docs/ledger/store.jsonl.
 
 Every kind goes on at the seed at which its last run ended, for as many seconds as it is given; the tests of the gate
-run the first seeds of the same code. `sums` prints what all runs so far add up to.
+run the first seeds of the same code. `sums` prints what all runs so far add up to, and `page` writes it into
+docs/reliability.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import logging
 import random
 import sys
@@ -19,7 +21,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.campaigns import ledger
+from tests.fakes.cancelling import strike_turn
 from tests.fakes.crash_states import CrashStates
+from tests.fakes.node_calls import CALLS, LIFE, strike_call, strike_life
 from tests.fakes.quorum_cuts import QuorumCuts
 from tests.fakes.store_errors import KINDS, ErrorTally, fail_everywhere
 from tests.fakes.store_flips import FlipTally, flip_and_find
@@ -27,8 +31,11 @@ from tests.fakes.store_histories import begun, history
 from tests.fakes.store_kills import kill_again_and_again
 
 LEDGER = ledger.ROOT / "docs" / "ledger" / "store.jsonl"
+PAGE = ledger.ROOT / "docs" / "reliability.md"
+TABLE_HEAD = "| campaign | seen | losses | time |\n|---|---|---|---|\n"
 RECOVERIES = 0.01
 KILLS_PER_SEED = 400
+TURNS_MAX = 30
 
 Counts = dict[str, int]
 Deadline = float
@@ -77,12 +84,43 @@ def flips(seed: int, _until: Deadline) -> Counts:
     return asdict(tally)
 
 
+def cancels(seed: int, _until: Deadline) -> Counts:
+    """Every call of a node at every await, and one of the kinds at turns of the loop that the seed draws."""
+    counts: Counts = {"calls": 0, "struck_awaits": 0, "struck_turns": 0}
+
+    async def run() -> None:
+        rng = random.Random(f"cancels {seed}")
+        for name in CALLS:
+            with tempfile.TemporaryDirectory(prefix="dfs-cancels-") as folder:
+                counts["struck_awaits"] += await strike_call(name, Path(folder), points_max=None, rng=rng)
+            with tempfile.TemporaryDirectory(prefix="dfs-cancels-") as folder:
+                counts["struck_turns"] += await strike_call(
+                    name, Path(folder), points_max=TURNS_MAX, rng=rng, how=strike_turn
+                )
+            counts["calls"] += 1
+        for name in LIFE:
+            for memory in (False, True):
+                with tempfile.TemporaryDirectory(prefix="dfs-cancels-") as folder:
+                    counts["struck_awaits"] += await strike_life(
+                        name, Path(folder), points_max=None, rng=rng, memory=memory
+                    )
+                with tempfile.TemporaryDirectory(prefix="dfs-cancels-") as folder:
+                    counts["struck_turns"] += await strike_life(
+                        name, Path(folder), points_max=TURNS_MAX, rng=rng, how=strike_turn, memory=memory
+                    )
+            counts["calls"] += 1
+
+    asyncio.run(run())
+    return counts
+
+
 CAMPAIGNS: dict[str, Callable[[int, Deadline], Counts]] = {
     "crashes": crashes,
     "kills": kills,
     "quorum": quorum,
     "errors": errors,
     "flips": flips,
+    "cancels": cancels,
 }
 
 
@@ -125,19 +163,29 @@ def sums(path: Path) -> str:
     return "\n".join(rows)
 
 
+def with_table(page: str, rows: str) -> str:
+    """Put the rows of `sums` in their place of the page."""
+    before, _, rest = page.partition(TABLE_HEAD)
+    after = itertools.dropwhile(lambda line: line.startswith("|"), rest.splitlines(keepends=True))
+    return f"{before}{TABLE_HEAD}{rows}\n{''.join(after)}"
+
+
 HEAD = frozenset(("runs", "seconds", "losses"))
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.campaigns.store", description=__doc__)
-    parser.add_argument("kind", choices=[*CAMPAIGNS, "sums"])
+    parser.add_argument("kind", choices=[*CAMPAIGNS, "sums", "page"])
     parser.add_argument("--seconds", type=float, default=200.0, help="begin no further seed after so long")
     parser.add_argument("--seed", type=int, help="first seed; by default the one after the last of the ledger")
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     options = parser.parse_args()
     if options.kind == "sums":
         print(sums(options.ledger))
+        return
+    if options.kind == "page":
+        PAGE.write_text(with_table(PAGE.read_text(), sums(options.ledger)))
         return
     logging.disable(logging.ERROR)  # every start that repairs something says so
     sys.exit(1 if run(options.kind, seconds=options.seconds, first=options.seed, path=options.ledger) else 0)

@@ -123,7 +123,9 @@ async def _operate(
             errors.append(error)
             states = _distinct([*states, *(_effect(operation, state) for state in states)])
         else:
-            states = _distinct([_effect(operation, state) for state in states])
+            # The file of a put that failed may be found by the next start only: until then nobody can pin it.
+            unseen = states if errors and operation.name.startswith("set_pinned") else []
+            states = _distinct([*unseen, *(_effect(operation, state) for state in states)])
     return errors, store, states
 
 

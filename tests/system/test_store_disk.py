@@ -5,6 +5,8 @@
 
 import asyncio
 import os
+import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from dfs_sdk.errors import QuotaExceededError, StoreLockedError
 from dfs_sdk.runtime.system import system_runtime
 from dfs_sdk.store import DiskStore, NewChunk, Role, StoreConfig
+from dfs_sdk.store.index import INDEX_FILE
 from tests.fakes.store_kills import kill_again_and_again, worker
 from tests.fakes.store_worker import CONFIG
 from tests.fakes.stores import chunk
@@ -90,6 +93,46 @@ async def test_full_real_disk_refuses_in_words_and_loses_nothing(small_disk: Pat
         assert await store.get(new.chunk_id) == new.data
     assert len(store) == len(stored) - 3
     await store.put([chunk(9000, size=250_000, role=Role.CACHE)])
+    await store.close()
+    await runtime.offload.close()
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def rubbish(path: Path) -> None:
+    path.write_bytes(random.Random(1).randbytes(path.stat().st_size))
+
+
+def half_rubbish(path: Path) -> None:
+    """The first page says that this is a database, the rest does not bear it out."""
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + random.Random(2).randbytes(len(content) - 4096))
+
+
+@pytest.mark.parametrize("damage", [deleted, cut_short, empty, rubbish, half_rubbish])
+async def test_damaged_index_is_rebuilt_from_the_chunk_files(damage: Callable[[Path], None], tmp_path: Path):
+    runtime = system_runtime(threads=2, udp="portable")
+    store = DiskStore(tmp_path / "store", runtime, CONFIG)
+    chunks = [chunk(number, size=number, role=list(Role)[number % 3], cell=number) for number in range(2, 200)]
+    await store.open()
+    await store.put(chunks)
+    await store.set_pinned([chunks[0].chunk_id], True)
+    held = {info.chunk_id: (info.role, info.cell, info.pinned) for info in store.chunks()}
+    await store.close()
+    damage(tmp_path / "store" / INDEX_FILE)
+    await store.open()
+    assert {info.chunk_id: (info.role, info.cell, info.pinned) for info in store.chunks()} == held
+    assert (await store.check(read_data=True)).clean
     await store.close()
     await runtime.offload.close()
 

@@ -27,3 +27,8 @@ def test_objection_of_a_check_is_a_loss(tmp_path: Path, monkeypatch: pytest.Monk
     assert store.run("crashes", seconds=0.001, first=5, path=path) > 0
     (entry,) = ledger.read(path)
     assert entry.losses == entry.next - 5
+
+
+def test_page_says_what_the_ledger_adds_up_to():
+    page = store.PAGE.read_text()
+    assert store.with_table(page, store.sums(store.LEDGER)) == page
