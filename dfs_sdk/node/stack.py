@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 from dfs_sdk._version import __version__
 from dfs_sdk.chat.service import Chat
@@ -24,7 +25,7 @@ from dfs_sdk.node.membership import Membership
 from dfs_sdk.peers.selfdesc import Profile
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.replication.service import Replication
-from dfs_sdk.rpc.ports import IdentifiedPort
+from dfs_sdk.rpc.ports import IdentifiedPort, TransportPort
 from dfs_sdk.rpc.service import Rpc
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import ErrorHandler, TaskScope
@@ -48,6 +49,26 @@ class Foundation:
     on_error: ErrorHandler
 
 
+class OwnTransport(TransportPort, Protocol):
+    """A transport as its owner sees it; `Transport` is the real one."""
+
+    async def start(self) -> None:
+        """Bind the socket."""
+        ...
+
+    async def close(self) -> None:
+        """Tell the peers and release the socket."""
+        ...
+
+    def abort(self) -> None:
+        """Vanish like a killed process."""
+        ...
+
+    def wipe(self) -> None:
+        """Forget all keys: this is a forked child."""
+        ...
+
+
 class Stack:
     """One node in one network, from the socket up to files and chat.
 
@@ -63,7 +84,8 @@ class Stack:
         self.membership = membership
         self.scope = TaskScope(f"dfs-{given.name}", on_error=given.on_error)
         runtime, identity, store, events, scope = given.runtime, given.identity, given.store, given.events, self.scope
-        self.transport = Transport(
+        make_transport = runtime.transport or Transport
+        self.transport: OwnTransport = make_transport(
             runtime=runtime,
             identity=identity,
             network=Network(network_id=membership.network_id, psk=membership.psk),

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec, Protocol, Self, TypeVar
+from typing import Any, ParamSpec, Protocol, Self, TypeVar
 
 from dfs_sdk.ids import Address
 
@@ -288,7 +288,12 @@ class Machine(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """All ports a node needs, passed in at its construction."""
+    """All ports a node needs, passed in at its construction.
+
+    Attributes:
+        transport: Makes a transport that carries whole messages in some other way than sealed over `udp`, with the
+            arguments of `transport.driver.Transport`; a floor above knows its type. None for the real one.
+    """
 
     clock: Clock
     rng: Rng
@@ -297,3 +302,4 @@ class Runtime:
     disk: Disk
     offload: Offload
     machine: Machine
+    transport: Callable[..., Any] | None = None

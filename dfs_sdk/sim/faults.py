@@ -56,6 +56,12 @@ class DiskHealth:
         if min(self.seek_seconds, self.sync_seconds, self.rate_bytes) < 0:
             raise ConfigError("seek_seconds, sync_seconds and rate_bytes are 0 or more")
 
+    @property
+    def draws_nothing(self) -> bool:
+        """Whether it does all it is asked to."""
+        ratios = (self.read_error_ratio, self.write_error_ratio, self.full_ratio, self.sync_error_ratio)
+        return not any((*ratios, self.misdirect_ratio, self.rot_ratio))
+
     def seconds(self, kind: str, size: int) -> float:
         """Say how long one operation takes."""
         taken = self.seek_seconds + (self.sync_seconds if kind in SYNCS else 0.0)

@@ -10,7 +10,16 @@ class Fidelity:
     """What is done for real.
 
     Attributes:
-        content: Whether the bytes of datagrams go into the trace's digest, besides their sizes and instants.
+        datagrams: Whether messages travel as sealed datagrams, as on a real network. Otherwise they go whole, one event
+            each, through `shortcut.ShortcutTransport`: no handshake mathematics, sealing, packets or congestion
+            control, and peers' keys are believed. Calls, codec, and all decisions above them are the same.
+        content: Whether the bytes of datagrams go into the trace's digest, besides their kinds, sizes and instants. Two
+            runs then differ where a link is shared: HPKE draws its ephemeral key from the system, not from a port.
     """
 
-    content: bool = True
+    datagrams: bool = True
+    content: bool = False
+
+
+CHEAP = Fidelity(datagrams=False)
+"""For hundreds of nodes and more."""

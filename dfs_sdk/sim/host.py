@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfs_sdk.errors import NodeClosedError
@@ -20,7 +20,9 @@ from dfs_sdk.sim.faults import DiskHealth
 from dfs_sdk.sim.loop import SimLoop
 from dfs_sdk.sim.nat import Nat
 from dfs_sdk.sim.ports import OFFLOAD_SECONDS, SimClock, SimEntropy, SimMachine, SimOffload
+from dfs_sdk.sim.shortcut import ShortcutTransport
 from dfs_sdk.sim.sockets import RECEIVE_PACKETS, SimUdp
+from dfs_sdk.transport.driver import Transport
 
 if TYPE_CHECKING:
     from dfs_sdk.sim.stations import Station
@@ -123,6 +125,7 @@ class Host:
         self._world = world
         self._hardware = hardware
         self._disks = 0
+        self._transports = 0
         self.disk = self._new_disk()
         self._frozen_until = 0.0
         self._booted_at = world.now - hardware.uptime
@@ -272,8 +275,17 @@ class Host:
             disk=disk,
             offload=SimOffload(self.loop, seconds=hardware.offload_seconds, taken=lambda: disk.busy_seconds),
             machine=SimMachine(world.network, self.station),
+            transport=self._make_transport,
         )
         world.network.touch()
+
+    def _make_transport(self, *, runtime: Runtime, **arguments: Any) -> Transport | ShortcutTransport:
+        """Make a transport with secrets of its own: what it draws does not change what the rest of the node draws."""
+        self._transports += 1
+        seed = f"{self._world.seed}/{self.name}/{self._life.number}/transport/{self._transports}"
+        own = replace(runtime, entropy=SimEntropy(seed))
+        make = Transport if self._world.fidelity.datagrams else ShortcutTransport
+        return make(runtime=own, **arguments)
 
     def _new_disk(self) -> SimDisk:
         self._disks += 1

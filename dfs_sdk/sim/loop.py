@@ -90,7 +90,7 @@ class SimLoop(_Base):
     def time(self) -> float:
         """Virtual seconds on this host's monotonic clock."""
         now = self.scheduler.now - self._offset
-        return max(now, self._floor)
+        return now if now >= self._floor else self._floor  # noqa: FURB136 - max() takes twice as long
 
     # Driving
 
@@ -297,7 +297,8 @@ class SimLoop(_Base):
         if due > self.scheduler.now:
             self.scheduler.at(due, fire, timer)
             return True
-        self._floor = max(self._floor, timer.when())
+        if self.time() < timer.when():
+            self._floor = timer.when()  # the sum lost a bit: who waits for this instant must not find it still to come
         return False
 
     def freeze(self) -> None:

@@ -41,6 +41,7 @@ class SimNetwork:
         rng: Chance, of which every host gets a child by name.
         trace: Where deliveries are recorded.
         conditions: Of every path where nothing else is set.
+        any_size: Carry datagrams of any size: each is a whole message of the shortcut transport.
 
     Attributes:
         counters: What became of all datagrams.
@@ -49,13 +50,22 @@ class SimNetwork:
             whatever becomes of it; the buffer is lent for the call.
     """
 
-    def __init__(self, scheduler: Scheduler, *, rng: Rng, trace: Trace, conditions: Conditions | None = None) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        *,
+        rng: Rng,
+        trace: Trace,
+        conditions: Conditions | None = None,
+        any_size: bool = False,
+    ) -> None:
         self.scheduler = scheduler
         self.counters = Counters()
         self.epoch = 0
         self.on_wire: list[WireHook] = []
         self._trace = trace
         self._rng = rng
+        self._any_size = any_size
         self._default = conditions or Conditions()
         self._set: dict[tuple[str | None, str | None], Conditions] = {}
         self._stations: dict[str, Station] = {}
@@ -271,7 +281,7 @@ class SimNetwork:
         path = sender.paths.get(receiver.number)
         conditions = self.conditions(sender.name, receiver.name)
         if path is None:
-            path = sender.paths[receiver.number] = Path(conditions, sender.rng)
+            path = sender.paths[receiver.number] = Path(conditions, sender.rng, any_size=self._any_size)
         elif path.conditions is not conditions:
             path.change(conditions)
         return path
@@ -329,7 +339,8 @@ class SimNetwork:
             return
         for piece in pieces(data, segment_bytes, rate):
             free_at = max(sender.up_free_at, now)
-            if (free_at - now) * rate + len(piece) > sender.link.queue_bytes:
+            waiting = (free_at - now) * rate
+            if waiting + len(piece) > sender.link.queue_bytes and (waiting or not self._any_size):
                 self.counters.queue_full += -(-len(piece) // segment_bytes)
                 continue
             sender.up_free_at = free_at + len(piece) / rate
@@ -364,7 +375,8 @@ class SimNetwork:
             return
         for piece in pieces(data, segment_bytes, rate):
             free_at = max(target.station.down_free_at, now)
-            if (free_at - now) * rate + len(piece) > target.station.link.queue_bytes:
+            waiting = (free_at - now) * rate
+            if waiting + len(piece) > target.station.link.queue_bytes and (waiting or not self._any_size):
                 self.counters.queue_full += -(-len(piece) // segment_bytes)
                 continue
             target.station.down_free_at = free_at + len(piece) / rate
@@ -377,7 +389,7 @@ class SimNetwork:
 
     def _deliver(self, target: SimSocket, sender: Station, source: Address, data: bytes, segment_bytes: int) -> None:
         count, station = -(-len(data) // segment_bytes), target.station
-        if target.is_closed or not station.is_up:
+        if not station.is_up or target.is_closed:
             self.counters.no_listener += count
             return
         self._trace.delivery(self.scheduler.now, sender.number, station.number, data)
@@ -399,8 +411,9 @@ class SimNetwork:
 
     def _release(self) -> None:
         held, self._held = self._held, deque()
+        # Not here: the caller may be a task of another loop, and hosts take datagrams on their own.
         for flight in held:
-            self._arrive_special(flight)
+            self.scheduler.at(self.scheduler.now, self._arrive_special, flight)
 
     # Inside: names
 

@@ -22,6 +22,7 @@ class Path:
     Args:
         conditions: What it is like.
         rng: Where draws come from; shared by all paths of one sender.
+        any_size: Carry datagrams of any size: each is a whole message.
 
     Attributes:
         conditions: What it is like.
@@ -29,6 +30,7 @@ class Path:
     """
 
     __slots__ = (
+        "_any_size",
         "_corrupted",
         "_delays",
         "_duplicated",
@@ -43,8 +45,9 @@ class Path:
         "is_plain",
     )
 
-    def __init__(self, conditions: Conditions, rng: Rng) -> None:
+    def __init__(self, conditions: Conditions, rng: Rng, *, any_size: bool = False) -> None:
         self._rng = rng
+        self._any_size = any_size
         self._last = 0.0
         self._free_at = 0.0
         self._spike_at = math.inf
@@ -69,8 +72,11 @@ class Path:
         """Draw when what is sent at an instant arrives, after all that was sent before."""
         delays = self._delays
         delay = delays[0] if len(delays) == 1 else delays[int(self._rng.random() * len(delays))]
-        last = self._last = max(now + delay, self._last)
-        return last
+        arrival = now + delay
+        if arrival < self._last:
+            return self._last
+        self._last = arrival
+        return arrival
 
     def carry(self, data: bytes, segment_bytes: int, now: float, counters: Counters) -> Iterator[tuple[float, bytes]]:
         """Carry a burst: the parts of it that arrive, each with its instant.
@@ -82,12 +88,13 @@ class Path:
             counters: Where losses are counted.
         """
         conditions, count = self.conditions, -(-len(data) // segment_bytes)
-        if min(segment_bytes, len(data)) > conditions.datagram_bytes_max:
+        if min(segment_bytes, len(data)) > conditions.datagram_bytes_max and not self._any_size:
             counters.too_large += count
             return
         if conditions.rate_bytes:
             free_at = max(self._free_at, now)
-            if (free_at - now) * conditions.rate_bytes + len(data) > conditions.queue_bytes:
+            waiting = (free_at - now) * conditions.rate_bytes
+            if waiting + len(data) > conditions.queue_bytes and (waiting or not self._any_size):
                 counters.queue_full += count
                 return
             now = self._free_at = free_at + len(data) / conditions.rate_bytes

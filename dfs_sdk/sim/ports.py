@@ -34,21 +34,19 @@ class SimClock:
         wall_start: What the world's true wall clock showed at virtual second 0.
 
     Attributes:
+        monotonic: Seconds on the clock that timers use; it stands still while the host sleeps, as on Linux.
         wall_error: Seconds by which this host's wall clock is ahead of the world's.
         drift_ratio: Seconds its wall clock gains in each second.
     """
 
-    __slots__ = ("_loop", "_wall_start", "drift_ratio", "wall_error")
+    __slots__ = ("_loop", "_wall_start", "drift_ratio", "monotonic", "wall_error")
 
     def __init__(self, loop: SimLoop, *, wall_start: float, wall_error: float = 0.0, drift_ratio: float = 0.0) -> None:
         self._loop = loop
+        self.monotonic: Callable[[], float] = loop.time
         self._wall_start = wall_start
         self.wall_error = wall_error
         self.drift_ratio = drift_ratio
-
-    def monotonic(self) -> float:
-        """Seconds on the clock that timers use; it stands still while the host sleeps, as on Linux."""
-        return self._loop.time()
 
     def wall(self) -> float:
         """Seconds since the epoch, as this host believes."""

@@ -203,7 +203,8 @@ class SimSocket:
         """Hand on what was kept."""
         kept, self._buffer, self._buffered = self._buffer, deque(), 0
         for data, segment_bytes, source in kept:
-            self._hand_on(data, segment_bytes, source)
+            if not self.is_closed:
+                self._hand_on(data, segment_bytes, source)
 
     def drop_kept(self) -> None:
         """Lose what was kept."""
@@ -229,8 +230,6 @@ class SimSocket:
         return max(room, 0)
 
     def _hand_on(self, data: bytes, segment_bytes: int, source: Address) -> None:
-        if self.is_closed:
-            return
         loop = self._loop
         loop.scheduler.enter(loop)
         try:

@@ -42,7 +42,7 @@ class Trace:
     """A rolling digest.
 
     Args:
-        content: Whether the bytes of datagrams count; otherwise their sizes, ends and instants do.
+        content: Whether the bytes of datagrams count; otherwise their kinds, sizes, ends and instants do.
         keep: How many of the last records to keep in words.
 
     Attributes:
@@ -53,7 +53,7 @@ class Trace:
 
     __slots__ = ("_buffer", "_content", "_hash", "_next_mark", "last", "marks", "records")
 
-    def __init__(self, *, content: bool = True, keep: int = 0) -> None:
+    def __init__(self, *, content: bool = False, keep: int = 0) -> None:
         self.records = 0
         self.last: deque[str] = deque(maxlen=keep)
         self.marks: list[Mark] = []
@@ -71,7 +71,8 @@ class Trace:
             receiver: Number of the receiving host.
             burst: What arrived.
         """
-        checksum = zlib.crc32(burst) if self._content else 0
+        # The first byte of a datagram tells its kind.
+        checksum = zlib.crc32(burst) if self._content else burst[0]
         self._add(now, _DELIVERY.pack(1, now, sender, receiver, len(burst), checksum))
         if self.last.maxlen:
             self.last.append(f"{now:.6f} {sender} > {receiver}: {len(burst)} bytes, {checksum:08x}")

@@ -105,14 +105,20 @@ class Timer(asyncio.TimerHandle):
         self._repr = None
 
     def fire(self) -> None:
-        """Make the callback ready; called at its instant."""
-        if self._cancelled:
+        """Run the callback; called at its instant, when nothing else is ready."""
+        loop = self._loop
+        if self._cancelled or loop.postpone(self):
             return
         self._scheduled = False
-        loop = self._loop
-        if loop.postpone(self):
-            return
-        loop.scheduler.ready.append(Turn(self._callback, tuple(self._args), loop, self._context))
+        loop.scheduler.enter(loop)
+        try:
+            self._context.run(self._callback, *self._args)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in `Turn`
+            loop.call_exception_handler(
+                {"message": f"a timer's callback failed: {self._callback!r}", "exception": error, "handle": self}
+            )
 
 
 def fire(timer: Timer) -> None:

@@ -64,7 +64,11 @@ class World:
         self.loop = SimLoop(self.scheduler, name="world")
         self.trace = Trace(content=self.fidelity.content, keep=keep)
         self.network = SimNetwork(
-            self.scheduler, rng=self.rng.child("network"), trace=self.trace, conditions=conditions
+            self.scheduler,
+            rng=self.rng.child("network"),
+            trace=self.trace,
+            conditions=conditions,
+            any_size=not self.fidelity.datagrams,
         )
         self.hosts: dict[str, Host] = {}
 

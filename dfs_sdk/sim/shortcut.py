@@ -1,0 +1,402 @@
+"""A transport without cryptography and packets, for large simulated worlds: whole messages straight over the network.
+
+It stands behind the same port as the real one (`rpc.ports.TransportPort`) and keeps its promises: connections are
+opened by a round trip, a message is delivered once or not at all, lost ones are sent again, a peer that was restarted
+is noticed, one that falls silent is closed. What it leaves out is most of what a datagram costs: handshake mathematics,
+sealing, packets, acknowledgement ranges, congestion control, keep-alives. Keys are believed, not proven: it is for
+worlds in which nobody lies below the calls. It is never made by a node itself, only handed to one.
+
+A message is one datagram of any size here; where a path loses datagrams it loses messages with the same ratio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from dfs_sdk.crypto.hashing import blake3_256
+from dfs_sdk.crypto.identity import Identity, PublicIdentity
+from dfs_sdk.errors import ConfigError, DeadlineError, NodeClosedError, PeerUnreachableError, ProtocolError
+from dfs_sdk.ids import Address, NetworkId, NodeId
+from dfs_sdk.runtime.ports import Runtime, UdpSocket
+from dfs_sdk.sim.shortcut_link import ShortcutConnection
+from dfs_sdk.transport.config import TransportConfig
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.driver import ANY_ADDRESS
+from dfs_sdk.transport.handshake import Network
+from dfs_sdk.transport.identify import Identified
+
+ASK, ANSWER, HELLO, WELCOME, DATA, ACK, CLOSE = range(0x71, 0x78)
+
+_NUMBERS = struct.Struct(">BQQ")  # kind, whose session (theirs), number (of the message, or our session)
+_HELLO = struct.Struct(">BQQ32s8s32s32s")  # kind, our session, theirs that we know, network, passphrase check, keys
+_DATA = struct.Struct(">BQQI")  # kind, their session, number of the message, checksum
+_ASK = struct.Struct(">BQ")
+_ANSWER = struct.Struct(">BQ32s?32s32s")
+
+DIAL_INTERVAL = 0.5
+CHECK_BYTES = 8
+
+
+def _ignore(*_arguments: object) -> None:
+    """Do nothing: the handler until somebody sets one."""
+
+
+class ShortcutTransport:
+    """The transport of one node; the arguments are those of `transport.driver.Transport`.
+
+    Attributes:
+        on_connection: See `Transport`.
+        on_closed: See `Transport`.
+        on_message: See `Transport`.
+        on_mute: See `Transport`.
+        statistics: How often what was dropped.
+    """
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        identity: Identity,
+        network: Network,
+        config: TransportConfig | None = None,
+        bind: Address = ANY_ADDRESS,
+    ) -> None:
+        self.on_connection: Callable[[Any], None] = _ignore
+        self.on_closed: Callable[[Any, str], None] = _ignore
+        self.on_message: Callable[[Any, memoryview], None] = _ignore
+        self.on_mute: Callable[[Any], None] = _ignore
+        self.statistics: Counter[str] = Counter()
+        self.config = config or TransportConfig()
+        self._runtime = runtime
+        self._rng = runtime.rng.child("transport")
+        self._public = identity.public
+        self._network = network
+        self._check = blake3_256(b"dfs/sim/psk/1", network.psk)[:CHECK_BYTES]
+        self._bind = bind
+        self._socket: UdpSocket | None = None
+        self._sessions: dict[int, ShortcutConnection] = {}
+        self._by_node: dict[NodeId, ShortcutConnection] = {}
+        self._dials: dict[NodeId, _Dial] = {}
+        self._questions: dict[int, asyncio.Future[Identified]] = {}
+        self._closed = False
+
+    @property
+    def local_address(self) -> Address:
+        """The address the socket is bound to.
+
+        Raises:
+            NodeClosedError: It is not started.
+        """
+        return self._running().local_address
+
+    @property
+    def connections(self) -> tuple[ShortcutConnection, ...]:
+        """The open connections."""
+        return tuple(self._by_node.values())
+
+    async def start(self) -> None:
+        """Bind the socket.
+
+        Raises:
+            OSError: The address is taken or not ours.
+        """
+        self._socket = await self._runtime.udp.bind(self._bind, on_datagrams=self._on_datagrams, on_writable=_ignore)
+
+    async def close(self) -> None:
+        """Tell the peers and release the socket."""
+        for connection in tuple(self._by_node.values()):
+            connection.close("this node closes")
+        self.abort()
+
+    def abort(self) -> None:
+        """Vanish like a killed process."""
+        self._closed = True
+        if self._socket is not None:
+            self._socket.close()
+        for connection in tuple(self._sessions.values()):
+            connection.end("the transport was closed")
+        self._fail_waiters()
+
+    def wipe(self) -> None:
+        """Forget everything: this is a forked child."""
+        self._closed = True
+
+    def set_network(self, network: Network) -> None:
+        """Belong to another network.
+
+        Raises:
+            NodeClosedError: There are connections.
+        """
+        if self._sessions:
+            raise NodeClosedError("a node with connections cannot change its network")
+        self._network = network
+        self._check = blake3_256(b"dfs/sim/psk/1", network.psk)[:CHECK_BYTES]
+
+    async def connect(self, contact: Contact, *, timeout: float, anew: bool = False) -> ShortcutConnection:
+        """Open a connection, or return the open one: see `Transport.connect`.
+
+        Raises:
+            PeerUnreachableError: It has no address, or none answered.
+            DeadlineError: None answered within `timeout`.
+            ConfigError: The contact is our own.
+            NodeClosedError: The transport is not running.
+        """
+        self._running()
+        known = self._by_node.get(contact.node_id)
+        if known is not None and not anew:
+            return known
+        if contact.node_id == self._public.node_id:
+            raise ConfigError("a node does not connect to itself")
+        if not contact.addresses:
+            raise PeerUnreachableError(f"no address of peer {contact.node_id.short} is known")
+        dial = self._dials.get(contact.node_id)
+        if dial is None:
+            dial = self._dials[contact.node_id] = _Dial(self._new_number(), contact)
+        waiter: asyncio.Future[ShortcutConnection] = asyncio.get_running_loop().create_future()
+        dial.waiters[waiter] = None
+        limit = min(timeout, self.config.handshake_timeout)
+        try:
+            async with asyncio.timeout(limit):
+                while True:
+                    self._say_hello(dial, known)
+                    if await _done_within(waiter, DIAL_INTERVAL):
+                        return waiter.result()
+        except TimeoutError:
+            text = f"none of the addresses of peer {contact.node_id.short} answered within {limit:g} s"
+            raise (DeadlineError(text) if limit == timeout else PeerUnreachableError(text)) from None
+        finally:
+            dial.waiters.pop(waiter, None)
+            if not dial.waiters and self._dials.get(contact.node_id) is dial:
+                del self._dials[contact.node_id]
+
+    async def identify(self, address: Address, *, timeout: float) -> Identified:
+        """Ask who listens at an address.
+
+        Raises:
+            DeadlineError: No answer within `timeout`.
+            NodeClosedError: The transport is not running.
+        """
+        self._running()
+        token = self._new_number()
+        waiter: asyncio.Future[Identified] = asyncio.get_running_loop().create_future()
+        self._questions[token] = waiter
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    self.transmit(_ASK.pack(ASK, token), address)
+                    if await _done_within(waiter, DIAL_INTERVAL):
+                        return waiter.result()
+        except TimeoutError:
+            raise DeadlineError(f"nobody answered at {address} within {timeout:g} s") from None
+        finally:
+            del self._questions[token]
+
+    # What its connections use
+
+    def transmit(self, datagram: bytes, destination: Address) -> None:
+        """Send one datagram."""
+        if self._socket is not None and not self._closed:
+            self._socket.send(datagram, len(datagram), destination)
+
+    def transmit_data(self, connection: ShortcutConnection, number: int, payload: bytes) -> None:
+        """Send one message."""
+        header = _DATA.pack(DATA, connection.remote_number, number, zlib.crc32(payload))
+        self.transmit(header + payload, connection.address)
+
+    def forget(self, connection: ShortcutConnection, reason: str, *, tell: bool) -> None:
+        """Drop a connection that ended."""
+        if self._sessions.pop(connection.number, None) is None:
+            return
+        if tell:
+            self.transmit(_NUMBERS.pack(CLOSE, connection.remote_number, 0), connection.address)
+        if self._by_node.get(connection.node_id) is connection:
+            del self._by_node[connection.node_id]
+        self.on_closed(connection, reason)
+
+    # Inside
+
+    def _on_datagrams(self, burst: memoryview, segment_bytes: int, source: Address) -> None:
+        for start in range(0, len(burst), segment_bytes):
+            self._on_datagram(burst[start : start + segment_bytes], source)
+
+    def _on_datagram(self, datagram: memoryview, source: Address) -> None:
+        kind = datagram[0]
+        try:
+            if kind == DATA:
+                self._on_data(datagram, source)
+            elif kind in (ACK, CLOSE):
+                self._on_numbers(kind, datagram, source)
+            elif kind == HELLO:
+                self._on_hello(datagram, source)
+            elif kind == WELCOME:
+                self._on_welcome(datagram, source)
+            elif kind == ASK:
+                self._on_ask(datagram, source)
+            elif kind == ANSWER:
+                self._on_answer(datagram, source)
+        except (struct.error, ValueError, ProtocolError):
+            self.statistics["malformed"] += 1
+
+    def _on_data(self, datagram: memoryview, source: Address) -> None:
+        _, index, number, checksum = _DATA.unpack_from(datagram)
+        connection = self._sessions.get(index)
+        payload = datagram[_DATA.size :]
+        if connection is None or zlib.crc32(payload) != checksum:
+            self.statistics["no session" if connection is None else "damaged"] += 1
+            return
+        connection.heard(source)
+        self.transmit(_NUMBERS.pack(ACK, connection.remote_number, number), source)
+        if connection.is_first(number):
+            self.on_message(connection, payload)
+
+    def _on_numbers(self, kind: int, datagram: memoryview, source: Address) -> None:
+        _, index, number = _NUMBERS.unpack_from(datagram)
+        connection = self._sessions.get(index)
+        if connection is None:
+            return
+        if kind == CLOSE:
+            connection.end("closed by peer")
+        else:
+            connection.heard(source)
+            connection.on_ack(number)
+
+    def _on_hello(self, datagram: memoryview, source: Address) -> None:
+        _, theirs, ours, network_id, check, ed, x = _HELLO.unpack_from(datagram)
+        if network_id != self._network.network_id or check != self._check:
+            self.statistics["foreign"] += 1
+            return
+        peer = Contact(ed=ed, x=x).identity
+        known = self._sessions.get(ours)
+        connection = self._by_node.get(peer.node_id)
+        if known is not None and known.node_id == peer.node_id:
+            known.heard(source)
+            connection = known
+        elif connection is None or connection.remote_number != theirs:
+            dial = self._dials.get(peer.node_id)
+            if dial is not None and self._public.node_id < peer.node_id:
+                return  # both dial at once: ours is the one that counts
+            connection = self._open(self._new_number(), theirs, peer, source)
+        self.transmit(
+            _HELLO.pack(WELCOME, connection.number, theirs, network_id, check, self._public.ed, self._public.x)
+            + _address(source),
+            source,
+        )
+
+    def _on_welcome(self, datagram: memoryview, source: Address) -> None:
+        _, theirs, ours, _, _, ed, x = _HELLO.unpack_from(datagram)
+        peer = Contact(ed=ed, x=x).identity
+        dial = self._dials.get(peer.node_id)
+        if dial is None or dial.number != ours:
+            return
+        known = self._by_node.get(peer.node_id)
+        if known is not None and known.remote_number == theirs:
+            known.heard(source)
+        else:
+            known = self._open(dial.number, theirs, peer, source)
+        known.observed_address = _parse_address(datagram[_HELLO.size :])
+        self._answer_dial(dial, known)
+
+    def _open(self, number: int, theirs: int, peer: PublicIdentity, address: Address) -> ShortcutConnection:
+        before = self._by_node.get(peer.node_id)
+        if before is not None:
+            before.end("replaced by a later connection")
+        elif len(self._by_node) >= self.config.connections_max:
+            quiet = min(self._by_node.values(), key=lambda each: each.heard_at)
+            quiet.close("too many connections")
+        connection = ShortcutConnection(self, number, theirs, peer=peer, address=address, clock=self._runtime.clock)
+        self._sessions[number] = self._by_node[peer.node_id] = connection
+        self.on_connection(connection)
+        dial = self._dials.get(peer.node_id)
+        if dial is not None:
+            self._answer_dial(dial, connection)
+        return connection
+
+    @staticmethod
+    def _answer_dial(dial: _Dial, connection: ShortcutConnection) -> None:
+        for waiter in dial.waiters:
+            if not waiter.done():
+                waiter.set_result(connection)
+
+    def _say_hello(self, dial: _Dial, known: ShortcutConnection | None) -> None:
+        hello = _HELLO.pack(
+            HELLO,
+            dial.number,
+            known.remote_number if known is not None and known.is_open else 0,
+            self._network.network_id,
+            self._check,
+            self._public.ed,
+            self._public.x,
+        )
+        for address in dial.contact.addresses:
+            self.transmit(hello, address)
+
+    def _on_ask(self, datagram: memoryview, source: Address) -> None:
+        _, token = _ASK.unpack_from(datagram)
+        answer = _ANSWER.pack(
+            ANSWER, token, self._network.network_id, self._network.is_private, self._public.ed, self._public.x
+        )
+        self.transmit(answer + _address(source), source)
+
+    def _on_answer(self, datagram: memoryview, source: Address) -> None:
+        _, token, network_id, private, ed, x = _ANSWER.unpack_from(datagram)
+        waiter = self._questions.get(token)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(
+                Identified(
+                    contact=Contact(ed=ed, x=x, addresses=(source,)),
+                    network_id=NetworkId(network_id),
+                    private=private,
+                    observed=_parse_address(datagram[_ANSWER.size :]),
+                )
+            )
+
+    def _new_number(self) -> int:
+        return self._rng.randrange(1, 2**63)
+
+    def _running(self) -> UdpSocket:
+        if self._socket is None or self._closed:
+            raise NodeClosedError("the transport is not running")
+        return self._socket
+
+    def _fail_waiters(self) -> None:
+        waiters: list[asyncio.Future[Any]] = list(self._questions.values())
+        for dial in self._dials.values():
+            waiters.extend(dial.waiters)
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(NodeClosedError("the transport was closed"))
+                waiter.exception()
+
+
+class _Dial:
+    """A peer being dialled, and who waits for it."""
+
+    __slots__ = ("contact", "number", "waiters")
+
+    def __init__(self, number: int, contact: Contact) -> None:
+        self.number = number
+        self.contact = contact
+        self.waiters: dict[asyncio.Future[ShortcutConnection], None] = {}
+
+
+async def _done_within(future: asyncio.Future[Any], seconds: float) -> bool:
+    """Wait for a future without cancelling it."""
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.shield(future)
+    except TimeoutError:
+        pass
+    return future.done()
+
+
+def _address(address: Address) -> bytes:
+    return address.port.to_bytes(2, "big") + address.host.encode()
+
+
+def _parse_address(data: memoryview) -> Address:
+    return Address(bytes(data[2:]).decode(), int.from_bytes(data[:2], "big"))
