@@ -5,8 +5,8 @@ loss-based window collapses. Loss above `LOSS_RATIO_MAX` in a round, a sign of a
 window. Three quanta are added to the window, because bursts of up to 64 packets arrive and are acknowledged together.
 
 Source: Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016); draft-ietf-ccwg-bbr for gains, filters and
-the compensation of aggregated acknowledgements. The evidence that ends the start after one round without growth
-instead of three is ours.
+the compensation of aggregated acknowledgements. The evidence that ends the start after two rounds without growth
+instead of three, and the cap that lets flows meet, are ours.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BANDWIDTH_ROUNDS = 10
 FULL_PIPE_GROWTH = 1.25
 FULL_PIPE_ROUNDS = 3
 # A whole round this far above the shortest round trip, in ratio and seconds: packets stand in a queue.
-QUEUE_RATIO = 1.25
-QUEUE_SECONDS = 0.004
+QUEUE_RATIO = 1.125
+QUEUE_SECONDS = 0.002
 RTT_MINIMUM_AGE = 10.0
 PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
@@ -93,6 +93,7 @@ class Bbr:
         self._round_acked = 0
         self._round_lost = 0
         self._round_rtt = inf
+        self._round_in_flight = 0
         self._round_is_congested = False
         self._loss_ratio = 0.0
         self._loss_cap = float(WINDOW_BYTES_MAX)
@@ -138,6 +139,7 @@ class Bbr:
         """Update the model, then the phase, then the window."""
         self._round_acked += delivery.acked_bytes
         self._round_lost += delivery.lost_bytes - delivery.late_bytes
+        self._round_in_flight = max(self._round_in_flight, delivery.in_flight_bytes + delivery.acked_bytes)
         if delivery.rtt is not None:
             self._round_rtt = min(self._round_rtt, delivery.rtt)
         if delivery.acked_bytes:
@@ -163,7 +165,7 @@ class Bbr:
         overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
         self._move_cap(lower=overflows or self._loss_ratio > LOSS_RATIO_MAX)
-        self._round_acked = self._round_lost = 0
+        self._round_acked = self._round_lost = self._round_in_flight = 0
         self._round_rtt = inf
 
     def _move_cap(self, *, lower: bool) -> None:
@@ -173,7 +175,7 @@ class Bbr:
         """
         if lower:
             floor = MINIMUM_WINDOW_PACKETS * self._packet_bytes
-            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap), floor)
+            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap, self._round_in_flight), floor)
             self._cap_growth = self._packet_bytes
         elif self._loss_cap < WINDOW_BYTES_MAX:
             self._loss_cap += self._cap_growth
@@ -201,8 +203,9 @@ class Bbr:
         if self._bandwidth.value >= FULL_PIPE_GROWTH * self._full_bandwidth:
             self._full_bandwidth, self._full_rounds = self._bandwidth.value, 0
             return
-        self._full_rounds += 1
-        self._full = self._round_is_congested or self._full_rounds >= FULL_PIPE_ROUNDS
+        # One such round is not enough: where others fill the path, it would leave a newcomer with too little.
+        self._full_rounds += 2 if self._round_is_congested else 1
+        self._full = self._full_rounds >= FULL_PIPE_ROUNDS
 
     def _update_rtt(self, delivery: Delivery) -> None:
         now, rtt = delivery.now, delivery.rtt

@@ -26,7 +26,10 @@ BASE_INTERVAL = 60.0
 INITIAL_WINDOW_PACKETS = 10
 MINIMUM_WINDOW_PACKETS = 2
 WINDOW_BYTES_MAX = 32 * 1024 * 1024
+# A quarter more each round trip until a queue shows; after a pause twice as much, to half of what was right before.
 START_GAIN = 0.25
+RESUME_GAIN = 1.0
+RESUME_RATIO = 0.5
 START_EXIT_RATIO = 0.5
 LOSS_BACKOFF = 0.5
 PAUSE_ROUNDS = 2.0
@@ -65,6 +68,10 @@ class QueueDelay:
         """Seconds in queues at present."""
         return max(min(self._latest) - self.base, 0.0) if self._latest else 0.0
 
+    def forget_latest(self) -> None:
+        """Let samples from here on say what the queue is."""
+        self._latest.clear()
+
     def update(self, rtt: float, now: float) -> None:
         """Take a round-trip sample in seconds."""
         self._latest.append(rtt)
@@ -85,7 +92,7 @@ class Ledbat:
         self._window = float(INITIAL_WINDOW_PACKETS * packet_bytes)
         self._threshold = inf
         self._rtt = INITIAL_RTT
-        self._round_ends_at = 0.0
+        self._shrunk_at = 0.0
         self._pause_at = inf
         self._pause_began_at = 0.0
 
@@ -127,8 +134,8 @@ class Ledbat:
         if self._stage is Stage.PAUSE:
             self._maybe_resume(now)
             return
-        round_ended = now >= self._round_ends_at
-        if round_ended and (delivery.lost_bytes or self._delay.value > self.target):
+        # Only what left after the last step down can tell whether it was enough.
+        if now - self._rtt >= self._shrunk_at and (delivery.lost_bytes or self._delay.value > self.target):
             self._shrink(now, lost=delivery.lost_bytes > 0)
         elif delivery.acked_bytes and self._is_used(delivery):
             self._grow(delivery.acked_bytes, now)
@@ -140,7 +147,8 @@ class Ledbat:
 
     def _grow(self, acked_bytes: int, now: float) -> None:
         if self._stage is Stage.START:
-            self._window += START_GAIN * acked_bytes
+            known = self._window < RESUME_RATIO * self._threshold < inf
+            self._window += (RESUME_GAIN if known else START_GAIN) * acked_bytes
             if self._delay.value > START_EXIT_RATIO * self.target or self._window >= self._threshold:
                 self._settle(now)
         else:
@@ -153,7 +161,7 @@ class Ledbat:
         excess = self._delay.value / self.target - 1
         ratio = LOSS_BACKOFF if lost else 1 - min(excess, 1 - LOSS_BACKOFF)
         self._window = max(self._window * ratio, MINIMUM_WINDOW_PACKETS * self._packet_bytes)
-        self._round_ends_at = now + self._rtt
+        self._shrunk_at = now
         if self._stage is Stage.START:
             self._settle(now)
 
@@ -166,9 +174,11 @@ class Ledbat:
     def _pause(self, now: float) -> None:
         self._stage = Stage.PAUSE
         self._threshold = self._window
-        self._pause_began_at = now
+        self._pause_began_at, self._pause_at = now, inf
 
     def _maybe_resume(self, now: float) -> None:
         if now >= self._pause_began_at + PAUSE_ROUNDS * self._rtt:
             self._stage = Stage.START
             self._window = float(MINIMUM_WINDOW_PACKETS * self._packet_bytes)
+            self._delay.forget_latest()
+            self._shrunk_at = now

@@ -159,7 +159,9 @@ class Recovery:
             last, acked_bytes=acked_bytes, lost_bytes=lost_bytes, late_bytes=late_bytes, rtt=rtt, now=now
         )
         if background_bytes:
-            self._tell_background(taken, outcome, rtt=rtt, now=now)
+            # What the peer waited before it answered is no queue.
+            path_rtt = None if rtt is None else max(rtt - min(ack.delay, self._config.ack_delay_max), 0.0)
+            self._tell_background(taken, outcome, rtt=path_rtt, now=now)
         return outcome
 
     def on_loss_timer(self, now: float) -> Outcome:

@@ -14,6 +14,7 @@ from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.ids import Address, NetworkId
 from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.transport.config import TransportConfig
+from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.handshake import Network
@@ -42,13 +43,26 @@ class SeededEntropy:
 class Peer:
     """One endpoint and what it reported."""
 
-    def __init__(self, name: str, address: Address, *, config: TransportConfig, network: Network = NETWORK) -> None:
+    def __init__(
+        self,
+        name: str,
+        address: Address,
+        *,
+        config: TransportConfig,
+        network: Network = NETWORK,
+        congestion: CongestionFactory | None = None,
+    ) -> None:
         entropy = SeededEntropy(name)
         self.name = name
         self.address = address
         self.identity = Identity.generate(entropy)
         self.endpoint = Endpoint(
-            identity=self.identity, network=network, config=config, rng=SeededRng(7).child(name), entropy=entropy
+            identity=self.identity,
+            network=network,
+            config=config,
+            rng=SeededRng(7).child(name),
+            entropy=entropy,
+            congestion=congestion,
         )
         self.notices: list[Notice] = []
         self.asleep = False
@@ -107,9 +121,16 @@ class Pair:
         self.filter: Callable[[Address, Address, bytes], bool] = lambda *_: True
         self._queue: list[tuple[float, int, Address, Address, bytes]] = []
         self._count = 0
+        self._deadlines: dict[Peer, float | None] = {}
 
-    def add(self, name: str, address: Address, config: TransportConfig | None = None) -> Peer:
-        peer = Peer(name, address, config=config or TransportConfig())
+    def add(
+        self,
+        name: str,
+        address: Address,
+        config: TransportConfig | None = None,
+        congestion: CongestionFactory | None = None,
+    ) -> Peer:
+        peer = Peer(name, address, config=config or TransportConfig(), congestion=congestion)
         self.peers.append(peer)
         return peer
 
@@ -139,21 +160,24 @@ class Pair:
         self.now = end
 
     def _step(self, end: float) -> bool:
-        deadlines = [at for peer in self.peers if not peer.asleep and (at := peer.endpoint.next_deadline()) is not None]
+        deadlines = [at for peer in self.peers if not peer.asleep and (at := self._deadlines[peer]) is not None]
         if self._queue:
             deadlines.append(self._queue[0][0])
         if not deadlines or max(min(deadlines), self.now) > end:
             return False
         self.now = max(min(deadlines), self.now)
-        self._deliver()
+        touched = self._deliver()
         for peer in self.peers:
-            at = peer.endpoint.next_deadline()
+            at = peer.endpoint.next_deadline() if peer in touched else self._deadlines[peer]
             if not peer.asleep and at is not None and at <= self.now:
                 peer.endpoint.handle_timer(self.now)
-        self._transmit_all()
+                touched.add(peer)
+        self._transmit([peer for peer in self.peers if peer in touched])
         return True
 
-    def _deliver(self) -> None:
+    def _deliver(self) -> set[Peer]:
+        """Hand over what is due; returns the peers that got something."""
+        touched: set[Peer] = set()
         due: list[tuple[Address, Address, bytes]] = []
         kept = []
         while self._queue and self._queue[0][0] <= self.now:
@@ -176,10 +200,17 @@ class Pair:
             for peer in self.peers:
                 if peer.address == destination:
                     peer.endpoint.receive_datagrams(memoryview(b"".join(batch)), len(first), source, self.now)
+                    touched.add(peer)
+        return touched
 
     def _transmit_all(self) -> None:
-        for peer in self.peers:
+        # Tests do things to any peer between two runs.
+        self._transmit(self.peers)
+
+    def _transmit(self, peers: list[Peer]) -> None:
+        for peer in peers:
             if peer.asleep:
+                self._deadlines[peer] = None
                 continue
             for burst in peer.endpoint.datagrams_to_send(self.now):
                 for start in range(0, len(burst.buffer), burst.segment_bytes):
@@ -187,6 +218,7 @@ class Pair:
                     self._send(peer.address, burst.destination, datagram)
             while (notice := peer.endpoint.next_event()) is not None:
                 peer.notices.append(notice)
+            self._deadlines[peer] = peer.endpoint.next_deadline()
 
     def _send(self, source: Address, destination: Address, datagram: bytes) -> None:
         if self.record:
