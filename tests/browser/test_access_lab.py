@@ -87,6 +87,7 @@ def test_panel_answers_while_a_cell_blocks_the_kernel(lab: Lab, page: Page):
     ):
         pytest.skip("this ipykernel has no subshells, so widgets wait for the cell: pip install 'ipykernel>=7'")
     page.wait_for_function(SUBSHELLS_STARTED)
+    tab(page, "Network")
     page.get_by_role("button", name="Show the invite").click()
     secret = page.locator(".dfs-join .dfs-secret")
     expect(secret).to_be_visible()

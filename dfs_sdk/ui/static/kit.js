@@ -140,11 +140,15 @@ function rove(list, choose) {
 const SECOND_HELLO_SECONDS = 3;
 const ANSWER_SECONDS_MAX = 120;
 
+// Requests of this panel that wait for their answer, and since when.
+const waiting = new Map();
+
 // Send a request and learn when the kernel is done with it: resolves to whether it went well.
 function asker(model) {
   const open = new Map();
   const onMessage = (content) => {
     if (content.kind === "done" && open.has(content.ref)) {
+      waiting.delete(content.ref);
       open.get(content.ref)(content.fine);
       open.delete(content.ref);
     }
@@ -155,6 +159,7 @@ function asker(model) {
     return new Promise((resolve) => {
       open.set(ref, resolve);
       setTimeout(resolve, ANSWER_SECONDS_MAX * 1000, false);
+      waiting.set(ref, Date.now());
       model.send({ ...content, ref });
     }).finally(() => {
       if (node) node.disabled = false;
@@ -193,53 +198,82 @@ function problemStrip(model) {
 const TICK_SECONDS = 1;
 const SILENCE_SECONDS = 3;
 const PING_SECONDS = 15;
-const KERNEL_WORDS = {
+const KERNEL_ENDS = {
   dead: "The kernel has ended. What stands here is the last it said: restart the kernel and run the cell again.",
-  terminating: "The kernel is ending.",
-  restarting: "The kernel restarts. What stands here is the last it said: run the cell again.",
-  autorestarting: "The kernel ended by itself and restarts. What stands here is the last it said: run the cell again.",
+  terminating: "The kernel is ending. What stands here is the last it said.",
+  restarting: "The kernel was restarted. What stands here is the last the old one said: run the cell again.",
+  autorestarting: "The kernel ended by itself. What stands here is the last it said: run the cell again.",
 };
 
-// Says when the kernel is gone, cut off, or does not answer because a cell runs. Where the page knows the kernel's
-// state, silence is tested only while a cell runs, so that an idle panel sends nothing and hubs may cull the kernel.
+// What the page knows of the kernel: since when a cell runs, by the kernel's own words about the requests of cells (what
+// widgets ask makes it busy, too, and must not count), and how it ended, which a new kernel in its place does not undo.
+function kernelWatch(known) {
+  let since = known.status === "busy" ? Date.now() : 0;
+  let end = KERNEL_ENDS[known.status] || "";
+  const listen = (_, { msg, direction }) => {
+    if (direction === "send" || msg.header.msg_type !== "status" || msg.parent_header.msg_type !== "execute_request") return;
+    since = msg.content.execution_state === "idle" ? 0 : since || Date.now();
+  };
+  const follow = (_, status) => (end = end || KERNEL_ENDS[status] || "");
+  known.anyMessage?.connect(listen);
+  known.statusChanged?.connect(follow);
+  return {
+    since: () => since,
+    end: () => end,
+    cut: () => Boolean(known.connectionStatus) && known.connectionStatus !== "connected",
+    stop() {
+      known.anyMessage?.disconnect(listen);
+      known.statusChanged?.disconnect(follow);
+    },
+  };
+}
+
+// Says when the kernel is gone, cut off, or does not answer. An idle panel asks nothing, so that hubs may cull the
+// kernel; it asks while a cell runs or an answer is due, and now and then where the page does not know the kernel.
 function heart(model, root) {
   const line = el("div", { class: "dfs-heart", role: "alert", hidden: true });
-  const kernel = () => model.widget_manager?.kernel;
-  let [heardAt, askedAt, busySince] = [Date.now(), 0, 0];
+  const known = model.widget_manager?.kernel;
+  const kernel = known ? kernelWatch(known) : null;
+  let [heardAt, askedAt] = [Date.now(), 0];
   const heard = () => {
     heardAt = Date.now();
     askedAt = 0;
   };
-  const events = "change msg:custom";
-  events.split(" ").forEach((name) => model.on(name, heard));
-  let gone = false;
-  model.on("comm:close comm_live_update", () => (gone = model.comm_live === false));
-  const ask = (now) => {
-    askedAt = now;
-    model.send({ kind: "ping" });
+  model.on("change", heard);
+  model.on("msg:custom", heard);
+  const isDue = (now) => {
+    const quiet = now - heardAt;
+    if (quiet < 1000 * SILENCE_SECONDS) return false;
+    const since = kernel ? kernel.since() : 0;
+    const owed = [...waiting.values()].some((at) => now - at > 1000 * SILENCE_SECONDS);
+    return owed || (kernel ? since && now - since > 1000 * SILENCE_SECONDS : quiet > 1000 * PING_SECONDS);
   };
   const words = (now) => {
-    const known = kernel();
-    if (known && KERNEL_WORDS[known.status]) return KERNEL_WORDS[known.status];
-    if (known && known.connectionStatus && known.connectionStatus !== "connected")
-      return "No connection to the kernel: what stands here may be old.";
-    if (gone || model.comm_live === false) return "This panel's kernel has ended or restarted: run the cell again.";
-    busySince = known && known.status === "busy" ? busySince || now : 0;
-    const due = known ? busySince && now - busySince > 1000 * SILENCE_SECONDS : now - heardAt > 1000 * PING_SECONDS;
-    if (askedAt === 0 && due && now - heardAt > 1000 * SILENCE_SECONDS) ask(now);
+    if (kernel?.end()) return kernel.end();
+    if (kernel?.cut()) return "No connection to the kernel: what stands here may be old.";
+    if (!askedAt && isDue(now)) {
+      askedAt = now;
+      model.send({ kind: "ping" });
+    }
     const silent = askedAt ? Math.round((now - askedAt) / 1000) : 0;
     if (silent < SILENCE_SECONDS) return "";
     return `The kernel has not answered for ${silent} s: a cell is running, or it hangs. What you ask for waits for it.`;
   };
   const tick = () => {
-    const shown = root.isConnected && root.offsetParent !== null && document.visibilityState === "visible";
-    if (!shown) return;
+    if (!root.isConnected || root.offsetParent === null || document.visibilityState !== "visible") return;
     const text = words(Date.now());
     setText(line, text);
     line.hidden = !text;
+    line.dataset.own = String(waiting.size > 0);
   };
   const timer = setInterval(tick, 1000 * TICK_SECONDS);
-  return { line, stop: () => clearInterval(timer) };
+  return {
+    line,
+    stop() {
+      clearInterval(timer);
+      kernel?.stop();
+    },
+  };
 }
 
 // Make the module of a panel. `build` gets the model, the root and what the model keeps across views; it returns a

@@ -6,12 +6,14 @@ function outbox(model) {
   const changed = () => views.forEach((show) => show());
   const post = (entry) => {
     entry.state = "waiting";
+    waiting.set(entry.ref, Date.now());
     model.send({ kind: "send", ref: entry.ref, text: entry.text, to: entry.room, file: entry.file });
     changed();
   };
   model.on("msg:custom", (content) => {
     const entry = content.kind === "done" && entries.get(content.ref);
     if (!entry) return;
+    waiting.delete(entry.ref);
     if (content.fine) entries.delete(entry.ref);
     else entry.state = "failed";
     changed();
