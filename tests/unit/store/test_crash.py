@@ -35,7 +35,7 @@ Lose = Callable[[DiskStore, FakeDisk], Awaitable[None]]
 
 RANDOM_FATES = 2
 RECOVERIES = 0.01
-DRAWN_STATES = 20_000
+DRAWN_STATES = 10_000  # with those of the scenarios above 20,000
 ONE, TWO, THREE = chunk(1), chunk(2, role=Role.SURPLUS, removal_hash=b"r" * 32), chunk(3, role=Role.CACHE)
 QUARTER = SMALL.capacity_bytes // 4
 
