@@ -119,3 +119,6 @@ pd.DataFrame(
 
 # %%
 await swarm.close()
+
+# %% [markdown]
+# Next: [from one kernel to another](03_between_two_kernels.ipynb).

@@ -30,7 +30,7 @@ PAGE_CODE = "from dfs_sdk.cli.window import show_window\nawait show_window()"
 KERNEL_NAME = "dfs"
 EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget")
 # A page that is loaded again has no kernel for a moment; one whose computer slept comes back within minutes.
-EMPTY_SECONDS_MAX = 10
+EMPTY_SECONDS_MAX = 5
 LOOK_SECONDS = 1
 UNSEEN_SECONDS_MAX = 600
 PING_MS = 30_000

@@ -1,0 +1,110 @@
+"""`dfs app` as a user meets it: two of them in two windows, from joining to talking, and their ends."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytest.importorskip("voila", reason='pip install "dfs-sdk[app]"')
+
+from tests.browser import story
+from tests.browser.app import running_app, start_app
+from tests.browser.far import Far, far_members
+from tests.browser.lab import open_page, wait_until, watch
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+SIZE = 3 * 2**20 + 123
+FORBIDDEN = 403
+
+
+@pytest.fixture
+def far() -> Iterator[Far]:
+    with far_members("dot", "eve") as members:
+        yield members
+
+
+@pytest.fixture
+def other_page(browser: Browser) -> Iterator[Page]:
+    with open_page(browser) as fresh:
+        yield fresh
+
+
+def test_two_windows_join_store_fetch_and_talk(page: Page, other_page: Page, far: Far, tmp_path: Path, artefacts: Path):
+    watched = [watch(page), watch(other_page)]
+    with (
+        running_app(tmp_path / "ada", "--name", "ada", "--join", far.address) as ada,
+        running_app(tmp_path / "ben", "--name", "ben", "--theme", "dark") as ben,
+    ):
+        page.goto(ada.url)
+        other_page.goto(ben.url)
+        story.join(other_page, far.address)
+        expect(story.dashboard(page)).to_contain_text("ada")
+        assert page.title() == other_page.title() == "dfs"
+        assert page.locator(".jp-InputArea, .jp-Cell-inputWrapper").count() == 0, "a notebook is in sight"
+
+        source = tmp_path / "measurements.bin"
+        source.write_bytes(random.Random(5).randbytes(SIZE))
+        story.upload(page, source)
+        story.turn_to(page, "Chunks")
+        expect(story.dashboard(page)).to_contain_text("measurements.bin", timeout=story.STEP_MS)
+        page.screenshot(path=artefacts / "app-chunks.png")
+
+        story.fetch_by_link(other_page, story.read_link(page, source.name))
+        fetched = ben.home / "Downloads" / "dfs_downloads" / source.name
+        wait_until(lambda: fetched.exists() and fetched.stat().st_size == SIZE, "ben never got the file")
+        assert fetched.read_bytes() == source.read_bytes()
+        assert story.download(page, source.name) == source.read_bytes()
+
+        story.say(page, "the numbers are in")
+        story.hear(other_page, "the numbers are in")
+        story.say(other_page, "thank you")
+        story.hear(page, "thank you")
+        other_page.screenshot(path=artefacts / "app-chat-dark.png")
+
+        assert watched == [([], []), ([], [])], "a script failed, or something was asked of another server"
+
+
+def test_closing_the_window_ends_the_node_and_the_program(page: Page, tmp_path: Path):
+    with running_app(tmp_path / "ada", "--name", "ada") as app:
+        page.goto(app.url)
+        story.dashboard(page)
+        page.reload()
+        expect(story.dashboard(page)).to_contain_text("ada")  # the node of before has let go of its store
+        page.close()
+        assert app.process.wait(40) == 0
+        assert "Traceback" not in app.log
+
+
+def test_window_needs_its_token(page: Page, tmp_path: Path):
+    with running_app(tmp_path / "ada", "--store", "memory") as app:
+        page.goto(app.url.partition("?")[0])
+        assert page.locator(".dfs-dashboard").count() == 0
+        answer = page.request.post(app.url.partition("?")[0] + "voila/api/shutdown/0")
+        assert answer.status == FORBIDDEN
+        assert app.end(signal.SIGINT) == 130
+
+
+def test_second_program_on_a_store_says_so_and_ends(tmp_path: Path):
+    with running_app(tmp_path / "ada", "--name", "ada"):
+        second = start_app(tmp_path / "ada", "--name", "ada")
+        out, _ = second.communicate(timeout=60)
+        assert (second.returncode, out) == (7, "")
+        assert "has a window already" in (tmp_path / "ada" / "app.log").read_text()
+
+
+def test_second_page_of_a_program_says_that_the_store_is_in_use(page: Page, other_page: Page, tmp_path: Path):
+    with running_app(tmp_path / "ada", "--name", "ada") as app:
+        page.goto(app.url)
+        story.dashboard(page)
+        other_page.goto(app.url)
+        expect(other_page.locator("body")).to_contain_text("is in use by", timeout=story.LONG_STEP_MS)
+        expect(other_page.locator("body")).to_contain_text("close the node there")
+        story.turn_to(page, "Files")  # the first window goes on
+        assert app.end() == 0
+
