@@ -1,0 +1,82 @@
+"""Run seeds: `python -m dfs_sdk.sim --seed 7`, or many: `python -m dfs_sdk.sim --seeds 3000 --book FILE`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from dfs_sdk.sim.campaign import read_book, run_campaign, total
+from dfs_sdk.sim.plan import FAULTY_SECONDS, draw_plan
+from dfs_sdk.sim.trial import Verdict, run_trial
+
+RECORDS_KEPT = 400
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for; 1 if a promise was broken."""
+    parser = argparse.ArgumentParser(prog="python -m dfs_sdk.sim", description=__doc__)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--seed", type=int, help="replay one seed and print its digest")
+    what.add_argument("--seeds", type=int, metavar="COUNT", help="run COUNT seeds on all cores")
+    what.add_argument("--sum", type=Path, metavar="BOOK", help="add up a book of earlier campaigns")
+    parser.add_argument("--first", type=int, help="first seed of a campaign; by default the one after the book's last")
+    parser.add_argument("--book", type=Path, help="file to note each batch in")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seconds", type=float, default=FAULTY_SECONDS, help="virtual seconds of faults a seed")
+    parser.add_argument("--verbose", action="store_true", help="print the plan, and what happened last")
+    given = parser.parse_args(arguments)
+    if given.sum is not None:
+        print(total(read_book(given.sum)))
+        return 0
+    if given.seed is not None:
+        return _replay(given.seed, given.seconds, verbose=given.verbose)
+    first = given.first
+    if first is None:
+        first = 1 + max((batch.last for batch in read_book(given.book)), default=-1) if given.book else 0
+    result = run_campaign(
+        given.seeds,
+        first=first,
+        processes=given.processes,
+        book=given.book,
+        commit=_commit(),
+        seconds=given.seconds,
+        on_verdict=lambda verdict: _tell(verdict, verbose=given.verbose),
+    )
+    print(result)
+    return int(result.kept < result.seeds)
+
+
+def _replay(seed: int, seconds: float, *, verbose: bool) -> int:
+    plan, last = draw_plan(seed, seconds=seconds), list[str]()
+    print(plan)
+    if verbose:
+        for fault in plan.faults:
+            print(f"  {fault.at:6.2f} s: {fault.kind.value}, {fault.host}, {fault.seconds:.2f} s, {fault.amount:.2f}")
+    verdict = run_trial(plan, keep=RECORDS_KEPT if verbose else 0, on_end=last)
+    if not verdict.passed:
+        print("\n".join(last))
+    print(verdict)
+    return int(not verdict.passed)
+
+
+def _tell(verdict: Verdict, *, verbose: bool) -> None:
+    if verbose or not verdict.passed:
+        print(verdict, flush=True)
+
+
+def _commit() -> str:
+    """Name the state of the code, where it comes from a repository."""
+    git = shutil.which("git")
+    if git is None:
+        return ""
+    here = Path(__file__).parent
+    found = subprocess.run([git, "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)  # noqa: S603
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

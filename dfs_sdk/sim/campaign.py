@@ -1,0 +1,192 @@
+"""Many seeds on all cores, and the book that keeps count of them.
+
+The book is a file of JSON lines, one for each batch of seeds, only ever appended to: what was run, on which state of
+the code, what struck, what was acknowledged, what was lost. A campaign goes on after the last seed in its book.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind, draw_plan
+from dfs_sdk.sim.trial import Verdict, run_trial
+
+BATCH_SEEDS = 25
+BROKEN_NAMED_MAX = 100
+CRASHES = (FaultKind.POWER, FaultKind.KILL, FaultKind.WIPE)
+PARTITIONS = (FaultKind.ISOLATE, FaultKind.HALVES, FaultKind.RING, FaultKind.ONE_WAY, FaultKind.SWIZZLE)
+READABLE_BOUND = 60.0
+HOUR = 3600.0
+
+Reporter = Callable[[Verdict], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Batch:
+    """What some consecutive seeds came to; also the sum of many.
+
+    Attributes:
+        first: The first seed.
+        last: The last one.
+        seeds: How many ran.
+        kept: Of those, how many kept the promise.
+        broken: Seeds that did not, at most 100.
+        hours: Virtual hours of all worlds.
+        host_hours: The same times the hosts in them.
+        faults: How many of each kind struck.
+        files: Acknowledged files.
+        lost: Of those, not readable in the end.
+        reads: Reads that gave the right bytes.
+        messages: Messages said.
+        readable_after_max: The longest time from healing until everything was readable, in virtual seconds.
+        whole_after_max: The same until every chunk had its copies.
+        commit: The state of the code.
+    """
+
+    first: int = 0
+    last: int = -1
+    seeds: int = 0
+    kept: int = 0
+    broken: list[int] = field(default_factory=list)
+    hours: float = 0.0
+    host_hours: float = 0.0
+    faults: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    lost: int = 0
+    reads: int = 0
+    messages: int = 0
+    readable_after_max: float = 0.0
+    whole_after_max: float = 0.0
+    commit: str = ""
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one seed."""
+        if not self.seeds:
+            self.first = verdict.seed
+        self.last = max(self.last, verdict.seed)
+        self.seeds += 1
+        self.kept += verdict.passed
+        if not verdict.passed and len(self.broken) < BROKEN_NAMED_MAX:
+            self.broken.append(verdict.seed)
+        self.hours += verdict.seconds / HOUR
+        self.host_hours += verdict.seconds * verdict.hosts / HOUR
+        counts = Counter(self.faults)
+        counts.update({kind.value: count for kind, count in verdict.faults.items()})
+        self.faults = dict(sorted(counts.items()))
+        self.files += verdict.files
+        self.lost += verdict.lost
+        self.reads += verdict.reads
+        self.messages += verdict.messages
+        self.readable_after_max = max(self.readable_after_max, verdict.readable_after)
+        self.whole_after_max = max(self.whole_after_max, verdict.whole_after)
+
+    def count(self, kinds: Iterable[FaultKind]) -> int:
+        """How many faults of some kinds struck."""
+        return sum(self.faults.get(kind.value, 0) for kind in kinds)
+
+    def __str__(self) -> str:
+        broken = f"; broken: {', '.join(map(str, self.broken))}" if self.broken else ""
+        return (
+            f"{self.kept} of {self.seeds} seeds kept the promise{broken}. {self.files} acknowledged files, {self.lost} "
+            f"lost; {self.reads} right reads; {self.messages} messages; {self.count(CRASHES)} crashes, "
+            f"{self.count(PARTITIONS)} partitions, {sum(self.faults.values())} faults in all, in {self.hours:.1f} "
+            f"virtual hours ({self.host_hours:.0f} host hours). After healing everything was readable within "
+            f"{self.readable_after_max:.0f} s and whole within {self.whole_after_max:.0f} s"
+        )
+
+
+def read_book(path: Path) -> list[Batch]:
+    """Read all batches of a book; none if there is no such file.
+
+    Raises:
+        ConfigError: A line is not a batch.
+    """
+    if not path.exists():
+        return []
+    names = {each.name for each in fields(Batch)}
+    batches = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            values: dict[str, Any] = json.loads(line)
+            batches.append(Batch(**{name: value for name, value in values.items() if name in names}))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ConfigError(f"line {number} of {path} is not a batch of seeds: {error}") from None
+    return batches
+
+
+def total(batches: Iterable[Batch]) -> Batch:
+    """Add batches up."""
+    total = Batch()
+    for batch in batches:
+        total.first = batch.first if not total.seeds else min(total.first, batch.first)
+        total.last = max(total.last, batch.last)
+        total.faults = dict(sorted((Counter(total.faults) + Counter(batch.faults)).items()))
+        total.broken = [*total.broken, *batch.broken][:BROKEN_NAMED_MAX]
+        for name in ("seeds", "kept", "hours", "host_hours", "files", "lost", "reads", "messages"):
+            setattr(total, name, getattr(total, name) + getattr(batch, name))
+        total.readable_after_max = max(total.readable_after_max, batch.readable_after_max)
+        total.whole_after_max = max(total.whole_after_max, batch.whole_after_max)
+    return total
+
+
+def run_campaign(
+    count: int,
+    *,
+    first: int,
+    processes: int,
+    book: Path | None = None,
+    commit: str = "",
+    seconds: float = FAULTY_SECONDS,
+    on_verdict: Reporter | None = None,
+) -> Batch:
+    """Run consecutive seeds, and write each batch into the book as soon as it is done.
+
+    Args:
+        count: How many.
+        first: The first seed.
+        processes: How many run at a time.
+        book: Where batches are noted.
+        commit: The state of the code, for the book.
+        seconds: How long faults may strike in each.
+        on_verdict: Called after each seed.
+    """
+    batches = []
+    starts = range(first, first + count, BATCH_SEEDS)
+    # Spawned, not forked: each process is as fresh as one that replays the seed.
+    with ProcessPoolExecutor(max_workers=processes, mp_context=get_context("spawn")) as pool:
+        for start in starts:
+            batch = Batch(commit=commit)
+            seeds = range(start, min(start + BATCH_SEEDS, first + count))
+            for verdict in _verdicts(pool, seeds, seconds):
+                batch.add(verdict)
+                if on_verdict is not None:
+                    on_verdict(verdict)
+            batches.append(batch)
+            if book is not None:
+                _append(book, batch)
+    return total(batches)
+
+
+def run_seed(seed: int, seconds: float = FAULTY_SECONDS) -> Verdict:
+    """Run one seed in this process."""
+    return run_trial(draw_plan(seed, seconds=seconds))
+
+
+def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float) -> Iterator[Verdict]:
+    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds) for seed in seeds]
+    for future in futures:
+        yield future.result()
+
+
+def _append(path: Path, batch: Batch) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as book:
+        book.write(json.dumps(asdict(batch)) + "\n")

@@ -1,0 +1,132 @@
+"""Carries out the faults of a plan in a world, and takes all of them back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+
+from dfs_sdk.sim.faults import DiskHealth
+from dfs_sdk.sim.partitions import Isolated, OneWay, Partition, Ring, halves
+from dfs_sdk.sim.plan import Fault, FaultKind, Plan, rotting_disk, sick_disk
+from dfs_sdk.sim.world import World
+
+LOOK_INTERVAL = 0.5
+CLOG_SECONDS_MAX = 5.0
+CLOCK_STEP_MAX = 86_400.0
+POWER_CUT_STEPS = 40
+"""A power cut strikes within so many steps of the disk, or at once if it is idle."""
+
+RestartHandler = Callable[[str], None]
+
+
+class Nemesis:
+    """Does what a plan says, and puts everything right in the end.
+
+    Args:
+        world: Where.
+        plan: What.
+        restart: Called with the name of a host that has to come back.
+    """
+
+    def __init__(self, world: World, plan: Plan, *, restart: RestartHandler) -> None:
+        self._world = world
+        self._plan = plan
+        self._restart = restart
+        self._rng = world.rng.child("nemesis")
+        self._moves = 0
+        self.struck: Counter[FaultKind] = Counter()
+
+    async def run(self) -> None:
+        """Let all faults strike, each at its instant; returns when the time of faults is over."""
+        began = self._world.now
+        self._world.network.set_conditions(self._plan.conditions)
+        for fault in self._plan.faults:
+            await asyncio.sleep(began + fault.at - self._world.now)
+            self.struck[fault.kind] += 1
+            self._strike(fault)
+        await asyncio.sleep(began + self._plan.seconds - self._world.now)
+
+    async def heal(self) -> None:
+        """End everything: afterwards all hosts run, on good disks, over a good network."""
+        self._world.network.heal()
+        self._world.network.set_conditions(None)
+        for name in self._plan.hosts:
+            self._world.hosts[name].disk.health = DiskHealth()
+        while any(host.is_blocked for host in self._world.hosts.values()):  # noqa: ASYNC110 - hosts ring no bell
+            await asyncio.sleep(LOOK_INTERVAL)
+        for name in self._plan.hosts:
+            if not self._world.hosts[name].is_up:
+                self._restart(name)
+
+    def _strike(self, fault: Fault) -> None:
+        host = self._world.hosts[fault.host]
+        match fault.kind:
+            case FaultKind.POWER:
+                self._cut_power(fault)
+            case FaultKind.KILL:
+                host.crash(power=False)
+                self._after(fault.seconds, lambda: self._restart(fault.host))
+            case FaultKind.WIPE:
+                host.wipe()
+                self._after(fault.seconds, lambda: self._restart(fault.host))
+            case FaultKind.BLOCK:
+                host.block(fault.seconds)
+            case FaultKind.SLEEP:
+                host.sleep(fault.seconds)
+            case FaultKind.CLOCK:
+                host.step_clock((2 * fault.amount - 1) * CLOCK_STEP_MAX)
+                self._after(fault.seconds, lambda: host.step_clock((1 - 2 * fault.amount) * CLOCK_STEP_MAX))
+            case FaultKind.DISK:
+                self._disk(fault, sick_disk(fault.amount))
+            case FaultKind.ROT:
+                self._disk(fault, rotting_disk(fault.amount))
+            case _:
+                self._strike_network(fault)
+
+    def _strike_network(self, fault: Fault) -> None:
+        network, hosts = self._world.network, self._plan.hosts
+        match fault.kind:
+            case FaultKind.MOVE:
+                self._moves += 1
+                self._world.hosts[fault.host].move(f"10.200.{self._moves >> 8}.{self._moves & 255}")
+            case FaultKind.CLOG:
+                network.clog(fault.host)
+                self._after(min(fault.seconds, CLOG_SECONDS_MAX), lambda: network.unclog(fault.host))
+            case FaultKind.SWIZZLE:
+                network.swizzle(hosts, interval=0.2 + CLOG_SECONDS_MAX / 10 * fault.amount)
+            case _:
+                self._after(fault.seconds, network.partition(self._rule(fault)))
+
+    def _rule(self, fault: Fault) -> Partition:
+        hosts = self._plan.hosts
+        match fault.kind:
+            case FaultKind.HALVES:
+                return halves(hosts, self._rng)
+            case FaultKind.RING:
+                return Ring(hosts)
+            case FaultKind.ONE_WAY:
+                others = [name for name in hosts if name != fault.host]
+                return OneWay([fault.host], self._rng.sample(others, self._rng.randrange(1, len(others) + 1)))
+            case _:
+                return Isolated(fault.host)
+
+    def _cut_power(self, fault: Fault) -> None:
+        host = self._world.hosts[fault.host]
+        if host.is_up:
+            host.disk.cut_in(int(POWER_CUT_STEPS * fault.amount))
+        self._after(fault.seconds / 2, host.crash)
+        self._after(fault.seconds, lambda: self._restart(fault.host))
+
+    def _disk(self, fault: Fault, health: DiskHealth) -> None:
+        disk = self._world.hosts[fault.host].disk
+        disk.health = health
+
+        def repair() -> None:
+            disk.health = DiskHealth()
+            self._world.hosts[fault.host].disk.health = DiskHealth()
+
+        self._after(fault.seconds, repair)
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        self._world.scheduler.at(self._world.now + seconds, lambda _: act(), None)

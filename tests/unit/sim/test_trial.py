@@ -1,0 +1,169 @@
+"""Seeds: the plan asks for no more than the promise gives, the verdict sees what breaks it, any seed replays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.ids import ChunkId
+from dfs_sdk.sim.__main__ import main
+from dfs_sdk.sim.campaign import Batch, read_book, run_campaign, total
+from dfs_sdk.sim.conditions import Conditions
+from dfs_sdk.sim.ledger import Ledger, Owed
+from dfs_sdk.sim.plan import LOSING, FaultKind, Plan, draw_plan
+from dfs_sdk.sim.trial import Verdict, run_trial
+from dfs_sdk.sim.witness import CANARY, Witness
+from dfs_sdk.sim.world import World
+
+CALM = Plan(
+    seed=1,
+    hosts=("n0", "n1", "n2", "n3"),
+    conditions=Conditions(),
+    faults=(),
+    liars=frozenset(),
+    doomed=frozenset(),
+    quorum=1,
+    replicas=3,
+    seconds=20.0,
+)
+
+
+@given(st.integers(0, 10**9))
+def test_plan_never_asks_for_more_than_the_promise_gives(seed: int):
+    plan = draw_plan(seed)
+    struck = {fault.host for fault in plan.faults if fault.kind in LOSING}
+    assert plan.liars | struck <= plan.doomed
+    assert plan.quorum == len(plan.doomed) + 1
+    # Whoever stores finds a quorum among the others, even if none of the doomed answers.
+    assert plan.quorum <= len(plan.hosts) - 1 - len(plan.doomed)
+    assert plan.quorum <= plan.replicas < len(plan.hosts)
+    assert all(0 <= fault.at < fault.at + fault.seconds <= plan.seconds + 1e-9 for fault in plan.faults)
+    assert list(plan.faults) == sorted(plan.faults, key=lambda fault: fault.at)
+    assert plan == draw_plan(seed)
+
+
+def test_plans_draw_every_kind_of_fault_and_leave_some_out():
+    plans = [draw_plan(seed) for seed in range(200)]
+    kinds = Counter(kind for plan in plans for kind in {fault.kind for fault in plan.faults})
+    assert set(kinds) == set(FaultKind)
+    assert all(count < 150 for count in kinds.values())
+    assert any(plan.liars for plan in plans)
+
+
+def test_calm_network_keeps_its_promise():
+    verdict = run_trial(CALM)
+    assert verdict.passed, verdict
+    assert verdict.files
+    assert verdict.messages
+    assert verdict.reads
+
+
+def owed(data: bytes = b"right") -> Owed:
+    return Owed(name="f", link="dfs:secret-link", data=data, owner="n0", chunk_ids=(ChunkId(bytes(32)),))
+
+
+def test_ledger_sees_wrong_bytes():
+    ledger = Ledger()
+    ledger.was_read(owed(), b"right", "n1")
+    assert (ledger.reads, ledger.problems) == (1, [])
+    ledger.was_read(owed(), b"wrong", "n1")
+    assert "wrong bytes" in ledger.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("shown", "complete", "breach"),
+    [
+        (["a", "b", "c"], True, None),
+        (["a", "c"], False, None),
+        (["a", "b", "b", "c"], True, "twice"),
+        (["b", "a", "c"], True, "out of order"),
+    ],
+)
+def test_ledger_sees_messages_missing_doubled_and_out_of_order(shown: list[str], complete: bool, breach: str | None):
+    ledger = Ledger(said={"n0": ["a", "b", "c"]})
+    assert ledger.heard("n1", [("n0", text) for text in shown]) is complete
+    assert [breach in problem for problem in ledger.problems if breach] == [True] * len(ledger.problems)
+    assert bool(ledger.problems) is (breach is not None)
+
+
+def packet(number: int, content: bytes) -> memoryview:
+    return memoryview(b"\x10" + (7).to_bytes(4, "big") + number.to_bytes(8, "big") + content)
+
+
+def test_witness_sees_reused_numbers_plain_content_secrets_in_logs_and_amplification(caplog: pytest.LogCaptureFixture):
+    with World() as world:
+        ledger = Ledger(files=[owed()])
+        with Witness(world, ledger, duplicates=False) as witness:
+            (see,) = world.network.on_wire
+            see("a", "b", packet(1, b"one"))
+            see("a", "b", packet(1, b"one"))  # a farewell is sent again as it is
+            see("a", "b", packet(2, b"two"))
+            see("b", "a", packet(1, b"other direction"))
+            assert ledger.problems == []
+            see("a", "b", packet(1, b"two"))
+            see("a", "b", packet(3, CANARY))
+            see("a", "b", memoryview(b"\x01" * 100))
+            see("b", "a", memoryview(b"\x02" * 301))
+            witness.search_links(["<file f>", "dfs:secret-link"])
+            with caplog.at_level("DEBUG", logger="dfs_sdk"):
+                witness._logger.debug("fetching %s", "dfs:secret-link")
+        assert len(ledger.problems) == 5, ledger.problems
+
+
+def verdict(seed: int, **changes: object) -> Verdict:
+    base = Verdict(
+        seed=seed, problems=(), digest="d", seconds=60.0, hosts=4, faults={FaultKind.POWER: 2, FaultKind.RING: 1},
+        files=3, lost=0, reads=4, messages=5, readable_after=1.0, whole_after=float(seed),
+    )  # fmt: skip
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def test_book_adds_up_and_goes_on(tmp_path: Path):
+    book = tmp_path / "book.jsonl"
+    batch = Batch(commit="abc")
+    for each in (verdict(5), verdict(6, problems=("lost",), lost=1)):
+        batch.add(each)
+    sums = total([batch, batch])
+    assert (sums.seeds, sums.kept, sums.broken, sums.files, sums.lost) == (4, 2, [6, 6], 12, 2)
+    assert sums.faults == {"power cut": 8, "ring": 4}
+    assert sums.whole_after_max == 6.0
+    assert "2 of 4 seeds" in str(sums)
+    assert "8 crashes, 4 partitions" in str(sums)
+    book.write_text(json.dumps({**{name: getattr(batch, name) for name in Batch.__slots__}, "later": 1}) + "\n")
+    assert read_book(book) == [batch]
+    book.write_text("{}\nnonsense\n")
+    with pytest.raises(ConfigError, match="line 2"):
+        read_book(book)
+
+
+def test_campaign_runs_seeds_in_other_processes_and_notes_them(tmp_path: Path):
+    book = tmp_path / "book.jsonl"
+    told: list[int] = []
+    result = run_campaign(
+        2, first=3, processes=2, book=book, commit="abc", seconds=5.0, on_verdict=lambda each: told.append(each.seed)
+    )
+    assert told == [3, 4]
+    assert result.kept == 2
+    assert total(read_book(book)) == replace(result, commit="")
+
+
+def test_seed_replays_anywhere_with_the_same_digest(capsys: pytest.CaptureFixture[str]):
+    digests = set()
+    for hash_seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-m", "dfs_sdk.sim", "--seed", "7", "--seconds", "10", "--verbose"]
+        ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        digests.add(ended.stdout.rsplit("Digest ", 1)[1].strip())
+    assert main(["--seed", "7", "--seconds", "10"]) == 0
+    digests.add(capsys.readouterr().out.rsplit("Digest ", 1)[1].strip())
+    assert len(digests) == 1
