@@ -280,7 +280,7 @@ class Node(Lifetime, Shown):
         """
         link = await self._link(what)
         path = Path(destination) if destination is not None else None
-        return await self._running.files.get(link, path, overwrite=overwrite, progress=progress)
+        return await self._running.files.get(link, path, overwrite=overwrite, progress=progress, timeout=timeout)
 
     @hops
     async def open(self, what: What) -> Reader:
