@@ -15,7 +15,7 @@ from dfs_sdk.ui.pump import Pump
 from dfs_sdk.ui.rtt import RttSteps
 from dfs_sdk.views import words
 
-MEMBERS_SHOWN_MAX = 500
+MEMBERS_SHOWN_MAX = 1_000
 UP_SINCE_STEP = 10  # seconds: the browser counts on from here
 
 

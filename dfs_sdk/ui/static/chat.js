@@ -92,8 +92,8 @@ const view = (model, root, box) => {
   const none = el("div", { class: "dfs-empty", text: "No messages yet. Say hello." });
   const log = el("div", { class: "dfs-log", role: "log", "aria-live": "polite", "aria-label": "Messages", tabindex: "0", id }, older, none, items, waiting);
   const write = composer(model, (text, file, fileName) => {
+    follows = true;
     box.add(room, text, file, fileName);
-    log.scrollTop = log.scrollHeight;
   });
   const input = write.box.querySelector("textarea");
   const list = roomList(id, (chosen) => choose(chosen), (item) => item.id === room);
@@ -103,9 +103,9 @@ const view = (model, root, box) => {
     drafts.set(room, input.value);
     room = chosen;
     input.value = drafts.get(room) || "";
+    follows = true;
     showRooms();
     showMessages();
-    log.scrollTop = log.scrollHeight;
   };
   const obtain = async (item, chip, note) => {
     setText(note, "fetching …");
@@ -119,7 +119,16 @@ const view = (model, root, box) => {
       if (!fine) state.asking = false;
     });
   };
-  log.addEventListener("scroll", () => log.scrollTop < PAGE_HEIGHT && log.scrollHeight > log.clientHeight && page());
+  // Whether the reader follows the newest message. A log out of sight has no height: it says nothing then.
+  let follows = true;
+  const toEnd = () => {
+    if (follows && log.clientHeight) log.scrollTop = log.scrollHeight;
+  };
+  log.addEventListener("scroll", () => {
+    if (!log.clientHeight) return;
+    follows = log.scrollHeight - log.scrollTop - log.clientHeight < 2 * PAGE_HEIGHT;
+    if (log.scrollTop < PAGE_HEIGHT && log.scrollHeight > log.clientHeight) page();
+  });
 
   const seen = () => root.offsetParent !== null && document.visibilityState === "visible";
   const markRead = () => {
@@ -136,13 +145,12 @@ const view = (model, root, box) => {
     markRead();
   };
   const showMessages = () => {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 2 * PAGE_HEIGHT;
     const state = known.room(room);
     reconcile(items, laidOut(state.items), (line) => line.item.key, (line) => makeMessage(obtain)(line.item), showMessage(Boolean(room)));
     reconcile(waiting, box.of(room), (entry) => entry.ref, makeWaiting(box), showWaiting);
     none.hidden = state.items.length > 0 || box.of(room).length > 0;
     older.hidden = !state.more || state.items.length < 50;
-    if (atEnd) log.scrollTop = log.scrollHeight;
+    toEnd();
   };
   box.views.add(showMessages);
   model.on("msg:custom", (content) => {
@@ -156,13 +164,8 @@ const view = (model, root, box) => {
       if (at >= 0 && items.children[at]._dfsNote) setText(items.children[at]._dfsNote, content.text);
     }
   });
-  // A log that was filled out of sight has no height yet: it begins at its end when it first comes into sight.
-  let begun = false;
   const watcher = new IntersectionObserver(() => {
-    if (!begun && log.clientHeight) {
-      begun = true;
-      log.scrollTop = log.scrollHeight;
-    }
+    toEnd();
     markRead();
   });
   watcher.observe(root);

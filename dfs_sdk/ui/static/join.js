@@ -3,9 +3,9 @@ const SECONDS_MAX = 600;
 
 const joinForm = (ask) => {
   const target = field("Address or invite", "Where a member of the network is, such as 192.168.1.20:4444, or its invite",
-    { type: "text", placeholder: "192.168.1.20:4444 or dfs-join:…", autocomplete: "off", spellcheck: "false" });
+    { type: "text", placeholder: "host:port or dfs-join:…", autocomplete: "off", spellcheck: "false" });
   const passphrase = field("Passphrase", "Only for a private network: what its members agreed on",
-    { type: "password", placeholder: "only for a private network", autocomplete: "off" });
+    { type: "password", placeholder: "if it is private", autocomplete: "off" });
   const timeout = field("Seconds", "How long to try", { type: "number", value: String(SECONDS_DEFAULT), min: "1", max: String(SECONDS_MAX) });
   timeout.box.classList.add("dfs-narrow");
   const join = button("Join", "Join that network", () => {}, "dfs-primary");
@@ -23,7 +23,7 @@ const joinForm = (ask) => {
 
 const foundForm = (ask) => {
   const passphrase = field("Passphrase for members", "With one the network is private: whoever joins needs it. Several random words are best.",
-    { type: "password", placeholder: "none: whoever has an address can join", autocomplete: "new-password" });
+    { type: "password", placeholder: "none: open to all", autocomplete: "new-password" });
   const create = button("Create", "Create a network of your own, and show the invite for others", () => {});
   create.type = "submit";
   const form = el("form", { class: "dfs-form dfs-join-form", onsubmit(event) {

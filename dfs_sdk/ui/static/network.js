@@ -1,4 +1,5 @@
-const [WIDTH, HEIGHT] = [720, 340];
+const HEIGHT = 340;
+const [WIDTH_MIN, WIDTH_MAX] = [280, 900];
 const NAMES_DRAWN_MAX = 24;
 const RTT_FAR = 0.5;
 
@@ -8,19 +9,22 @@ const reach = (rtt) => {
   return 0.42 + 0.58 * Math.min(1, part);
 };
 
-const place = (index, count, rtt) => {
+const place = (index, count, rtt, width) => {
   const angle = (2 * Math.PI * index) / count - Math.PI / 2;
   const part = reach(rtt);
-  return { x: WIDTH / 2 + Math.cos(angle) * part * (WIDTH / 2 - 110), y: HEIGHT / 2 + Math.sin(angle) * part * (HEIGHT / 2 - 34), angle };
+  const [rx, ry] = radii(part, width);
+  return { x: width / 2 + Math.cos(angle) * rx, y: HEIGHT / 2 + Math.sin(angle) * ry, angle };
 };
 
+// Room is left beside the picture for names.
+const radii = (part, width) => [part * (width / 2 - Math.min(110, width / 5)), part * (HEIGHT / 2 - 34)];
+
 // How far out a round trip is drawn: faint rings, named.
-const drawRings = (group) => {
+const drawRings = (group, width) => {
   for (const [rtt, label] of [[0.001, "1 ms"], [0.02, "20 ms"], [RTT_FAR, "500 ms"]]) {
-    const part = reach(rtt);
-    const [rx, ry] = [part * (WIDTH / 2 - 110), part * (HEIGHT / 2 - 34)];
-    group.append(svg("ellipse", { cx: WIDTH / 2, cy: HEIGHT / 2, rx, ry, class: "dfs-net-ring" }),
-      svg("text", { x: WIDTH / 2, y: HEIGHT / 2 + ry - 4, "text-anchor": "middle", class: "dfs-net-scale", text: label }));
+    const [rx, ry] = radii(reach(rtt), width);
+    group.append(svg("ellipse", { cx: width / 2, cy: HEIGHT / 2, rx, ry, class: "dfs-net-ring" }),
+      svg("text", { x: width / 2, y: HEIGHT / 2 + ry - 4, "text-anchor": "middle", class: "dfs-net-scale", text: label }));
   }
 };
 
@@ -31,14 +35,14 @@ const sign = (peer, x, y) => peer.state === "busy"
   ? svg("rect", { x: x - 7, y: y - 7, width: 14, height: 14, rx: 2, class: "dfs-net-sign" })
   : svg("circle", { cx: x, cy: y, r: 8, class: "dfs-net-sign" });
 
-const draw = (peers, name, say) => {
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "dfs-net", role: "group", "aria-label": "this node and its peers" });
+const draw = (peers, name, width, say) => {
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, class: "dfs-net", role: "group", "aria-label": "this node and its peers" });
   const [rings, lines, signs] = [svg("g", { "aria-hidden": "true" }), svg("g"), svg("g")];
   picture.append(rings, lines, signs);
-  if (peers.length) drawRings(rings);
+  if (peers.length) drawRings(rings, width);
   peers.forEach((peer, index) => {
-    const { x, y, angle } = place(index, peers.length, peer.rtt);
-    lines.append(svg("line", { x1: WIDTH / 2, y1: HEIGHT / 2, x2: x, y2: y, class: "dfs-net-line", "data-state": peer.state }));
+    const { x, y, angle } = place(index, peers.length, peer.rtt, width);
+    lines.append(svg("line", { x1: width / 2, y1: HEIGHT / 2, x2: x, y2: y, class: "dfs-net-line", "data-state": peer.state }));
     const node = svg("g", { class: "dfs-net-peer", "data-state": peer.state, tabindex: index ? "-1" : "0", role: "img", "aria-label": peer.about },
       svg("title", { text: peer.about }), sign(peer, x, y));
     if (!UP.includes(peer.state)) node.classList.add("dfs-net-silent");
@@ -54,8 +58,8 @@ const draw = (peers, name, say) => {
     node.addEventListener("focus", tell);
     signs.append(node);
   });
-  signs.append(svg("g", { class: "dfs-net-peer dfs-net-self" }, svg("circle", { cx: WIDTH / 2, cy: HEIGHT / 2, r: 12, class: "dfs-net-sign" }),
-    svg("text", { x: WIDTH / 2, y: HEIGHT / 2 + 28, "text-anchor": "middle", text: name })));
+  signs.append(svg("g", { class: "dfs-net-peer dfs-net-self" }, svg("circle", { cx: width / 2, cy: HEIGHT / 2, r: 12, class: "dfs-net-sign" }),
+    svg("text", { x: width / 2, y: HEIGHT / 2 + 28, "text-anchor": "middle", text: name })));
   return picture;
 };
 
@@ -98,12 +102,14 @@ const view = (model, root) => {
   };
   let drawn = "";
   const showPeers = () => {
-    const key = JSON.stringify([model.get("peers"), model.get("name")]);
+    const width = Math.round(Math.max(WIDTH_MIN, Math.min(WIDTH_MAX, holder.clientWidth || WIDTH_MAX)));
+    const key = JSON.stringify([model.get("peers"), model.get("name"), width]);
     if (key === drawn) return;
     drawn = key;
     const focused = [...holder.querySelectorAll(".dfs-net-peer[tabindex]")].indexOf(document.activeElement);
-    holder.replaceChildren(draw(model.get("peers"), model.get("name"), (text) => setText(about, text)));
+    holder.replaceChildren(draw(model.get("peers"), model.get("name"), width, (text) => setText(about, text)));
     setText(about, hint());
+    holder.hidden = !model.get("peers").length;
     if (focused >= 0) holder.querySelectorAll(".dfs-net-peer[tabindex]")[focused]?.focus();
   };
   const showNews = () => {
@@ -123,7 +129,10 @@ const view = (model, root) => {
       (item) => el("li", {}, el("time", { text: clock(item.at) }), el("span", { class: "dfs-chip", text: item.topic }),
         el("span", { text: item.text })), () => {});
   };
+  const sizes = new ResizeObserver(() => holder.clientWidth && showPeers());
+  sizes.observe(root);
   return {
+    cleanup: () => sizes.disconnect(),
     peers: showPeers,
     peers_total: showPeers,
     name: showPeers,
