@@ -240,12 +240,11 @@ class SimNetwork:
         source = Address(sender.address, socket.port)
         nat = sender.nat
         station = self._by_address.get(destination.host)
-        visible = station is not None and (station.nat is None or station.nat is nat)
-        target = self._sockets.get(destination) if visible else None
+        direct = station is not None and station.nat is nat
+        target = self._sockets.get(destination) if direct else None
         route = Route(epoch=self.epoch, sender=sender, source=source, destination=destination, target=target)
         route.path = self._path(sender, target.station) if target is not None else None
-        translated = nat is not None and not visible
-        route.special = target is None or translated or self._is_special(route)
+        route.special = self._is_special(route)
         return route
 
     def send(self, route: Route, data: bytes, segment_bytes: int) -> None:
