@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from dfs_sdk.runtime.ports import Buffer
@@ -67,8 +68,10 @@ class OpenFile:
 
         Linux answers this advice by starting to write what is dirty; what is clean leaves the page cache.
         """
+        descriptor = self._open()
         if _WRITE_BACK is not None:
-            os.posix_fadvise(self._open(), offset, size, _WRITE_BACK)
+            with suppress(OSError):  # a file system may refuse advice; what it fails to write `sync` will tell
+                os.posix_fadvise(descriptor, offset, size, _WRITE_BACK)
 
     def sync(self) -> None:
         """Make what was written durable."""
