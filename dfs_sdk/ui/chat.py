@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import traitlets
@@ -16,12 +17,13 @@ import traitlets
 from dfs_sdk.errors import ContentNotFoundError, LinkError
 from dfs_sdk.files.link import Link
 from dfs_sdk.ids import NodeId
-from dfs_sdk.node.snapshot import MessageRow, NodeSnapshot
+from dfs_sdk.node.snapshot import FileRow, MessageRow, NodeSnapshot
 from dfs_sdk.ui.assets import script, style
 from dfs_sdk.ui.base import Action, Panel
 from dfs_sdk.ui.conversations import Reading, newest, page, rooms, shown
 from dfs_sdk.ui.face import NodeFace
 from dfs_sdk.ui.message import Message
+from dfs_sdk.ui.moves import Moves
 from dfs_sdk.ui.pump import Pump
 from dfs_sdk.ui.transfer import download_folder
 from dfs_sdk.views import words
@@ -38,13 +40,14 @@ class ChatPanel(Panel):
     """The log of each conversation, who is here, and a field in which Enter sends."""
 
     title: ClassVar[str] = "Chat"
-    _esm = traitlets.Unicode(script("outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
-    _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
+    _esm = traitlets.Unicode(script("moves.js", "outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
+    _css = traitlets.Unicode(style("files.css", "chat.css")).tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)
     messages: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._reading = Reading(node.snapshot().messages)
+        self._moves = Moves(node, tell=self.tell, find=self._file_row)
         self._sent: OrderedDict[str, None] = OrderedDict()
         self._shown: tuple[tuple[MessageRow, ...] | None, list[dict[str, Any]]] = (None, [])
         super().__init__(node, pump=pump)
@@ -64,6 +67,7 @@ class ChatPanel(Panel):
     def actions(self) -> dict[str, tuple[str, Action]]:
         """Send, look, page back, fetch a file that came with a message, list what can be sent along."""
         return {
+            **self._moves.actions(),
             "send": ("send the message", self._send_message),
             "read": ("note what was read", self._read),
             "older": ("show earlier messages", self._older),
@@ -127,7 +131,24 @@ class ChatPanel(Panel):
         link = next((row.link for row in self._snapshot.messages if row.message_id == wanted and row.link), "")
         link = link or self._link_of(room, wanted)
         path = await self._node.get(link, download_folder())
-        self.tell({"kind": "saved", "message": wanted, "text": f"Saved to {words.visible(str(path))}"})
+        said = f"Saved to {words.visible(str(path))} on the kernel's disk"
+        self.tell({"kind": "saved", "message": wanted, "text": said, "file": self._catalog_file(link)})
+
+    def _catalog_file(self, link: str) -> dict[str, Any] | None:
+        """The file of a link as the browser needs it for a download of its own; None if it is not in the catalog."""
+        with suppress(LinkError):
+            manifest = str(Link.parse(link).manifest_id)
+            for row in self._node.snapshot().files:
+                if manifest.startswith(row.file_id):
+                    return {"id": row.file_id, "name": words.visible(row.name, length_max=200), "bytes": row.size}
+        return None
+
+    def _file_row(self, message: Message) -> FileRow:
+        wanted = message.text("file", length_max=ID_LENGTH_MAX)
+        for row in self._snapshot.files:
+            if row.file_id == wanted:
+                return row
+        raise ContentNotFoundError("that file is no longer in the catalog")
 
     def _link_of(self, room: str, wanted: str) -> str:
         """Find the link of a message that is too old for the snapshot."""

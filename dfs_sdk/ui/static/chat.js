@@ -75,7 +75,7 @@ const composer = (model, say) => {
   return { box: el("div", { class: "dfs-compose-box" }, text, attach, send, files), allow };
 };
 
-const view = (model, root, box) => {
+const view = (model, root, { box, moves }) => {
   const ask = asker(model);
   const id = token();
   const known = memory();
@@ -95,9 +95,10 @@ const view = (model, root, box) => {
     follows = true;
     box.add(room, text, file, fileName);
   });
+  const taken = movesView(moves);
   const input = write.box.querySelector("textarea");
   const list = roomList(id, (chosen) => choose(chosen), (item) => item.id === room);
-  root.append(el("div", { class: "dfs-chat-body" }, list.box, el("div", { class: "dfs-chat-main" }, about, log, write.box)));
+  root.append(el("div", { class: "dfs-chat-body" }, list.box, el("div", { class: "dfs-chat-main" }, about, log, write.box, taken.box)));
 
   const choose = (chosen) => {
     drafts.set(room, input.value);
@@ -161,7 +162,7 @@ const view = (model, root, box) => {
       if (content.room === room) log.scrollTop += log.scrollHeight - height;
     } else if (content.kind === "saved") {
       const at = known.room(room).items.findIndex((item) => item.key === content.message);
-      if (at >= 0 && items.children[at]._dfsNote) setText(items.children[at]._dfsNote, content.text);
+      if (at >= 0) items.children[at]._dfsSaved?.(content, moves);
     }
   });
   const watcher = new IntersectionObserver(() => {
@@ -179,6 +180,7 @@ const view = (model, root, box) => {
       showMessages();
     },
     cleanup() {
+      taken.cleanup();
       box.views.delete(showMessages);
       watcher.disconnect();
       document.removeEventListener("visibilitychange", markRead);
@@ -186,4 +188,4 @@ const view = (model, root, box) => {
   };
 };
 
-export default panel("chat", "Chat", view, outbox);
+export default panel("chat", "Chat", view, (model) => ({ box: outbox(model), moves: movesOf(model) }));

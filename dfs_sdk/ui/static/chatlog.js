@@ -18,8 +18,14 @@ const makeMessage = (obtain) => (item) => {
   if (item.file) {
     const note = el("span", { class: "dfs-quiet", role: "status" });
     const chip = button("↓ Get the file", "Fetch the file that came with this message to the kernel's disk, and list it under Files", () => obtain(item, chip, note), "dfs-file-chip");
-    node.querySelector(".dfs-bubble").append(el("div", { class: "dfs-line" }, chip, note));
-    node._dfsNote = note;
+    const here = button("Download", "Download that file to this browser", () => {}, "dfs-file-chip");
+    here.hidden = true;
+    node.querySelector(".dfs-bubble").append(el("div", { class: "dfs-line" }, chip, here), note);
+    node._dfsSaved = (content, moves) => {
+      setText(note, content.text);
+      here.hidden = !content.file;
+      here.onclick = () => moves.download(content.file);
+    };
   }
   return node;
 };

@@ -188,7 +188,37 @@ def test_links_in_messages_are_masked_and_fetched_by_the_message(traffic, tmp_pa
             await turns()
             assert told(traffic, "saved")[0]["text"].startswith(f"Saved to {tmp_path}/dfs_downloads/")
             assert told(traffic, "saved")[1]["message"] == old.message_id
+            assert told(traffic, "saved")[0]["file"] is None, "a link that cannot be read names no file"
             assert "no longer remembered" in panel.problems[0]["text"]
+            panel.close()
+
+    run_virtual(scenario())
+    assert SECRET not in repr(states(traffic))
+
+
+def test_file_that_was_got_can_be_downloaded_by_the_browser(traffic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def scenario() -> None:
+        async with FakeNode(full_snapshot(files=())) as node:
+            file = await node.put(b"content", name="a.txt")
+            monkeypatch.setattr("dfs_sdk.ui.chat.Link.parse", staticmethod(lambda _text: file.link))
+            node.change(messages=(message_row("look", link=str(file.link)),))
+            panel = ChatPanel(node)
+            press(panel, "fetch", message=panel.messages[0]["key"], room="")
+            await turns()
+            row = told(traffic, "saved")[0]["file"]
+            assert (row["name"], row["bytes"]) == ("a.txt", 7)
+            press(panel, "download", move="m", file=row["id"])
+            await turns()
+            pieces = [each for each in traffic if "download-piece" in repr(each["data"].get("content"))]
+            assert bytes(pieces[0]["buffers"][0]) == b"content"
+            press(panel, "ack", move="m", next=1)
+            await turns()
+            assert told(traffic, "move-done")
+            press(panel, "download", move="n", file="0" * 16)
+            await turns()
+            assert "no longer in the catalog" in told(traffic, "move-failed")[0]["text"]
             panel.close()
 
     run_virtual(scenario())
