@@ -21,7 +21,7 @@ from dfs_sdk.errors import (
     StoreError,
 )
 from dfs_sdk.events import EventBus
-from dfs_sdk.ids import Address
+from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.node import joining
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.identity_file import load_identity
@@ -34,10 +34,12 @@ from dfs_sdk.node.membership import (
     load_membership,
     save_membership,
 )
+from dfs_sdk.node.naming import find_peer
 from dfs_sdk.node.news import JoinStep, LoopBlocked, NodeNews, TaskFailed
 from dfs_sdk.node.observing import Observer
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Foundation, Stack
+from dfs_sdk.node.tracing import TraceRow, trace_rows
 from dfs_sdk.runtime.lag import LagMeter
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import to_the_end
@@ -155,6 +157,16 @@ class Engine:
     def observe(self) -> NodeSnapshot:
         """What the node looks like at this instant."""
         return self._observer.observe(self.stack, lag=self._lag.max_seconds)
+
+    def trace(self, peer: NodeId | str | None) -> tuple[TraceRow, ...]:
+        """What the open connections went through, or the one with a peer.
+
+        Raises:
+            PeerUnreachableError: Nobody is called that.
+        """
+        stack = self.stack
+        peers = stack.rpc.connected() if peer is None else [find_peer(peer, stack.peers.view)]
+        return trace_rows(stack, self.foundation.runtime.clock, peers)
 
     async def join(self, target: str, *, passphrase: str | None, timeout: float) -> JoinReport:
         """Join a network: see `Node.join`."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from dfs_sdk.ids import NodeId
     from dfs_sdk.node.node import Node
 
 
@@ -74,6 +75,32 @@ def plot_load(node: Node, ax: Axes | None = None) -> Axes:
     return axes
 
 
+def trace(node: Node, peer: NodeId | str | None = None) -> pd.DataFrame:
+    """What open connections went through while data moved: round trips, windows, losses; up to ten rows a second.
+
+    Args:
+        node: The node.
+        peer: Only the connection with this one, by name or id.
+
+    Raises:
+        PeerUnreachableError: Nobody is called that.
+        NodeClosedError: The node is not running.
+    """
+    frame: pd.DataFrame = face("views.frames").trace(node.trace_rows(peer))
+    return frame
+
+
+def plot_trace(node: Node, peer: NodeId | str) -> tuple[Axes, Axes, Axes]:
+    """Draw what the connection with a peer went through.
+
+    Args:
+        node: The node.
+        peer: Its name or id.
+    """
+    axes: tuple[Axes, Axes, Axes] = face("views.plots").plot_trace(trace(node, peer))
+    return axes
+
+
 def dashboard(node: Node) -> Any:
     """Everything in one widget: joining, files, chunks, peers, chat. One per node: asking again gives the same one."""
     return _panel(node, "Dashboard")
@@ -97,6 +124,27 @@ def chat_panel(node: Node) -> Any:
 def _panel(node: Node, kind: str) -> Any:
     ui = face("ui")
     return ui.panel_of(node, getattr(ui, kind))
+
+
+class Faces:
+    """The methods by which a node is seen; see the functions of this module."""
+
+    __slots__ = ()
+
+    chunks = chunks
+    peers = peers
+    files = files
+    transfers = transfers
+    events = events
+    messages = messages
+    trace = trace
+    plot_chunks = plot_chunks
+    plot_load = plot_load
+    plot_trace = plot_trace
+    dashboard = dashboard
+    join_panel = join_panel
+    files_panel = files_panel
+    chat_panel = chat_panel
 
 
 def text(node: Node) -> str:

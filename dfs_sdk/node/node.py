@@ -26,6 +26,7 @@ from dfs_sdk.node.joining import JoinReport
 from dfs_sdk.node.membership import Membership
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Stack
+from dfs_sdk.node.tracing import TraceRow
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.calls import Call
 from dfs_sdk.runtime.door import Shown
@@ -48,7 +49,7 @@ NAME_LENGTH_MAX = 40
 SNAPSHOT_TIMEOUT = 5.0
 
 
-class Node(Lifetime, Shown):
+class Node(Lifetime, faces.Faces, Shown):
     """A member of a decentralized file store.
 
     `async with Node("ada") as node:` starts it on the running loop of a notebook; `with Node("ada") as node:` in a
@@ -259,6 +260,7 @@ class Node(Lifetime, Shown):
         *,
         overwrite: bool = False,
         progress: ProgressHandler | None = None,
+        timeout: float | None = None,
     ) -> bytes | Path:
         """Fetch a file, from several holders at once, every chunk verified.
 
@@ -267,12 +269,15 @@ class Node(Lifetime, Shown):
             destination: A file or folder to write to; without it the bytes are returned.
             overwrite: Replace an existing file.
             progress: Called on the node's loop as it goes on.
+            timeout: Give up when nothing arrived for so many seconds; without it the node waits about a minute for
+                holders that are silent, since they may only be blocked. `transfer.waiting` says so meanwhile.
 
         Returns:
             The bytes, or the path that was written.
 
         Raises:
             ContentNotFoundError: No node knows it.
+            DeadlineError: Nothing arrived for `timeout` seconds.
             ContentUnavailableError: Too few holders answer; an interrupted download continues next time.
             CorruptContentError: No intact copy was found.
             FileExistsError: The destination exists.
@@ -375,9 +380,11 @@ class Node(Lifetime, Shown):
         """What this node looks like at this instant; the last instant of one that is closed. No I/O."""
         if self._state != "running":
             return self._last_snapshot or faces.empty_snapshot(self.name, self._state)
-        if self._home.is_here or self._home.on_thread:
-            return self._running_engine.observe()
-        return self._home.block(self._observe(), SNAPSHOT_TIMEOUT)
+        return self._look(Engine.observe)
+
+    def trace_rows(self, peer: NodeId | str | None = None) -> tuple[TraceRow, ...]:
+        """What `trace` shows, as rows. No I/O."""
+        return self._look(lambda engine: engine.trace(peer))
 
     def subscribe(self, kind: type[EventT], handler: Callable[[EventT], None]) -> Subscription:
         """Call `handler` on the node's loop with every later event of class `kind` or below."""
@@ -390,20 +397,6 @@ class Node(Lifetime, Shown):
     def running_transfers(self) -> list[Transfer]:
         """The transfers under way: each can be awaited and cancelled."""
         return [transfer for transfer in self._running.files.transfers if transfer.is_running]
-
-    # The faces' methods are defined beside the door they go through.
-    chunks = faces.chunks
-    peers = faces.peers
-    files = faces.files
-    transfers = faces.transfers
-    events = faces.events
-    messages = faces.messages
-    plot_chunks = faces.plot_chunks
-    plot_load = faces.plot_load
-    dashboard = faces.dashboard
-    join_panel = faces.join_panel
-    files_panel = faces.files_panel
-    chat_panel = faces.chat_panel
 
     def __repr__(self) -> str:
         return faces.text(self)
@@ -435,8 +428,14 @@ class Node(Lifetime, Shown):
         ours = self._given_runtime is None
         return await open_engine(self._plan, runtime=runtime, events=self._events, owns_threads=ours)
 
-    async def _observe(self) -> NodeSnapshot:
-        return self._running_engine.observe()
+    def _look(self, look: Callable[[Engine], T]) -> T:
+        """Ask the engine something that takes no time, from any thread."""
+        if self._home.is_here or self._home.on_thread:
+            return look(self._running_engine)
+        return self._home.block(self._look_there(look), SNAPSHOT_TIMEOUT)
+
+    async def _look_there(self, look: Callable[[Engine], T]) -> T:
+        return look(self._running_engine)
 
     async def _end(self, how: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
         try:

@@ -14,6 +14,7 @@ from dfs_sdk.ids import Address, NetworkId, NodeId
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.priority import Priority
+from dfs_sdk.transport.trace import TraceSample
 
 
 class SentPort(Protocol):
@@ -60,6 +61,11 @@ class ConnectionPort(Protocol):
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
+        ...
+
+    @property
+    def trace(self) -> tuple[TraceSample, ...]:
+        """What it went through while data moved, oldest first."""
         ...
 
     async def send(self, parts: Sequence[Buffer], *, priority: Priority) -> SentPort:

@@ -16,6 +16,7 @@ from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.outbox import OutgoingMessage, SendState
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.session import ConnectionStatistics, Session
+from dfs_sdk.transport.trace import TraceSample
 
 
 class Driver(Protocol):
@@ -122,6 +123,11 @@ class Connection:
     def statistics(self) -> ConnectionStatistics:
         """Figures of this moment."""
         return self._session.statistics
+
+    @property
+    def trace(self) -> tuple[TraceSample, ...]:
+        """What it went through while data moved, oldest first."""
+        return self._session.trace
 
     async def send(self, parts: Sequence[Buffer], *, priority: Priority) -> SentMessage:
         """Queue the concatenation of `parts` as one message; waits while too much is queued already.

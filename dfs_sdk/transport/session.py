@@ -41,6 +41,7 @@ from dfs_sdk.transport.receiving import Receiver
 from dfs_sdk.transport.rtt import INITIAL_RTT
 from dfs_sdk.transport.sending import Sender
 from dfs_sdk.transport.slots import Slots
+from dfs_sdk.transport.trace import Trace, TraceSample
 
 # What each side may send before it was granted anything.
 INITIAL_WINDOW_BYTES = 64 * KIB
@@ -143,6 +144,7 @@ class Session:
         self._mute_pause = MUTE_PAUSE
         self._mute_after = now
         self.is_doubted = False
+        self._trace = Trace()
 
     def __repr__(self) -> str:
         return f"Session({self.node_id.short}… at {self.address}, {self.close_reason or 'open'})"
@@ -196,6 +198,12 @@ class Session:
             timeouts=recovery.timeouts,
         )
 
+    @property
+    def trace(self) -> tuple[TraceSample, ...]:
+        """What it went through while data moved, oldest first; the last one is of now, if data moved since."""
+        samples = self._trace.samples
+        return (*samples, self._sample()) if self._trace.is_worth(self._moved_bytes) else samples
+
     def begin(self) -> None:
         """Send the first packet: it confirms the handshake to the responder and tells the peer its window."""
         self._extend_window()
@@ -226,6 +234,8 @@ class Session:
             self._extend_window()
             if self._inbox.incomplete and self._stall_check_at is None:
                 self._stall_check_at = now + STALL_CHECK_INTERVAL
+            if now >= self._trace.next_at and self._trace.is_worth(self._moved_bytes):
+                self._trace.add(self._sample())
         return opened.position, opened.completed
 
     def send(self, message: OutgoingMessage) -> None:
@@ -334,6 +344,26 @@ class Session:
         self.is_doubted = True
         self.sender.controls.ping = True
         self.sender.recovery.probes_due = max(self.sender.recovery.probes_due, 1)
+
+    @property
+    def _moved_bytes(self) -> int:
+        return self.sender.sent_bytes + self.receiver.received_bytes
+
+    def _sample(self) -> TraceSample:
+        recovery = self.sender.recovery
+        return TraceSample(
+            at=self._now,
+            rtt=recovery.rtt.smoothed,
+            rtt_min=recovery.rtt.minimum,
+            window_bytes=recovery.congestion.window_bytes,
+            background_window_bytes=recovery.background.window_bytes,
+            in_flight_bytes=recovery.in_flight_bytes,
+            pacing_rate=recovery.congestion.pacing_rate,
+            sent_bytes=self.sender.sent_bytes,
+            received_bytes=self.receiver.received_bytes,
+            lost_packets=recovery.lost_packets,
+            state=recovery.congestion.state,
+        )
 
     def _mute_at(self) -> float | None:
         recovery = self.sender.recovery

@@ -8,7 +8,7 @@ since the epoch, becomes the column without that ending, an instant in UTC (NaT 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from dfs_sdk.node.snapshot import NodeSnapshot
+from dfs_sdk.node.tracing import TraceRow
 from dfs_sdk.views.words import visible
 
 INSTANT: Final = "datetime64[ns, UTC]"
@@ -97,6 +98,22 @@ COLUMNS: Final[dict[str, dict[str, str | tuple[str, ...]]]] = {
 }
 """Frame → column → dtype; a tuple lists the categories of a categorical column."""
 
+TRACE_COLUMNS: Final[dict[str, str | tuple[str, ...]]] = {
+    "peer": TEXT,
+    "at": INSTANT,
+    "rtt": "float64",
+    "rtt_min": "float64",
+    "window_bytes": "int64",
+    "background_window_bytes": "int64",
+    "in_flight_bytes": "int64",
+    "pacing_rate": "float64",
+    "sent_bytes": "int64",
+    "received_bytes": "int64",
+    "lost_packets": "int64",
+    "state": TEXT,
+}
+"""The same for `trace`, which no snapshot holds."""
+
 FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0\u2400\u2409\u240a\u240d\uff1d\uff0b\uff0d\uff20")
 _INT64_MAX = 2**63 - 1
 _EPOCH_SECONDS_MAX = 9_000_000_000  # the year 2255; int64 nanoseconds end in 2262
@@ -144,6 +161,15 @@ def messages(snapshot: NodeSnapshot) -> pd.DataFrame:
     return _frame("messages", snapshot.messages)
 
 
+def trace(rows: Sequence[TraceRow]) -> pd.DataFrame:
+    """List what connections went through while data moved, oldest first.
+
+    Args:
+        rows: As `node.tracing.trace_rows` makes them.
+    """
+    return _columns(TRACE_COLUMNS, rows)
+
+
 def of_swarm(table: str, snapshots: Sequence[NodeSnapshot]) -> pd.DataFrame:
     """Put the same frame of several nodes under each other, with a first column `node`.
 
@@ -186,8 +212,12 @@ def export_csv(frame: pd.DataFrame, path: str | Path, *, overwrite: bool = False
 
 
 def _frame(table: str, rows: Sequence[Any]) -> pd.DataFrame:
+    return _columns(COLUMNS[table], rows)
+
+
+def _columns(dtypes: Mapping[str, str | tuple[str, ...]], rows: Sequence[Any]) -> pd.DataFrame:
     columns: dict[str, Any] = {}
-    for name, dtype in COLUMNS[table].items():
+    for name, dtype in dtypes.items():
         field = f"{name}_wall" if dtype == INSTANT else name
         columns[name] = _column([getattr(row, field) for row in rows], dtype)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(rows)))

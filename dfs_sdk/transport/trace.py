@@ -1,0 +1,81 @@
+"""What a session went through: round trips, windows and losses over time, for plots.
+
+A ring of samples, at most ten a second and only while data moves, so that a thousand idle sessions keep nothing.
+
+Source: the recovery metrics of qlog (draft-ietf-quic-qlog-quic-events), as a table.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+TRACE_LENGTH_MAX = 600
+TRACE_INTERVAL = 0.1
+# Less than this since the last sample is talk, not transfer.
+TRACE_BYTES_MIN = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSample:
+    """A session at one instant; bytes and packets are those since its beginning, times are seconds.
+
+    Attributes:
+        at: The instant, on the monotonic clock.
+        rtt: Smoothed round-trip time.
+        rtt_min: The shortest one on this path.
+        window_bytes: How much may be under way.
+        background_window_bytes: How much of it may be background traffic.
+        in_flight_bytes: How much is.
+        pacing_rate: Bytes a second at which bursts leave.
+        sent_bytes: Bytes of datagrams sent.
+        received_bytes: Bytes of authentic datagrams received.
+        lost_packets: Packets that counted as lost.
+        state: What congestion control was busy with.
+    """
+
+    at: float
+    rtt: float
+    rtt_min: float
+    window_bytes: int
+    background_window_bytes: int
+    in_flight_bytes: int
+    pacing_rate: float
+    sent_bytes: int
+    received_bytes: int
+    lost_packets: int
+    state: str
+
+
+class Trace:
+    """The samples of one session, the oldest of which make room.
+
+    Attributes:
+        next_at: No sample is taken before this instant.
+    """
+
+    __slots__ = ("_moved_bytes", "_samples", "next_at")
+
+    def __init__(self) -> None:
+        self._samples: deque[TraceSample] = deque(maxlen=TRACE_LENGTH_MAX)
+        self._moved_bytes = 0
+        self.next_at = 0.0
+
+    @property
+    def samples(self) -> tuple[TraceSample, ...]:
+        """All of them, oldest first."""
+        return tuple(self._samples)
+
+    def is_worth(self, moved_bytes: int) -> bool:
+        """Say whether enough moved since the last sample.
+
+        Args:
+            moved_bytes: Bytes sent and received since the session's beginning.
+        """
+        return moved_bytes - self._moved_bytes >= TRACE_BYTES_MIN
+
+    def add(self, sample: TraceSample) -> None:
+        """Take a sample."""
+        self._samples.append(sample)
+        self._moved_bytes = sample.sent_bytes + sample.received_bytes
+        self.next_at = sample.at + TRACE_INTERVAL
