@@ -73,17 +73,22 @@ def leading_run(datagrams: memoryview, size: int) -> tuple[bytes, int, int]:
     Returns:
         (the header's first part, number of the first packet, how many packets).
     """
-    rows = list(_run_layout(size).iter_unpack(datagrams))
-    prefix, counter = rows[0]
-    if len(rows) == 1 or rows == [(prefix, number) for number in range(counter, counter + len(rows))]:
-        return prefix, counter, len(rows)
-    follows = (row == (prefix, counter + index) for index, row in enumerate(rows))
-    return prefix, counter, next(index for index, same in enumerate(follows) if not same)
+    prefix, counter = bytes(datagrams[: DATA_PREFIX.size]), DATA_HEADER.unpack_from(datagrams)[2]
+    count = len(datagrams) // size
+    if count == 1:
+        return prefix, counter, 1
+    fields = _run_layout(size, count).unpack(datagrams)
+    prefixes, counters = fields[::2], fields[1::2]
+    if prefixes.count(prefix) < count or counters != tuple(range(counter, counter + count)):
+        pairs = zip(prefixes, counters, strict=True)
+        count = next(index for index, pair in enumerate(pairs) if pair != (prefix, counter + index))
+    return prefix, counter, count
 
 
 @lru_cache(maxsize=256)
-def _run_layout(size: int) -> Struct:
-    return Struct(f">{DATA_PREFIX.size}sQ{size - DATA_HEADER.size}x")
+def _run_layout(size: int, count: int) -> Struct:
+    """All headers of a run: what repeats in them, and the numbers."""
+    return Struct(">" + f"{DATA_PREFIX.size}sQ{size - DATA_HEADER.size}x" * count)
 
 
 def data_prefix(phase: int, index: int) -> bytes:

@@ -103,18 +103,14 @@ class _Landing:
             self.stop = offset + data_bytes
             buffer[offset : self.stop] = view[first * size + MESSAGE_OVERHEAD : (first + 1) * size]
             return 1
-        # The range ends before a segment that would reach beyond the message.
-        offsets = range(offset, total - data_bytes + 1, data_bytes)
-        headers = _segment_layout(size).iter_unpack(view[first * size : (first + count) * size])
+        # Only as far as the message reaches.
+        places = range(offset, total - data_bytes + 1, data_bytes)[:count]
+        count = _leading_segments(view[first * size : (first + len(places)) * size], size, places)
         data = self._scratch.cut(first + count, size, MESSAGE_OVERHEAD, size)
-        taken = 0
-        for header, place, segment in zip(headers, offsets, data[first:] if first else data):  # noqa: B905
-            if header != (_MESSAGE, message_id, total, place, data_bytes):
-                break
+        for place, segment in zip(places, data[first : first + count]):  # noqa: B905 - perhaps fewer segments
             buffer[place : place + data_bytes] = segment
-            taken += 1
-        self.stop = offset + taken * data_bytes
-        return taken
+        self.stop = offset + count * data_bytes
+        return count
 
     def place(self, segment: Segment) -> None:
         """Copy a segment that lies among other frames."""
@@ -286,9 +282,11 @@ class Receiver:
 
     def _take(self, number: int, count: int, size: int, landing: _Landing, run: _Run, on_frame: FrameHandler) -> None:
         """Use the plaintexts of `count` packets in the scratch buffer, `size` bytes each."""
-        done = 0
+        done, ahead = 0, count
         while done < count:
-            taken = landing.take(done, count - done, size)
+            taken = landing.take(done, min(ahead, count - done), size)
+            # Where runs of segments are short, looking far ahead would be work that a peer makes us do.
+            ahead = count if taken == ahead else 2 * max(taken, 1)
             if taken:
                 run.extend(number + done, taken, eliciting=True)
             else:
@@ -310,10 +308,23 @@ def _take_frames(plaintext: memoryview, landing: _Landing, on_frame: FrameHandle
     return eliciting
 
 
+def _leading_segments(plaintexts: memoryview, size: int, places: range) -> int:
+    """Say how many plaintexts of one size are each a segment of the first one's message, at these places in it."""
+    constant, _, data_bytes = _segments_layout(size, 1).unpack_from(plaintexts)
+    count = len(places)
+    fields = _segments_layout(size, count).unpack(plaintexts)
+    constants, offsets, sizes = fields[::3], fields[1::3], fields[2::3]
+    if constants.count(constant) == count == sizes.count(data_bytes) and offsets == tuple(places):
+        return count
+    rows = zip(constants, offsets, sizes, places, strict=True)
+    return next(index for index, row in enumerate(rows) if row[:3] != (constant, row[3], data_bytes))
+
+
 @lru_cache(maxsize=256)
-def _segment_layout(size: int) -> Struct:
-    """The header of a segment that fills a packet's plaintext of `size` bytes, and its data skipped."""
-    return Struct(f"{MESSAGE_HEADER.format}{size - MESSAGE_OVERHEAD}x")
+def _segments_layout(size: int, count: int) -> Struct:
+    """Headers of `count` segments that fill plaintexts of `size` bytes: what repeats in them, offsets, lengths."""
+    constant_bytes = MESSAGE_HEADER.size - 6
+    return Struct(">" + f"{constant_bytes}sIH{size - MESSAGE_OVERHEAD}x" * count)
 
 
 # Frames that ask for no acknowledgement: two nodes must not acknowledge acknowledgements for ever.

@@ -160,7 +160,7 @@ async def push(udp: str, packet_bytes: int, total: int, port: int) -> dict[str, 
     figures = connection.statistics
     await transport.close()
     words = (
-        f"{figures.sent_packets} packets, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
+        f"{figures.sent_packets} packets out, {figures.received_packets} in, {figures.lost_packets} lost, rtt {figures.rtt * 1000:.2f} ms "
         f"(min {figures.rtt_min * 1000:.2f}), window {figures.window_bytes // KIB} KiB, {figures.congestion_state}"
     )
     return {"elapsed": elapsed, "cpu": cpu, "lag_p99": p99, "lag_max": worst, "words": words}

@@ -18,6 +18,7 @@ from dfs_sdk.transport.packet import (
     COOKIE_BYTES,
     COOKIE_LAYOUT,
     DATA_HEADER,
+    DATA_OVERHEAD,
     HELLO_BYTES,
     HELLO_HEADER,
     IDENTIFIED_LAYOUT,
@@ -27,6 +28,7 @@ from dfs_sdk.transport.packet import (
     data_prefix,
     is_loopback,
     is_private,
+    leading_run,
     pack_address,
     source_prefix,
     unpack_address,
@@ -180,3 +182,21 @@ def test_no_bytes_raise_or_leave_state_in_the_endpoint(data, segment_bytes, sour
     assert endpoint._handshakes.half_open == 0
     assert endpoint._budget.free_bytes == free
     assert endpoint.next_event() is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0x10, 0x11]), st.integers(0, 2), st.integers(0, 5)), min_size=1, max_size=12),
+    st.integers(0, 40),
+    st.sampled_from([0, 2**32 - 3, 2**64 - 6]),
+)
+def test_a_leading_run_has_one_prefix_and_consecutive_numbers(
+    headers: list[tuple[int, int, int]], body_bytes: int, base: int
+) -> None:
+    size = DATA_OVERHEAD + body_bytes
+    rows = [(kind, index, base + number) for kind, index, number in headers]
+    datagrams = b"".join(DATA_HEADER.pack(*row).ljust(size, b"\xee") for row in rows)
+    prefix, counter, count = leading_run(memoryview(datagrams), size)
+    kind, index, first = rows[0]
+    assert (prefix, counter) == (data_prefix(kind & 1, index), first)
+    expected = next((at for at, row in enumerate(rows) if row != (kind, index, first + at)), len(rows))
+    assert count == expected
