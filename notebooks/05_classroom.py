@@ -98,7 +98,7 @@ async def watch(hour):
 
 
 # %%
-HOUR_SECONDS = 4.0
+HOUR_SECONDS = 3.0
 for hour, leave, come in timetable:
     students = [place for place, node in enumerate(swarm) if node.running and node is not teacher]
     for place in chance.sample(students, leave):

@@ -81,6 +81,7 @@ class Panel(anywidget.AnyWidget):
         self._context = contextvars.copy_context()
         self._snapshot = node.snapshot()
         super().__init__(**self._state())
+        let_the_header_route(self.comm)
         self._actions = self.actions()
         self.on_msg(self._on_message)
         self._pump.attach(self)
@@ -141,6 +142,7 @@ class Panel(anywidget.AnyWidget):
         """Send the browser a message, which is kept nowhere; on the home loop."""
         if not self._closed:
             self.send(dict(content), buffers=list(buffers) if buffers else None)
+            let_the_header_route(self.comm)
 
     def report(self, what: str, error: BaseException) -> None:
         """Show an error in the panel.
@@ -195,6 +197,7 @@ class Panel(anywidget.AnyWidget):
         with self.hold_sync():
             for name, value in changed.items():
                 setattr(self, name, value)
+        let_the_header_route(self.comm)
 
     def _on_message(self, _widget: object, content: object, buffers: Sequence[Buffer]) -> None:
         message = Message(content, buffers)
@@ -280,6 +283,19 @@ def in_words(error: BaseException) -> str:
     if not isinstance(error, DfsError | OSError | ValueError):
         message = f"{type(error).__name__}: {message}"
     return words.masked(message, length_max=PROBLEM_LENGTH_MAX)
+
+
+def let_the_header_route(comm: object) -> None:
+    """Have the browser's next message go to the shell that its own header names.
+
+    ipykernel 7.4 sends it to the shell that wrote last, whatever the header says: the main one for a panel that a cell
+    has just made, which then answers after that cell, not during it. Without its note of who wrote last, it goes by
+    the header, as all other versions do.
+
+    Source: ipykernel 7.4.0, `comm/comm.py`, `BaseComm._reply_subshell_for`.
+    """
+    if hasattr(comm, "__dict__"):
+        vars(comm).pop("_reply_subshell_id", None)
 
 
 def close_tree(widget: Any) -> None:
