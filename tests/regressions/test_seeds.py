@@ -1,0 +1,52 @@
+"""Seeds: three hundred in every run of the tests, those that once failed for ever, and some of them twice.
+
+A campaign of thousands is `python -m dfs_sdk.sim --seeds 3000 --book docs/ledger/simulator.jsonl`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dfs_sdk.sim.campaign import run_campaign, run_seed
+
+pytestmark = pytest.mark.system
+
+COUNT = int(os.environ.get("DFS_SEEDS", "300"))
+SECONDS = 30.0
+TWICE = (11, 33)
+KNOWN = Path(__file__).with_name("seeds.txt")
+
+
+def known() -> list[tuple[int, float, str]]:
+    """Seed, seconds and reason of every line."""
+    lines = [line for line in KNOWN.read_text().splitlines() if line and not line.startswith("#")]
+    return [(int(seed), float(seconds), why) for seed, seconds, why in (line.split(" ", 2) for line in lines)]
+
+
+def test_promise_holds_on_many_seeds():
+    broken: list[str] = []
+    result = run_campaign(
+        COUNT,
+        first=0,
+        processes=os.cpu_count() or 1,
+        seconds=SECONDS,
+        on_verdict=lambda verdict: None if verdict.passed else broken.append(str(verdict)),
+    )
+    assert not broken, "\n".join(broken)
+    assert result.lost == 0
+    assert result.seeds == COUNT
+    assert result.files > COUNT
+
+
+@pytest.mark.parametrize("seed", TWICE)
+def test_same_seed_gives_the_same_digest(seed: int):
+    assert run_seed(seed, SECONDS).digest == run_seed(seed, SECONDS).digest
+
+
+def test_seeds_that_once_failed_pass():
+    for seed, seconds, why in known():
+        verdict = run_seed(seed, seconds)
+        assert verdict.passed, f"{why} is back: {verdict}"
