@@ -3,7 +3,7 @@
 It stands behind the same port as the real one (`rpc.ports.TransportPort`) and keeps its promises: connections are
 opened by a round trip, a message is delivered once or not at all, lost ones are sent again, a peer that was restarted
 is noticed, one that falls silent is closed. What it leaves out is most of what a datagram costs: handshake mathematics,
-sealing, packets, acknowledgement ranges, congestion control, keep-alives. Keys are believed, not proven: it is for
+sealing, packets, acknowledgement ranges, congestion control, pings. Keys are believed, not proven: it is for
 worlds in which nobody lies below the calls. It is never made by a node itself, only handed to one.
 
 A message is one datagram of any size here; where a path loses datagrams it loses messages with the same ratio.
