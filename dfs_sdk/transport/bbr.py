@@ -117,10 +117,12 @@ class Bbr:
     @property
     def pacing_rate(self) -> float:
         """Bytes a second at which bursts leave."""
-        bandwidth = self._bandwidth.value
-        if bandwidth == 0:
-            return STARTUP_GAIN * self._window / max(self._rtt_minimum, 0.001)
-        return self._pacing_gain() * bandwidth
+        rate = self._pacing_gain() * self._bandwidth.value
+        if self._full:
+            return rate
+        # The first samples are of a few small packets: they must not hold back the first window.
+        initial = INITIAL_WINDOW_PACKETS * self._packet_bytes
+        return max(rate, STARTUP_GAIN * initial / max(self._rtt_minimum, 0.001))
 
     @property
     def state(self) -> str:

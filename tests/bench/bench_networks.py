@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import signal
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,7 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {
     "100 Mbit/s, 50 ms": (link(100, 0.05), 64),
     "100 Mbit/s, 50 ms, 1 % loss": (link(100, 0.05, loss=0.01), 64),
     "100 Mbit/s, 50 ms, 5 % loss": (link(100, 0.05, loss=0.05), 64),
-    "100 Mbit/s, 50 ms, bursts": (link(100, 0.05, burst_every=1000, burst_length=20), 64),
+    "100 Mbit/s, 50 ms, bursts": (link(100, 0.05, burst_every=0.5, burst_length=0.01), 64),
     "100 Mbit/s, 50 ms, 2 % late": (link(100, 0.05, late=0.02, late_by=0.01), 64),
     "10 Mbit/s, 300 ms": (link(10, 0.3), 32),
     "10 Mbit/s, 50 ms, 2 s of queue": (link(10, 0.05, queue=40), 12),
@@ -166,10 +167,12 @@ def measure_fair(name: str, wire: dict[str, Any], kinds: list[str], seconds: flo
 
 
 def _rate(counted: dict[str, Any] | None, start: float, stop: float) -> float:
-    samples = [(at, total) for at, total in (counted or {"samples": []})["samples"] if start <= at <= stop]
-    if len(samples) < 2:
+    samples: list[tuple[float, int]] = counted["samples"] if counted else []
+    within = [(at, total) for at, total in samples if start <= at <= stop]
+    if len(within) < 2:
         return 0.0
-    return (samples[-1][1] - samples[0][1]) / (samples[-1][0] - samples[0][0])
+    (first_at, first), (last_at, last) = within[0], within[-1]
+    return (last - first) / (last_at - first_at)
 
 
 def measure_responsive(wire: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     reason = why_not()
     if reason is not None:
         print(f"skipped: {reason}")

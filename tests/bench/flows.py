@@ -218,7 +218,7 @@ def certificate(folder: Path) -> tuple[Path, Path]:
 
 async def receive_quic(port: int) -> Counted:
     """Count what one QUIC stream brings, then confirm."""
-    from aioquic.asyncio import serve
+    from aioquic.asyncio.server import serve
     from aioquic.quic.configuration import QuicConfiguration
 
     counted, done = Counted(), asyncio.Event()
@@ -248,7 +248,7 @@ async def receive_quic(port: int) -> Counted:
 
 async def send_quic(arguments: argparse.Namespace) -> Sent:
     """Send on one stream with aioquic's own defaults."""
-    from aioquic.asyncio import connect
+    from aioquic.asyncio.client import connect
     from aioquic.quic.configuration import QuicConfiguration
 
     sent = Sent()

@@ -16,6 +16,7 @@ import fcntl
 import heapq
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -72,6 +73,7 @@ class Namespaces:
         return ["ip", "netns", "exec", namespace, *command]
 
     def __enter__(self) -> Namespaces:
+        _sweep()
         try:
             for name in (self.left, self.right):
                 _ip("netns", "add", name)
@@ -110,6 +112,14 @@ class Namespaces:
             assert self._carrier.stdout is not None
             self._carrier.stdout.close()
         for name in (self.left, self.right):
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def _sweep() -> None:
+    """Remove what a process left that was killed before it could tidy up."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    for name, pid in re.findall(r"^(dfs(\d+)(?:left|right|probe))\b", listed, flags=re.MULTILINE):
+        if not Path(f"/proc/{pid}").exists():
             subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
 
 

@@ -30,8 +30,8 @@ BAD = {
     "loss and a full queue": link(50, 0.03, loss=0.03),
     "bursts, duplicates, damage and late packets": {
         "delay": 0.01,
-        "burst_every": 500,
-        "burst_length": 10,
+        "burst_every": 0.2,
+        "burst_length": 0.005,
         "repeat": 0.02,
         "damage": 0.01,
         "late": 0.02,
