@@ -41,7 +41,7 @@ class ChatPanel(Panel):
 
     title: ClassVar[str] = "Chat"
     _esm = traitlets.Unicode(script("moves.js", "outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
-    _css = traitlets.Unicode(style("files.css", "chat.css")).tag(sync=True)
+    _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)
     messages: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
