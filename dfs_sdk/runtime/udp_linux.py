@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 BATCH_BYTES_ROOM = 128 * 1024  # one batch is at most 64 KiB; twice that shows a truncation for certain
 # Batches of one source in equal datagrams are handed over together: handling costs a burst more than reading it does.
 RECEIVE_BUFFER_BYTES = 3 * BATCH_BYTES_ROOM
-READ_SECONDS_MAX = 0.004
+READ_SECONDS_MAX = 0.003
 READ_BATCHES_MAX = 64
 SEGMENT_REFUSALS_MAX = 3  # in a row, each followed by single datagrams that passed: then GSO is given up
 
