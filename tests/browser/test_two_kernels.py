@@ -1,0 +1,131 @@
+"""Two kernels in two pages of a JupyterLab, members in processes of their own: the story, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import story
+from tests.browser.far import Far, far_members
+from tests.browser.lab import Lab, Notebook, open_page, wait_until, watch
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+SIZE = 5 * 2**20 + 321
+START = """
+from dfs_sdk import Node
+from dfs_sdk.sim.swarm import hurried
+node = await Node({name!r}, store="memory", listen="127.0.0.1:0", config=hurried()).start()
+node.dashboard()
+"""
+WHOLE = """
+import asyncio, json
+from collections import Counter
+from pathlib import Path
+async with asyncio.timeout(60):
+    while True:
+        await node.audit()
+        alive = [row for row in node.snapshot().chunks if row.state in ("self", "alive")]
+        copies = Counter(row.chunk_id for row in alive)
+        if min(copies.values()) >= 3:
+            break
+        await asyncio.sleep(0.2)
+Path("holders.json").write_text(json.dumps(sorted({row.holder for row in alive})))
+"""
+
+
+@pytest.fixture
+def far() -> Iterator[Far]:
+    with far_members("dot", "eve", "fay") as members:
+        yield members
+
+
+@pytest.fixture
+def other_page(browser: Browser) -> Iterator[Page]:
+    with open_page(browser) as fresh:
+        yield fresh
+
+
+def open_node(lab: Lab, page: Page, name: str, *cells: str) -> Notebook:
+    lab.write_notebook(f"two-{name}", [START.format(name=name), *cells])
+    notebook = lab.open(page, f"two-{name}")
+    notebook.run(0)
+    expect(story.dashboard(page)).to_contain_text(name)
+    return notebook
+
+
+def test_two_kernels_join_store_fetch_talk_and_outlive_a_holder(
+    lab: Lab, page: Page, other_page: Page, far: Far, tmp_path: Path, artefacts: Path
+):
+    watched = [watch(page), watch(other_page)]
+    ada = open_node(lab, page, "ada", WHOLE)
+    open_node(lab, other_page, "ben")
+    story.join(page, far.address)
+    story.join(other_page, story.read_invite(page))
+
+    source = tmp_path / "novel.bin"
+    source.write_bytes(random.Random(11).randbytes(SIZE))
+    story.upload(page, source)
+    story.fetch_by_link(other_page, story.read_link(page, source.name))
+    assert story.download(other_page, source.name) == source.read_bytes()
+
+    story.say(page, "did it arrive?")
+    story.hear(other_page, "did it arrive?")
+    story.say(other_page, "every byte")
+    story.hear(page, "every byte")
+
+    far.kill("eve")
+    story.turn_to(page, "Peers")
+    expect(story.dashboard(page)).to_contain_text(re.compile("suspect|away|gone"), timeout=story.STEP_MS)
+    ada.run(1)
+    holders = json.loads((lab.folder / "holders.json").read_text())
+    assert "eve" not in holders
+    assert len(holders) >= 3
+    story.turn_to(page, "Files")
+    expect(story.file_row(page, source.name)).to_contain_text("3 of 3", timeout=story.STEP_MS)
+    story.turn_to(page, "Chunks")
+    page.screenshot(path=artefacts / "repaired.png")
+    assert story.download(other_page, source.name) == source.read_bytes()
+    assert watched == [([], []), ([], [])], "a script failed, or something was asked of another server"
+
+
+def test_wrong_addresses_and_passphrases_are_said_in_words_and_leave_a_whole_node(lab: Lab, page: Page):
+    open_node(lab, page, "gil")
+    with far_members("door", options=("--passphrase", "open sesame")) as private:
+        story.ask_to_join(page, "not an address")
+        story.see_problem(page, "HOST:PORT")
+        story.ask_to_join(page, "127.0.0.1:9", seconds=2)
+        story.see_problem(page, re.compile("127.0.0.1:9"))
+        story.ask_to_join(page, private.address, "open barley", seconds=2)
+        story.see_problem(page, re.compile("passphrase", re.IGNORECASE))
+        story.join(page, private.address, "open sesame")
+
+
+def test_network_without_room_says_so_at_the_upload(lab: Lab, page: Page, tmp_path: Path):
+    open_node(lab, page, "hal")
+    with far_members("dot", "eve", options=("--quota", "2 MiB")) as small:
+        story.join(page, small.address)
+        source = tmp_path / "too-large.bin"
+        source.write_bytes(random.Random(3).randbytes(SIZE))
+        story.turn_to(page, "Files")
+        story.panel(page, "Files").locator("input[type=file]").first.set_input_files(source)
+        expect(story.panel(page, "Files")).to_contain_text(
+            re.compile("room|full|quota|confirmed", re.IGNORECASE), timeout=story.LONG_STEP_MS
+        )
+
+
+def test_restart_and_run_all_makes_a_node_and_a_panel_that_work(lab: Lab, page: Page):
+    notebook = open_node(lab, page, "ivy", "from pathlib import Path\nPath('ran.txt').write_text(node.name)")
+    (lab.folder / "ran.txt").unlink(missing_ok=True)
+    page.evaluate("() => void window.jupyterapp.commands.execute('notebook:restart-run-all')")
+    page.get_by_role("button", name=re.compile("Confirm Kernel Restart|^Restart$")).click()
+    wait_until((lab.folder / "ran.txt").exists, "the cells did not run again", seconds=60)
+    expect(story.dashboard(page)).to_contain_text("ivy")
+    assert story.read_invite(page).startswith("dfs-join:")
+    assert notebook.path.exists()
