@@ -100,6 +100,18 @@ def test_first_round_trip_is_that_of_the_handshake():
     assert abs(pair.left.session.rtt - 0.06) < 1e-9
 
 
+def test_first_reply_of_a_cold_peer_takes_one_round_trip_after_that_of_the_handshake():
+    pair = Pair(wire=Wire(delay=0.03))
+    pair.left.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    took = pair.run_until(lambda: bool(pair.left.opened))
+    pair.left.send(b"give me", Priority.INTERACTIVE)
+    took += pair.run_until(lambda: bool(pair.right.messages))
+    pair.right.send(content(4096), Priority.INTERACTIVE)
+    took += pair.run_until(lambda: bool(pair.left.messages))
+    assert pair.left.messages == [content(4096)]
+    assert abs(took - 2 * 0.06) < 1e-9
+
+
 def test_session_the_responder_never_took_up_is_given_up():
     """P-SES-4."""
     pair = Pair()
