@@ -7,6 +7,7 @@ Every message is encoded, framed, checked and decoded as on a real wire; only se
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,7 @@ class FakeConnection:
         self.sent_bytes += len(message)
         network.messages += 1
         network.bytes += len(message)
+        network.bytes_by_priority[priority] += len(message)
         sent = FakeSent()
         loop = asyncio.get_running_loop()
         if network.latency:
@@ -176,6 +178,7 @@ class FakeNetwork:
         self.errors: list[tuple[str, BaseException]] = []
         self.messages = 0
         self.bytes = 0
+        self.bytes_by_priority: Counter[Priority] = Counter()
         self.runtimes: dict[NodeId, Runtime] = {}
         self.scopes: dict[NodeId, TaskScope] = {}
         self._transports: dict[NodeId, FakeTransport] = {}

@@ -18,6 +18,7 @@ from dfs_sdk.replication.messages import HeldChunk, ListCells, Promise, RepairCl
 from dfs_sdk.replication.planner import Pull, Push
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store.base import NewChunk, Role
+from dfs_sdk.transport.priority import Priority
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 from tests.fakes.swarm import FakeSwarm, SwarmNode, new_chunk
@@ -294,6 +295,19 @@ def test_any_number_of_lost_holders_but_the_last_is_repaired(replicas: int):
             assert await swarm.holders(chunk_id)[0].store.get(chunk_id)
 
     tell(story, count=9)
+
+
+def test_repair_moves_its_copies_at_the_priority_that_gives_way_to_all_others():
+    async def story(swarm: FakeSwarm) -> None:
+        ids = await put(swarm, 10)
+        moved = swarm.network.bytes_by_priority
+        before = moved.copy()
+        await swarm.kill(holder_of(swarm, ids[0]))
+        await swarm.until(lambda: all(swarm.copies(chunk_id) >= 3 for chunk_id in ids), timeout=30)
+        assert moved[Priority.BACKGROUND] - before[Priority.BACKGROUND] >= 1000
+        assert moved[Priority.TRANSFER] == before[Priority.TRANSFER]
+
+    tell(story, count=8)
 
 
 def test_two_of_eight_killed_together_are_repaired_within_ten_seconds():
