@@ -157,18 +157,21 @@ def _gathered(
     rows: dict[Key, _Row] = {}
     states: dict[str, tuple[str, str]] = {}
     names: set[str] = set()
-    codes, answering = ROLE_CODES, ANSWERING
+    file = chunk_id = ""
+    row: _Row | None = None
     for each in chunks:
-        names.add(each.file)
-        if only is not None and each.file != only:
+        if each.chunk_id != chunk_id or each.file != file or row is None:  # the copies of a chunk follow each other
+            file, chunk_id = each.file, each.chunk_id
+            names.add(file)
+            key = (file, each.chunk, chunk_id)
+            row = rows.get(key) or rows.setdefault(key, _Row(each.size, [], 0))
+        if only is not None and file != only:
             continue
-        key = (each.file, each.chunk, each.chunk_id)
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = _Row(each.size, [], 0)
-        row.copies.append((each.holder_id, codes.get(each.role, 1)))
-        row.answering += each.state in answering
+        row.copies.append((each.holder_id, ROLE_CODES.get(each.role, 1)))
+        row.answering += each.state in ANSWERING
         states[each.holder_id] = (each.holder, each.state)
+    if only is not None:
+        rows = {key: row for key, row in rows.items() if key[0] == only}
     return rows, states, names
 
 

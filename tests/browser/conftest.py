@@ -6,9 +6,11 @@ import pytest
 pytest.importorskip("playwright", reason='pip install "dfs-sdk[test]"')
 pytest.importorskip("jupyterlab", reason='pip install "dfs-sdk[notebook]"')
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.lab import CHROMIUM_FLAGS, ROOT, Lab, find_chromium, open_page, running_lab
+
+expect.set_options(timeout=15_000)  # a busy machine answers late; what never comes fails all the same
 
 
 @pytest.fixture(scope="package")

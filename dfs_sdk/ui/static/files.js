@@ -3,7 +3,7 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const field = el("textarea", { class: "dfs-hidden", "aria-hidden": "true", title: "to copy from", value: text });
+    const field = el("textarea", { style: "position:fixed;opacity:0", "aria-hidden": "true", title: "to copy from", value: text });
     document.body.append(field);
     field.select();
     const fine = document.execCommand("copy");
