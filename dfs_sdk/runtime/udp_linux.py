@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import mmap
 import socket
 import struct
 import time
@@ -33,12 +32,10 @@ from dfs_sdk.runtime.udp_addressing import (
     error_name,
     open_socket,
 )
+from dfs_sdk.runtime.udp_bursts import BurstGatherer
 
 logger = logging.getLogger(__name__)
 
-BATCH_BYTES_ROOM = 128 * 1024  # one batch is at most 64 KiB; twice that shows a truncation for certain
-# Batches of one source in equal datagrams are handed over together: handling costs a burst more than reading it does.
-RECEIVE_BUFFER_BYTES = 3 * BATCH_BYTES_ROOM
 READ_SECONDS_MAX = 0.003
 READ_BATCHES_MAX = 64
 SEGMENT_REFUSALS_MAX = 3  # in a row, each followed by single datagrams that passed: then GSO is given up
@@ -85,11 +82,7 @@ class LinuxUdpSocket:
         self._segments = _try_option(sock, _UDP_SEGMENT, 0)
         self._batches_in = _try_option(sock, _UDP_GRO, 1)
         self._refusals = 0
-        # Anonymous memory has no pages before they are used: a node that is idle holds few.
-        self._view = memoryview(mmap.mmap(-1, RECEIVE_BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
-        # What was read and not handed over lies in [begin, end) of the buffer.
-        self._begin = self._end = self._segment_bytes = 0
-        self._source: SocketAddress = ("", 0)
+        self._gatherer = BurstGatherer(self._hand_over)
         self._blocked = False
         # What is left of a burst whose first part the kernel took before its queue was full: at most one.
         self._rest: tuple[bytes, int, SocketAddress] | None = None
@@ -235,14 +228,12 @@ class LinuxUdpSocket:
             sock = self._socket
             if sock is None or not self._read_batch(sock) or time.monotonic() >= deadline:
                 break
-        self._hand_over(self._end)
-        self._begin = self._end = 0
+        self._gatherer.flush()
 
     def _read_batch(self, sock: socket.socket) -> bool:
         """Take one batch; return False when there was none."""
-        end = self._end
         try:
-            size, ancillary, flags, source = sock.recvmsg_into([self._view[end:]], _ANCILLARY_BYTES)
+            size, ancillary, flags, source = sock.recvmsg_into([self._gatherer.room], _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
             return False
         except OSError as error:
@@ -257,24 +248,14 @@ class LinuxUdpSocket:
         for level, kind, data in ancillary:
             if level == _SOL_UDP and kind == _UDP_GRO and len(data) >= _GRO_SIZE.size:
                 segment = _GRO_SIZE.unpack_from(data)[0] or size
-        gathered = end - self._begin
-        # Only the last datagram of a burst may be shorter than the others.
-        alike = segment == self._segment_bytes or size == segment < self._segment_bytes
-        if not gathered or not alike or gathered % self._segment_bytes or source != self._source:
-            self._hand_over(end)
-            self._begin, self._segment_bytes, self._source = end, segment, source
-        self._end = end + size
-        if self._end + BATCH_BYTES_ROOM > RECEIVE_BUFFER_BYTES:
-            self._hand_over(self._end)
-            self._begin = self._end = 0
+        self._gatherer.add(size, segment, source)
         return True
 
-    def _hand_over(self, end: int) -> None:
-        """Call the handler with what was gathered up to `end`."""
-        if self._begin == end or self._socket is None:
+    def _hand_over(self, burst: memoryview, segment_bytes: int, source: SocketAddress) -> None:
+        if self._socket is None:
             return
         try:
-            self._on_datagrams(self._view[self._begin : end], self._segment_bytes, self._book.incoming(self._source))
+            self._on_datagrams(burst, segment_bytes, self._book.incoming(source))
         except Exception:
             self.errors["HANDLER"] += 1
             logger.exception("the handler of datagrams failed")

@@ -4,7 +4,8 @@ The address family is always given by an explicit local address, which Proactor 
 which Windows reports that an earlier datagram was refused, is counted and reading goes on.
 
 asyncio reads one datagram a turn of the loop; on selector loops the rest of the queue is read here in the same turn,
-for at most 4 ms: 255,000 datagrams/s instead of 14,000, measured on loopback against a second process.
+for at most 4 ms: 255,000 datagrams/s instead of 14,000, measured on loopback against a second process. Datagrams of one
+source and size are handed over together.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dfs_sdk.ids import Address
 from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler
 from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, SocketAddress, error_name, open_socket
+from dfs_sdk.runtime.udp_bursts import BurstGatherer
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._local = self._book.incoming(sock.getsockname())
         self._transport: asyncio.DatagramTransport | None = None
         self._socket = sock
-        self._buffer = bytearray(DATAGRAM_BYTES_MAX + 1)
+        self._gatherer = BurstGatherer(self._deliver)
         self._drains = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
         self._paused = False
         self._closed = False
@@ -143,21 +145,27 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         """Hand one datagram on and what waits behind it (asyncio calls this)."""
-        self._deliver(memoryview(data), cast("SocketAddress", addr))
+        source = cast("SocketAddress", addr)
         if not self._drains:
+            self._deliver(memoryview(data), len(data), source)
             return
-        view, deadline = memoryview(self._buffer), time.monotonic() + READ_SECONDS_MAX
+        gatherer, deadline = self._gatherer, time.monotonic() + READ_SECONDS_MAX
+        if data:  # an empty datagram carries no packet
+            gatherer.room[: len(data)] = data
+            gatherer.add(len(data), len(data), source)
         for _ in range(READ_DATAGRAMS_MAX):
             if self._closed or time.monotonic() >= deadline:
-                return
+                break
             try:
-                size, source = self._socket.recvfrom_into(view)
+                size, source = self._socket.recvfrom_into(gatherer.room)
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError as error:
                 self.errors[error_name(error)] += 1
-                return
-            self._deliver(view[:size], source)
+                break
+            if size:
+                gatherer.add(size, size, source)
+        gatherer.flush()
 
     def error_received(self, exc: Exception) -> None:
         """Count an error of some earlier datagram and see that reading goes on (asyncio calls this)."""
@@ -182,11 +190,11 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._transport = None
         self._lost.set()
 
-    def _deliver(self, datagram: memoryview, source: SocketAddress) -> None:
-        if self._closed or not datagram:
+    def _deliver(self, burst: memoryview, segment_bytes: int, source: SocketAddress) -> None:
+        if self._closed or not burst:
             return
         try:
-            self._on_datagrams(datagram, len(datagram), self._book.incoming(source))
+            self._on_datagrams(burst, segment_bytes, self._book.incoming(source))
         except Exception:
             self.errors["HANDLER"] += 1
             logger.exception("the handler of datagrams failed")
