@@ -46,7 +46,7 @@ def test_every_order_sorts_both_ways(sort: Sort, names: list[str]):
 @pytest.mark.parametrize(
     ("search", "names"),
     [
-        ("ALPH", ["Alpha"]),
+        ("ALPHA", ["Alpha"]),
         ("ben", ["gamma"]),
         ("target", ["beta"]),
         ("mm unavail", ["gamma"]),
