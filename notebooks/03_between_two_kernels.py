@@ -32,7 +32,7 @@ ada
 from jupyter_client.manager import AsyncKernelManager
 
 manager = AsyncKernelManager(kernel_name="python3")
-await manager.start_kernel()
+await manager.start_kernel(extra_arguments=["--log-level=ERROR"])
 client = manager.client()
 client.start_channels()
 await client.wait_for_ready(timeout=60)
