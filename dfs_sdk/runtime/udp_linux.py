@@ -5,7 +5,7 @@ source in one buffer. Where the kernel or the device refuses, each datagram is s
 difference.
 
 Nothing a destination does raises: errors are counted by their symbol. The reader returns to the loop after at most
-4 ms or 64 batches; the selector is level-triggered and calls again.
+3 ms or 64 batches; the selector is level-triggered and calls again.
 
 Source: Linux udp(7); Willem de Bruijn, "Optimizing UDP for content delivery: GSO, pacing and zerocopy" (LPC 2018).
 """

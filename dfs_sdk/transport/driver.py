@@ -1,6 +1,6 @@
 """The async shell around the endpoint: one socket, one timer, one `_transmit`.
 
-It reads the clock once a wake-up, gives control back to the loop after 4 ms of packet work, and turns notices into
+It reads the clock once a wake-up, gives control back to the loop after 2 ms of packet work, and turns notices into
 handler calls and futures. Whatever is decided is decided below.
 """
 
@@ -39,7 +39,7 @@ __all__ = ["Connection", "Transport"]
 logger = logging.getLogger(__name__)
 
 ANY_ADDRESS = Address("0.0.0.0", 0)  # noqa: S104 - a peer listens on every interface unless told otherwise
-WORK_SECONDS_MAX = 0.004
+WORK_SECONDS_MAX = 0.002
 ADDRESS_STAGGER = 0.25  # RFC 8305 section 5, connection attempt delay
 IDENTIFY_INTERVAL = 0.5
 # A timer that rounding lets fire a hair early would do nothing and be set again.
@@ -272,7 +272,8 @@ class Transport:
     def _on_timer(self) -> None:
         self._timer = None
         self.endpoint.handle_timer(self._clock.monotonic())
-        self._transmit()
+        # Not at once: one turn of the loop has one spell of packet work, whatever woke us.
+        self._schedule()
 
     def _schedule(self) -> None:
         if not self._scheduled and self._loop is not None:
@@ -285,7 +286,7 @@ class Transport:
             self._transmit()
 
     def _transmit(self) -> None:
-        """Tell what happened, then send what may leave, for at most 4 ms."""
+        """Tell what happened, then send what may leave, for at most 2 ms and a burst."""
         self._tell()
         now = self._clock.monotonic()
         if self._send_parked():
