@@ -28,7 +28,7 @@ function fileList(model, { open, download }) {
   const view = token();
   const order = { sort: "name", descending: 0, search: "" };
   let shown = { first: 0, rows: [], matching: 0, total: 0 };
-  let [looked, lookTimer, lookedAt, active, chosen, seen, frame] = [null, 0, 0, 0, "", true, 0];
+  let [looked, lookTimer, lookedAt, active, chosen, seen, frame, awaited] = [null, 0, 0, 0, "", true, 0, -1];
   const prefix = `dfs-${view}`;
 
   const heads = FILE_HEADS.map(([sort, text]) => {
@@ -157,6 +157,7 @@ function fileList(model, { open, download }) {
   const choose = (place, opening) => {
     active = place;
     const file = rowAt(place);
+    awaited = opening && !file ? place : -1; // opened when its row arrives
     if (opening && file) {
       chosen = file.id;
       open(file);
@@ -189,6 +190,7 @@ function fileList(model, { open, download }) {
       for (const [place, row] of content.rows) rows[place] = row;
       shown = { ...content, rows };
     } else return;
+    if (awaited >= 0 && rowAt(awaited)) choose(awaited, true);
     const known = shown.rows.find((row) => row.id === chosen);
     if (known) open(known, true);
     showCounts();
