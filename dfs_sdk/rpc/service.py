@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, TypeVar
 
 from dfs_sdk.crypto.identity import Identity
@@ -41,6 +42,8 @@ REVIVE_TIMEOUT = 3.0
 # An interface may come and go: a laptop moves.
 HOSTS_LIFETIME = 10.0
 LOCAL_LIFETIME = 2.0
+# The latest connections say where we are seen now; asking all of a thousand costs more than it tells.
+WITNESSES_MAX = 64
 # From so many peers on, one of them alone is not believed about our own address.
 WITNESSES_FROM = 3
 
@@ -110,7 +113,7 @@ class Rpc:
 
     def _find_local_addresses(self) -> tuple[Address, ...]:
         votes: Counter[Address] = Counter()
-        for session in self._current.values():
+        for session in islice(reversed(self._current.values()), WITNESSES_MAX):
             seen, peer = session.connection.observed_address, session.connection.address
             if seen is not None and may_dial(seen, source=peer):
                 votes[seen] += 1

@@ -22,6 +22,7 @@ HOSTS_MIN = 4
 HOSTS_MAX = 8
 FAULTY_SECONDS = 60.0
 REPLICAS = 3
+SEALED_RATIO = 0.25
 
 
 class FaultKind(Enum):
@@ -81,6 +82,8 @@ class Plan:
         quorum: Peers that acknowledge a put.
         replicas: Copies of each chunk.
         seconds: How long faults last.
+        sealed: Whether datagrams are sealed and travel one by one, as in the wild; otherwise whole messages do, which
+            is three times as fast and leaves the transport untried.
     """
 
     seed: int
@@ -92,6 +95,7 @@ class Plan:
     quorum: int
     replicas: int
     seconds: float
+    sealed: bool = True
 
     def __str__(self) -> str:
         kinds = sorted({fault.kind.value for fault in self.faults})
@@ -99,6 +103,7 @@ class Plan:
         return (
             f"seed {self.seed}: {len(self.hosts)} hosts{lies}, {len(self.faults)} faults in {self.seconds:.0f} s "
             f"({', '.join(kinds) or 'none'}), loss {self.conditions.loss_ratio:.0%}"
+            f"{', sealed' if self.sealed else ''}"
         )
 
 
@@ -126,6 +131,7 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
         quorum=quorum,
         replicas=min(len(hosts) - 1, max(REPLICAS, quorum)),
         seconds=seconds,
+        sealed=rng.random() < SEALED_RATIO,
     )
 
 

@@ -13,6 +13,7 @@ from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.sim.fidelity import CHEAP, Fidelity
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.nemesis import Nemesis
 from dfs_sdk.sim.plan import FaultKind, Plan
@@ -85,7 +86,7 @@ def run_trial(plan: Plan, *, keep: int = 0, on_end: list[str] | None = None) -> 
         keep: How many of the trace's last records to keep.
         on_end: Takes those records.
     """
-    with World(plan.seed, keep=keep) as world:
+    with World(plan.seed, keep=keep, fidelity=Fidelity() if plan.sealed else CHEAP) as world:
         ledger = Ledger()
         trial = Trial(world, plan, ledger)
         with Witness(world, ledger, duplicates=plan.conditions.duplicate_ratio > 0) as witness:
