@@ -107,4 +107,3 @@ def test_second_page_of_a_program_says_that_the_store_is_in_use(page: Page, othe
         expect(other_page.locator("body")).to_contain_text("close the node there")
         story.turn_to(page, "Files")  # the first window goes on
         assert app.end() == 0
-
