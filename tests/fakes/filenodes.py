@@ -19,6 +19,7 @@ from dfs_sdk.files.link import Link
 from dfs_sdk.files.service import Files
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.runtime.ports import Disk
 from dfs_sdk.runtime.system import SystemDisk
 from dfs_sdk.store import NewChunk, StoreConfig
 from tests.fakes.holders import HolderNode, holder_node
@@ -159,16 +160,18 @@ async def file_nodes(
     store: StoreConfig | None = None,
     dht: Any = None,
     readers: int = 0,
+    disk: Disk | None = None,
 ) -> list[FileNode]:
     """Add nodes that know each other; the last `readers` of them are given no copies.
 
-    Their disk is the real one: tests give paths below `tmp_path`.
+    Without a `disk` theirs is the real one: tests give paths below `tmp_path`.
     """
     bases = [await holder_node(network, config=exchange, store=store) for _ in range(count)]
     network.introduce(*(base.rpc for base in bases))
     ids = [base.node_id for base in bases]
     nodes = [
-        await file_node(network, base, [i for i in ids if i != base.node_id], config=config, dht=dht) for base in bases
+        await file_node(network, base, [i for i in ids if i != base.node_id], config=config, dht=dht, disk=disk)
+        for base in bases
     ]
     for node in nodes:
         node.replication.readers = set(ids[count - readers :])
@@ -176,7 +179,13 @@ async def file_nodes(
 
 
 async def file_node(
-    network: FakeNetwork, base: HolderNode, others: list[NodeId], *, config: FilesConfig = IMPATIENT, dht: Any = None
+    network: FakeNetwork,
+    base: HolderNode,
+    others: list[NodeId],
+    *,
+    config: FilesConfig = IMPATIENT,
+    dht: Any = None,
+    disk: Disk | None = None,
 ) -> FileNode:
     """Put files on top of a node."""
     replication = FakeReplication(base, network)
@@ -192,7 +201,7 @@ async def file_node(
         peers=peers,  # type: ignore[arg-type]
         events=events,
         scope=base.scope,
-        runtime=replace(base.runtime, disk=SystemDisk()),
+        runtime=replace(base.runtime, disk=disk or SystemDisk()),
         identity=base.rpc.identity,
         network_id=network.network_id,
         config=config,

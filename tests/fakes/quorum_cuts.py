@@ -32,6 +32,9 @@ FILE_BYTES_MAX = 3 * CHUNK_BYTES
 FILES_MAX = 8
 RANDOM_FATES = 2
 BACKGROUND_SECONDS = 3.0
+LATENCY_SECONDS = 0.001
+# Longer than the way to the writer and back: a receipt that does not wait for the disk is there long before it.
+DISK_SECONDS = 0.005
 
 _spreading: ContextVar[list[ChunkId]] = ContextVar("spreading")
 
@@ -105,7 +108,7 @@ class QuorumCuts:
         watch = Watch()
 
         async def main(clock: LoopClock) -> None:
-            async with FakeNetwork(seed, clock=clock, latency=0.001) as network:
+            async with FakeNetwork(seed, clock=clock, latency=LATENCY_SECONDS) as network:
                 await self._put_files(network, watch, random.Random(f"quorum {seed}"))
 
         run_virtual(main)
@@ -116,7 +119,7 @@ class QuorumCuts:
         quorum = rng.choice([1, 2, 2, 3])
         for number in range(1 + rng.randrange(quorum, 5)):
             disk = FakeDisk()
-            runtime = disk_runtime(disk, clock=network.clock, yielding=True)
+            runtime = disk_runtime(disk, clock=network.clock, yielding=True, seconds=DISK_SECONDS)
             node = await swarm.add(store=DiskStore(FOLDER, runtime, ROOMY))  # type: ignore[arg-type]
             if number:
                 watch.add(node.node_id, disk)

@@ -26,10 +26,17 @@ SMALL = StoreConfig(
 
 
 class YieldingOffload:
-    """ "Threads" that let others run before and after each call, and finish what a cancelled caller began."""
+    """ "Threads" that let others run before and after each call, and finish what a cancelled caller began.
+
+    Args:
+        seconds: How long a call takes; on a `VirtualLoop` that is no time.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self._seconds = seconds
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self._seconds)
         result = function(*args, **kwargs)
         await asyncio.sleep(0)
         return result
@@ -46,10 +53,12 @@ def chunk(
     return NewChunk(chunk_id=ChunkId(blake3_256(data)), data=data, cell=cell, role=role, removal_hash=removal_hash)
 
 
-def disk_runtime(disk: FakeDisk, *, clock: FakeClock | None = None, yielding: bool = False) -> Runtime:
-    """A fake runtime with a disk."""
+def disk_runtime(
+    disk: FakeDisk, *, clock: FakeClock | None = None, yielding: bool = False, seconds: float = 0.0
+) -> Runtime:
+    """A fake runtime with a disk; others run while it works, if it is `yielding`, for so many seconds a call."""
     runtime = replace(fake_runtime(7, clock=clock), disk=disk)
-    return replace(runtime, offload=YieldingOffload()) if yielding else runtime
+    return replace(runtime, offload=YieldingOffload(seconds)) if yielding else runtime
 
 
 def disk_store(disk: FakeDisk, config: StoreConfig = SMALL, *, yielding: bool = False) -> DiskStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dfs_sdk.errors import ConfigError, ContentUnavailableError, StoreError
 from dfs_sdk.files.catalog import File
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.news import FileFetched
+from tests.fakes.crash_states import fates, picture_of
+from tests.fakes.disk import FakeDisk
 from tests.fakes.filenodes import CHUNK, FileNode, file_nodes, some
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.network import FakeNetwork
@@ -241,3 +244,26 @@ async def test_the_download_folder_is_made_and_files_that_act_are_told(network: 
     assert await a.files.download(file.link) == tmp_path / "dfs_downloads" / "numpy.py"
     (event,) = a.happened(FileFetched)
     assert "can run code" in event.text
+
+
+async def test_a_power_cut_at_any_step_leaves_the_whole_file_or_none(network: FakeNetwork):
+    disk, folder = FakeDisk(), Path("/home/me")
+    disk.make_folders(folder)
+    disk.sync_folder(folder.parent.parent)
+    disk.sync_folder(folder.parent)
+    a, _b, _c, reader = await file_nodes(network, 4, readers=1, disk=disk)
+    content = some(2 * CHUNK + 1)
+    file = await a.files.put(content, name="x.bin", chunk_bytes=CHUNK)
+    pictures: list[FakeDisk] = []
+    disk.fail = lambda _step, _name: pictures.append(picture_of(disk))
+    saved = await reader.files.get(file.link, folder)
+    pictures.append(picture_of(disk))
+    assert len(pictures) > 5
+    rng = random.Random(7)
+    for picture in pictures:
+        for fate in fates(picture, rng=rng, random_fates=2):
+            after = picture_of(picture)
+            fate.befall(after)
+            assert after.all_files().get(saved) in (None, content)
+    pictures[-1].power_on(lambda: False)
+    assert pictures[-1].all_files() == {saved: content}

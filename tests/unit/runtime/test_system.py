@@ -160,6 +160,28 @@ def test_short_writes_are_completed(disk: SystemDisk, tmp_path: Path, monkeypatc
     assert disk.read(tmp_path / "a") == bytes(range(100))
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="folders are not synced, or by another call")
+def test_what_counts_as_durable_was_synced_when_all_of_it_was_there(
+    disk: SystemDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, int]] = []
+
+    def note(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        synced.append((status.st_ino, status.st_size))
+
+    monkeypatch.setattr(os, "fsync", note)
+    disk.write_new(tmp_path / "new", b"some", b"more")
+    assert synced == [((tmp_path / "new").stat().st_ino, 8)]
+    disk.sync_folder(tmp_path)
+    assert [inode for inode, _ in synced[1:]] == [tmp_path.stat().st_ino]
+    part = disk.open_part(tmp_path / "part")
+    part.write_at(0, b"parts")
+    part.sync()
+    part.close()
+    assert synced[2:] == [((tmp_path / "part").stat().st_ino, 5)]
+
+
 def test_replace_remove_and_sync(disk: SystemDisk, tmp_path: Path) -> None:
     disk.write_new(tmp_path / "new", b"new")
     disk.write_new(tmp_path / "old", b"old")

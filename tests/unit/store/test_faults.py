@@ -146,6 +146,21 @@ async def test_full_disk_refuses_in_words_and_deletes_make_room():
     await store.close()
 
 
+async def test_failed_puts_leave_their_share_of_the_quota_to_others():
+    disk = FakeDisk()
+    store = disk_store(disk)
+    await store.open()
+    half = SMALL.capacity_bytes // 2
+    disk.fail = lambda _step, name: errno.ENOSPC if name.startswith("write ") else None
+    for number in range(4):
+        with pytest.raises(QuotaExceededError):
+            await store.put([chunk(number, size=half)])
+    disk.fail = lambda _step, _name: None
+    await store.put([chunk(5, size=half), chunk(6, size=half)])
+    assert len(store) == 2
+    await store.close()
+
+
 async def test_reserve_is_given_up_for_a_delete_on_a_full_disk_and_comes_back():
     disk, _ = await prepared()
     store = disk_store(disk)

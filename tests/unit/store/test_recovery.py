@@ -255,6 +255,14 @@ async def test_network_file_system_gets_no_write_ahead_log():
     assert disk.journal_modes[-1] == "WAL"
 
 
+def test_commit_of_a_database_on_a_real_disk_waits_for_the_drive(tmp_path: Path):
+    schema = "CREATE TABLE kept (value)"
+    database = Database(SystemDisk(), tmp_path / "some.db", schema=schema, version=1)
+    (synchronous,) = database.connection.execute("PRAGMA synchronous").fetchone()
+    database.close()
+    assert synchronous >= 2, "FULL or EXTRA: below it SQLite leaves the last commits to the drive's cache"
+
+
 def test_second_holder_is_refused_within_a_second_in_words():
     async def main(clock: object) -> float:
         disk = FakeDisk()
