@@ -28,7 +28,7 @@ BANDWIDTH_ROUNDS = 10
 FULL_PIPE_GROWTH = 1.25
 FULL_PIPE_ROUNDS = 3
 # A whole round this far above the shortest round trip, in ratio and seconds: packets stand in a queue.
-QUEUE_RATIO = 1.125
+QUEUE_RATIO = 0.125
 QUEUE_SECONDS = 0.002
 RTT_MINIMUM_AGE = 10.0
 PROBE_RTT_DURATION = 0.2
@@ -38,6 +38,7 @@ QUEUE_LOSS_RATIO_MAX = 0.02
 LOSS_BACKOFF = 0.7
 LOSS_MEMORY_ROUNDS = 8
 CAP_GROWTH = 1.25
+PROBE_GROWTH = 1.1
 BURST_BYTES_MAX = 65_000
 WINDOW_BYTES_MAX = 32 * 1024 * 1024
 
@@ -103,6 +104,7 @@ class Bbr:
         self._full = False
         self._cycle_index = 0
         self._cycle_started_at = 0.0
+        self._probed_bandwidth = 0.0
         self._epoch_at: float | None = None
         self._epoch_acked = 0
 
@@ -162,8 +164,11 @@ class Bbr:
         lost, sent = self._round_lost, self._round_acked + self._round_lost
         ratio = max(lost, 0) / sent if sent > 0 else 0.0
         self._loss_ratio += (ratio - self._loss_ratio) / LOSS_MEMORY_ROUNDS
-        queued = inf > self._round_rtt > QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
-        self._round_is_congested = queued or ratio > LOSS_RATIO_MAX
+        excess = self._round_rtt - self._rtt_minimum if self._round_rtt < inf else 0.0
+        queued = excess > QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
+        # Twice that to leave the start: a loop that is late looks like a queue, and ending too soon costs more.
+        long_queue = excess > 2 * (QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS)
+        self._round_is_congested = long_queue or ratio > LOSS_RATIO_MAX
         overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
         self._move_cap(lower=overflows or self._loss_ratio > LOSS_RATIO_MAX)
@@ -233,6 +238,7 @@ class Bbr:
         # Anywhere but in the draining step: flows that began together spread out.
         self._cycle_index = self._rng.choice((0, 2, 3, 4, 5, 6, 7))
         self._cycle_started_at = now
+        self._probed_bandwidth = self._bandwidth.value
 
     def _advance_cycle(self, delivery: Delivery) -> None:
         gain = CYCLE_GAINS[self._cycle_index]
@@ -240,6 +246,12 @@ class Bbr:
         drained = gain < 1 and delivery.in_flight_bytes <= self._product()
         if elapsed or drained:
             self._cycle_index = (self._cycle_index + 1) % len(CYCLE_GAINS)
+            found_more = self._bandwidth.value >= PROBE_GROWTH * self._probed_bandwidth
+            if gain < 1 and found_more and not self._round_is_congested:
+                # Ask again at once, or a start that ended too soon would take many cycles to mend.
+                self._cycle_index = 0
+            if self._cycle_index == 0:
+                self._probed_bandwidth = self._bandwidth.value
             self._cycle_started_at = delivery.now
 
     def _update_window(self, delivery: Delivery) -> None:
