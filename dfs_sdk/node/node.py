@@ -60,7 +60,7 @@ class Node(Lifetime, faces.Faces, Shown):
         name: What the others see; by default "node" and the first digits of its id.
         store: A folder for keys, chunks and history; "memory" for a node that keeps nothing; None for a folder of that
             name among the user's data.
-        home: "loop" lives on the running loop, "thread" on a thread of its own, "auto" picks.
+        home: "loop" lives on the running loop, "thread" on a thread of its own, "auto" picks; or a home that is there.
         listen: Address to bind, `HOST:PORT`; port 0 picks one.
         passphrase: Makes the network private that this node founds.
         identity_passphrase: Seals the file of this node's keys.
@@ -78,7 +78,7 @@ class Node(Lifetime, faces.Faces, Shown):
         name: str | None = None,
         *,
         store: str | Path | Literal["memory"] | None = None,
-        home: HomeKind = "auto",
+        home: HomeKind | Home = "auto",
         listen: str = "0.0.0.0:0",
         passphrase: str | None = None,
         identity_passphrase: str | None = None,
@@ -87,7 +87,7 @@ class Node(Lifetime, faces.Faces, Shown):
         runtime: Runtime | None = None,
         membership: Membership | None = None,
     ) -> None:
-        if home not in ("auto", "loop", "thread"):
+        if not isinstance(home, Home) and home not in ("auto", "loop", "thread"):
             raise ConfigError(f"home is {home!r}: give 'auto', 'loop' or 'thread'")
         safe_name = safe_text(name, length_max=NAME_LENGTH_MAX) if name else ""
         self._plan = Plan(
@@ -99,7 +99,7 @@ class Node(Lifetime, faces.Faces, Shown):
             config=(config or NodeConfig()).with_quota(quota),
             membership=membership,
         )
-        self._home_kind: HomeKind = home
+        self._home_kind: HomeKind | Home = home
         self._chosen_home: Home | None = None
         self._given_runtime = runtime
         self._events = EventBus()
@@ -409,7 +409,8 @@ class Node(Lifetime, faces.Faces, Shown):
     @property
     def _home(self) -> Home:
         if self._chosen_home is None:
-            self._chosen_home = choose_home(self._home_kind)
+            kind = self._home_kind
+            self._chosen_home = kind if isinstance(kind, Home) else choose_home(kind)
         return self._chosen_home
 
     @property
@@ -430,12 +431,7 @@ class Node(Lifetime, faces.Faces, Shown):
 
     def _look(self, look: Callable[[Engine], T]) -> T:
         """Ask the engine something that takes no time, from any thread."""
-        if self._home.is_here or self._home.on_thread:
-            return look(self._running_engine)
-        return self._home.block(self._look_there(look), SNAPSHOT_TIMEOUT)
-
-    async def _look_there(self, look: Callable[[Engine], T]) -> T:
-        return look(self._running_engine)
+        return self._home.look(lambda: look(self._running_engine), SNAPSHOT_TIMEOUT)
 
     async def _end(self, how: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -459,6 +455,15 @@ class Node(Lifetime, faces.Faces, Shown):
 
     async def _depart(self) -> None:
         await self._stop(Engine.depart)
+
+    def lose(self) -> None:
+        """Be closed because what it ran on is gone, a simulated host that crashed; called on the home's thread."""
+        if self._state == "running" and self._engine is not None:
+            self._last_snapshot = faces.closed(self._engine.observe())
+            self._state = "closed"
+            for forget in self._forget:
+                forget()
+            self._forget = []
 
     def _wipe(self) -> None:
         self._state = "closed"

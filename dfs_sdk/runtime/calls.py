@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -154,3 +154,8 @@ async def outcome(call: Call[T]) -> T:
     if call.cancelled():
         raise NodeClosedError("the call was cancelled: its node was closed")
     return call.result()
+
+
+async def called(function: Callable[[], T]) -> T:
+    """Call a function where this is awaited."""
+    return function()

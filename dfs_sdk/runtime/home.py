@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from dfs_sdk.errors import ConfigError, DeadlineError, ForkedNodeError, NodeClosedError, SyncCallError
-from dfs_sdk.runtime.calls import Call, outcome
+from dfs_sdk.runtime.calls import Call, called, outcome
 from dfs_sdk.runtime.nesting import UNWIND_SECONDS
 from dfs_sdk.runtime.tasks import TaskScope, background
 
@@ -156,6 +156,22 @@ class Home(ABC):
             KeyboardInterrupt: Ctrl-C; the coroutine was cancelled.
             NodeClosedError: The home is closed.
         """
+
+    def look(self, function: Callable[[], T], timeout: float | None = None) -> T:
+        """Call a function that takes no time on the home's thread, from any thread.
+
+        Args:
+            function: What to call.
+            timeout: Seconds to wait for another thread; None waits as long as it takes.
+
+        Raises:
+            SyncCallError: The loop of the other thread is blocked.
+            DeadlineError: The time is over.
+            NodeClosedError: The home is closed.
+        """
+        if self.is_here or self.on_thread:
+            return function()
+        return self.block(called(function), timeout)
 
     @abstractmethod
     async def close(self) -> None:

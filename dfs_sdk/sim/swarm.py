@@ -1,7 +1,11 @@
-"""A swarm in a cell: real nodes over loopback UDP in one kernel, looked at as one network.
+"""A swarm in a cell: real nodes in one kernel, looked at as one network.
 
-`async with Swarm(8) as swarm:` is all it takes. The nodes keep everything in memory and watch each other closely, so
-that a killed one is missed within seconds instead of hours; everything else is what runs in the wild.
+`async with Swarm(8) as swarm:` is eight nodes over loopback UDP. They keep everything in memory and watch each other
+closely, so that a killed one is missed within seconds instead of hours; everything else is what runs in the wild.
+
+`Swarm(100, net="classroom-day", seed=7)` are the same nodes in a simulated world: a host with a disk for each, a
+network between them, people who come and go, and virtual time. It passes only while something of the swarm is awaited,
+within `await swarm.run(hours=24)` above all; between two cells everything stands still.
 """
 
 from __future__ import annotations
@@ -9,51 +13,61 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Self
 
-from dfs_sdk.dht.config import DhtConfig
-from dfs_sdk.errors import ConfigError, DeadlineError
+from dfs_sdk.errors import ConfigError, DeadlineError, DfsError
 from dfs_sdk.node.config import NodeConfig
-from dfs_sdk.node.membership import Membership, found
+from dfs_sdk.node.membership import Membership
 from dfs_sdk.node.node import Node
-from dfs_sdk.node.snapshot import NodeSnapshot
-from dfs_sdk.peers.config import PeersConfig
-from dfs_sdk.replication.config import ReplicationConfig
-from dfs_sdk.runtime.door import face
 from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.home import Home
-from dfs_sdk.runtime.homes import HomeKind, choose_home
-from dfs_sdk.runtime.ports import Runtime
-from dfs_sdk.runtime.system import system_runtime
-from dfs_sdk.runtime.tasks import run_all
+from dfs_sdk.runtime.homes import HomeKind
+from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.sim.chronicle import Chronicle
+from dfs_sdk.sim.fidelity import Fidelity
+from dfs_sdk.sim.ground import Ground, Loopback
+from dfs_sdk.sim.pace import hurried
+from dfs_sdk.sim.presets import Net, find_net
+from dfs_sdk.sim.report import RunReport
+from dfs_sdk.sim.running import Run
+from dfs_sdk.sim.scenario import ActKind, Scenario, Timeline
+from dfs_sdk.sim.seeing import Seen
+from dfs_sdk.sim.simulated import Simulated
+from dfs_sdk.sim.stagehand import Stagehand
 
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
+__all__ = ["Swarm", "hurried"]
 
 Condition = Callable[[], Awaitable[bool]]
 
-NODES_MAX = 256
-LISTEN = "127.0.0.1:0"
 SETTLE_TIMEOUT = 60.0
-SETTLE_INTERVAL = 0.1
-MEET_PARALLEL = 4
-MEET_TIMEOUT = 120.0
-ROOM_AT_FULL_SPEED = 8
+JOIN_TIMEOUT = 120.0
+MEET_TIMEOUT = 600.0
+REJOIN_SECONDS = 20.0
+RISE_PAUSE = 5.0
+FAILURES_MAX = 100
 
 
-class Swarm(Lifetime):
+class Swarm(Lifetime, Seen):
     """Several nodes in one kernel.
 
     Args:
         count: How many to start.
         replicas: Copies of each chunk where `put` does not say otherwise.
-        config: Settings of every node; by default those of a network in a hurry.
-        seed: Makes placement and schedules repeatable, as far as real sockets allow; never the keys.
-        home: Where the nodes live, as for `Node`.
+        config: Settings of every node; by default, over loopback, those of a network in a hurry (`hurried`); in a
+            simulated world, those of any node, in large networks at leisure (`pace.at_leisure`).
+        seed: In a simulated world, decides everything; over loopback, makes placement and schedules repeatable, as far
+            as real sockets allow, and never the keys.
+        home: Where the nodes live, as for `Node`; a simulated world has a thread of its own.
+        net: None for loopback, or a simulated network: "lan", "campus-wifi", "classroom-day", "internet-churn",
+            "flaky-mobile", or a `sim.presets.Net` of your own.
+        scenario: What happens besides, from the moment all nodes have met: a `Scenario` or the path of a TOML file.
+        fidelity: What a simulated world does for real; by default messages travel whole. `Fidelity()` seals every
+            datagram, which costs several times as much.
 
     Raises:
         ConfigError: An argument is out of range.
+        OSError: The scenario cannot be read.
     """
 
     def __init__(
@@ -64,34 +78,43 @@ class Swarm(Lifetime):
         config: NodeConfig | None = None,
         seed: int | None = None,
         home: HomeKind = "auto",
+        net: str | Net | None = None,
+        scenario: Timeline | str | Path | None = None,
+        fidelity: Fidelity | None = None,
     ) -> None:
-        if not 1 <= count <= NODES_MAX:
-            raise ConfigError(f"a swarm has 1 to {NODES_MAX} nodes, not {count}")
-        base = config or hurried(count)
+        self._ground = _ground(net, seed=seed, home=home, fidelity=fidelity)
+        if not 1 <= count <= self._ground.nodes_max:
+            raise ConfigError(f"a swarm has 1 to {self._ground.nodes_max:,} nodes here, not {count}")
+        base = config or self._ground.config(count)
         self._config = replace(base, policy=replace(base.policy, replicas=replicas))
         self._count = count
-        self._home_kind: HomeKind = home
-        self._chosen_home: Home | None = None
-        self._runtime: Runtime = system_runtime(seed=seed)
+        self._scenario = _timeline(scenario)
         self._membership: Membership | None = None
         self._nodes: list[Node] = []
         self._closed = False
+        self._failures: list[str] = []
+        self._scope = TaskScope("swarm", on_error=self._on_failure)
+        self._chronicle = Chronicle(self._ground)
+        self._stagehand = Stagehand(self._ground, self, scope=self._scope, note=self._chronicle.struck)
 
     # Life
 
     @hops
     async def start(self) -> Self:
-        """Start all nodes and wait until everybody knows everybody."""
+        """Start all nodes and wait until everybody knows everybody; then the scenario begins."""
         if self._nodes:
             return self
-        self._membership = await found(passphrase=None, runtime=self._runtime)
+        self._membership = await self._ground.found()
         try:
-            await self.add()
-            await run_all(*(self.add() for _ in range(self._count - 1)), limit=MEET_PARALLEL)
+            await self._add()
+            await run_all(*(self._add() for _ in range(self._count - 1)), limit=self._ground.meet_parallel)
             await self._until(self._all_met, "the nodes did not all meet", timeout=MEET_TIMEOUT)
         except BaseException:
             await self.close()
             raise
+        self._chronicle.look(self._nodes)
+        for name, timeline in (("net", self._ground.timeline), ("scenario", self._scenario)):
+            self._scope.spawn(name, self._play(timeline, name))
         return self
 
     @hops
@@ -99,39 +122,71 @@ class Swarm(Lifetime):
         """Stop all nodes; nothing of the swarm runs afterwards."""
         if not self._closed:
             self._closed = True
-            # There is nobody to hand chunks over to: all of them end together.
-            await run_all(*(node.abort() for node in self._nodes))
-            await self._runtime.offload.close()
+            await self._scope.close()
+            await self._ground.close(self._nodes)
         await self._home.close()
+
+    async def run(
+        self,
+        hours: float = 0.0,
+        *,
+        minutes: float = 0.0,
+        seconds: float = 0.0,
+        scenario: Timeline | str | Path | None = None,
+        progress: bool | None = None,
+    ) -> RunReport:
+        """Let time pass: virtual time as fast as it goes, real time over loopback.
+
+        Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable.
+
+        Args:
+            hours: How long, together with the other two.
+            minutes: As above.
+            seconds: As above.
+            scenario: What happens meanwhile besides; it begins now and ends with the run.
+            progress: Whether to show a bar; None shows it in notebooks and terminals.
+
+        Returns:
+            What happened; also when the button stopped it.
+
+        Raises:
+            ConfigError: No time, or more than ten years; a scenario that cannot be played here.
+            NodeClosedError: The swarm is closed.
+        """
+        run = Run(
+            self,
+            wanted=3600.0 * hours + 60.0 * minutes + seconds,
+            home=self._home,
+            ground=self._ground,
+            chronicle=self._chronicle,
+        )
+        extra = _timeline(scenario) if scenario is not None else None
+        await run.pass_time(self._told(extra) if extra is not None else None, progress=progress)
+        return run.report(self._failures)
 
     # Changing it
 
     @hops
     async def add(self) -> Node:
-        """Start one more node, which joins through the first one that runs."""
-        index = len(self._nodes)
-        member = next((node for node in self._nodes if node.running), None)
-        node = Node(
-            f"n{index}",
-            store="memory",
-            listen=LISTEN,
-            home="loop",
-            config=self._config,
-            runtime=replace(self._runtime, rng=self._runtime.rng.child(f"n{index}")),
-            membership=self._membership,
-        )
-        self._nodes.append(node)
-        await node.start()
-        if member is not None:
-            await node.join(str(member.address), timeout=MEET_TIMEOUT)
-        return node
+        """Start one more node, which joins through the first one that runs; scenarios leave it alone."""
+        return await self._add()
 
     @hops
     async def kill(self, index: int) -> Node:
         """Let a node vanish without a goodbye, as if its process were killed."""
         node = self._nodes[index]
-        await node.abort()
+        await self.fall(node.name, power=False)
         return node
+
+    @hops
+    async def restart(self, index: int) -> Node:
+        """Bring a node that is down back: in a simulated world on what its disk kept, over loopback as a new one.
+
+        Returns:
+            The node of the host's next life; `swarm[index]` is this one from now on.
+        """
+        await self.rise(self._nodes[index].name)
+        return self._nodes[index]
 
     @hops
     async def leave(self, index: int) -> Node:
@@ -141,25 +196,47 @@ class Swarm(Lifetime):
         return node
 
     @hops
+    async def strike(self, kind: ActKind | str, *indices: int, seconds: float | None = None) -> None:
+        """Let something happen now, by hand: `await swarm.strike("sleep", 3, 4, seconds=600)`.
+
+        Args:
+            kind: A word of the scenarios' vocabulary.
+            indices: Whom it happens to.
+            seconds: How long; None until it is ended by `repair` or `restart`.
+
+        Raises:
+            ConfigError: There is no such word, it needs a duration, or it cannot happen here.
+        """
+        names = tuple(self._nodes[index].name for index in indices)
+        scenario = Scenario.from_table({"act": [_row(kind, names, seconds)]})
+        for strike in scenario.strikes(self._names, self._ground.rng):
+            self._stagehand.carry_out(strike)
+
+    @hops
     async def settled(self, *, timeout: float = SETTLE_TIMEOUT) -> float:
         """Wait until every chunk of every running node's catalog has its copies again.
 
         Returns:
-            The seconds it took.
+            The seconds it took, of the time that passes here.
 
         Raises:
             DeadlineError: Not in time.
         """
-        begun = self._runtime.clock.monotonic()
+        begun = self._ground.clock.monotonic()
         await self._until(self._whole, "not every chunk has its copies yet", timeout=timeout)
-        return self._runtime.clock.monotonic() - begun
+        return self._ground.clock.monotonic() - begun
 
-    # Seeing
+    # Seeing: the rest is in `seeing`
 
     @property
     def nodes(self) -> list[Node]:
         """All nodes in the order of their start, dead ones included."""
         return list(self._nodes)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What the swarm's own work met and nobody handled, in words."""
+        return tuple(self._failures)
 
     def __getitem__(self, index: int) -> Node:
         return self._nodes[index]
@@ -170,60 +247,84 @@ class Swarm(Lifetime):
     def __iter__(self) -> Iterator[Node]:
         return iter(tuple(self._nodes))
 
-    def snapshots(self) -> list[NodeSnapshot]:
-        """The snapshots of the nodes that run."""
-        return [node.snapshot() for node in self._nodes if node.running]
-
-    def chunks(self) -> pd.DataFrame:
-        """Where every chunk is, as the nodes know that stored it; with a column `node`."""
-        return self._frame("chunks")
-
-    def peers(self) -> pd.DataFrame:
-        """What each node thinks of each other."""
-        return self._frame("peers")
-
-    def files(self) -> pd.DataFrame:
-        """The catalogs of all nodes."""
-        return self._frame("files")
-
-    def transfers(self) -> pd.DataFrame:
-        """The transfers of all nodes."""
-        return self._frame("transfers")
-
-    def events(self) -> pd.DataFrame:
-        """The events of all nodes."""
-        return self._frame("events")
-
-    def plot_chunks(self, ax: Axes | None = None) -> Axes:
-        """Draw which node holds which chunk."""
-        axes: Axes = face("views.plots").plot_chunks(self.chunks(), ax)
-        return axes
-
-    def plot_load(self, ax: Axes | None = None) -> Axes:
-        """Draw how full each node is."""
-        peers = self.peers()
-        axes: Axes = face("views.plots").plot_load(peers[peers["state"] == "self"], ax)
-        return axes
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython's
-        shots = self.snapshots()
-        return {"text/plain": face("views.text").swarm_text(shots), "text/html": face("views.html").swarm_card(shots)}
-
     def __repr__(self) -> str:
         running = sum(node.running for node in self._nodes)
         return f"<Swarm of {len(self._nodes)} nodes, {running} running>"
+
+    # What scenarios do to hosts
+
+    async def fall(self, name: str, *, power: bool) -> None:
+        """See `stagehand.Cast`."""
+        node = self._nodes[self._names.index(name)]
+        if node.running:
+            await self._ground.crash(node, power=power)
+
+    async def rise(self, name: str) -> None:
+        """See `stagehand.Cast`."""
+        index = self._names.index(name)
+        if self._nodes[index].running:
+            return
+        self._ground.restart(name)
+        node = self._nodes[index] = self._make(name, None)
+        try:
+            await node.start()
+            await self._reenter(node)
+        except DfsError:
+            if node.running:  # else it was struck again meanwhile: whoever did so brings it back
+                raise
+
+    def turn_liar(self, name: str) -> None:
+        """See `stagehand.Cast`."""
+        node = self._nodes[self._names.index(name)]
+        if node.running:
+            self._ground.lie(node)
 
     # Inside
 
     @property
     def _home(self) -> Home:
-        if self._chosen_home is None:
-            self._chosen_home = choose_home(self._home_kind)
-        return self._chosen_home
+        return self._ground.home
 
-    def _frame(self, table: str) -> pd.DataFrame:
-        frame: pd.DataFrame = face("views.frames").of_swarm(table, self.snapshots())
-        return frame
+    @property
+    def _names(self) -> list[str]:
+        return [node.name for node in self._nodes]
+
+    def _make(self, name: str, membership: Membership | None) -> Node:
+        node = self._ground.node(name, self._config, membership)
+        self._chronicle.follow(node)
+        return node
+
+    async def _add(self) -> Node:
+        member = next((node for node in self._nodes if node.running), None)
+        node = self._make(f"n{len(self._nodes)}", self._membership)
+        self._nodes.append(node)
+        await node.start()
+        if member is not None:
+            await node.join(self._ground.address(member), timeout=JOIN_TIMEOUT)
+        return node
+
+    async def _reenter(self, node: Node) -> None:
+        """Be in the network again: through the peers of last time, or through anybody who is there."""
+        rng = self._ground.rng.child(f"reenter/{node.name}")
+        found = await node.rejoined(timeout=REJOIN_SECONDS)
+        while not found and node.running:
+            others = [each for each in self._nodes if each.running and each is not node]
+            try:
+                await node.join(self._ground.address(rng.choice(others)), timeout=REJOIN_SECONDS)
+                found = node.peer_count
+            except (DfsError, IndexError):  # asleep, cut off, or nobody there: later
+                await asyncio.sleep(RISE_PAUSE)
+
+    async def _play(self, timeline: Timeline, name: str) -> None:
+        await self._stagehand.play(timeline, self._names, self._ground.rng.child(name))
+
+    async def _told(self, timeline: Timeline) -> None:
+        """Play a scenario from now on until it is cancelled."""
+        name = f"run/{self._ground.clock.monotonic()}"
+        try:
+            await self._play(timeline, name)
+        finally:
+            self._stagehand.repair()
 
     async def _all_met(self) -> bool:
         alive = [node for node in self._nodes if node.running]
@@ -231,7 +332,7 @@ class Swarm(Lifetime):
 
     async def _whole(self) -> bool:
         for node in self._nodes:
-            if node.running:
+            if node.running and self._ground.answers(node.name) and await node.ls():
                 await node.audit()
                 if any(file.copies_min < file.copies_wanted for file in node.snapshot().files):
                     return False
@@ -242,40 +343,30 @@ class Swarm(Lifetime):
             async with asyncio.timeout(timeout):
                 # Many nodes change on their own, and none of them rings a bell for all: look again and again.
                 while not await condition():  # noqa: ASYNC110 - nothing to wait on
-                    await asyncio.sleep(SETTLE_INTERVAL)
+                    await asyncio.sleep(self._ground.look_interval)
         except TimeoutError as error:
             if isinstance(error, DeadlineError):
                 raise
             raise DeadlineError(f"{complaint} after {timeout:g} s") from None
 
+    def _on_failure(self, task: str, error: BaseException) -> None:
+        if len(self._failures) < FAILURES_MAX:
+            self._failures.append(f"{task}: {type(error).__name__}: {error}")
 
-def hurried(count: int = 8) -> NodeConfig:
-    """Settings of nodes that miss a silent peer within seconds instead of hours: for networks inside one kernel.
 
-    Args:
-        count: How many nodes share the kernel. They share its one core, too: beyond 8 their rhythms slow down with
-            their number, or answers would come later than they are waited for.
-    """
-    slower = max(1.0, count / ROOM_AT_FULL_SPEED)
-    peers, dht, replication = PeersConfig.quick(), DhtConfig.quick(), ReplicationConfig.quick()
-    return NodeConfig(
-        peers=replace(
-            peers,
-            probe_interval=peers.probe_interval * slower,
-            probe_timeout=peers.probe_timeout * slower,
-            suspicion_min=peers.suspicion_min * slower,
-            sync_interval=peers.sync_interval * slower,
-        ),
-        dht=replace(
-            dht,
-            query_timeout=dht.query_timeout * slower,
-            lookup_timeout=dht.lookup_timeout * slower,
-            maintain_interval=dht.maintain_interval * slower,
-        ),
-        replication=replace(
-            replication,
-            ask_timeout=replication.ask_timeout * slower,
-            repair_interval=replication.repair_interval * slower,
-            settle_time=replication.settle_time * slower,
-        ),
-    )
+def _ground(net: str | Net | None, *, seed: int | None, home: HomeKind, fidelity: Fidelity | None) -> Ground:
+    if net is None:
+        return Loopback(home=home, seed=seed)
+    return Simulated(find_net(net), seed=seed if seed is not None else 0, fidelity=fidelity)
+
+
+def _timeline(scenario: Timeline | str | Path | None) -> Timeline:
+    if scenario is None:
+        return Scenario()
+    return Scenario.load(scenario) if isinstance(scenario, (str, Path)) else scenario
+
+
+def _row(kind: ActKind | str, names: tuple[str, ...], seconds: float | None) -> dict[str, object]:
+    word = kind.value if isinstance(kind, ActKind) else kind
+    row: dict[str, object] = {"at": 0, "do": word, "who": list(names)}
+    return row if seconds is None else {**row, "for": seconds}

@@ -167,7 +167,7 @@ def trace(rows: Sequence[TraceRow]) -> pd.DataFrame:
     Args:
         rows: As `node.tracing.trace_rows` makes them.
     """
-    return _columns(TRACE_COLUMNS, rows)
+    return tabulate(TRACE_COLUMNS, rows)
 
 
 def of_swarm(table: str, snapshots: Sequence[NodeSnapshot]) -> pd.DataFrame:
@@ -212,10 +212,16 @@ def export_csv(frame: pd.DataFrame, path: str | Path, *, overwrite: bool = False
 
 
 def _frame(table: str, rows: Sequence[Any]) -> pd.DataFrame:
-    return _columns(COLUMNS[table], rows)
+    return tabulate(COLUMNS[table], rows)
 
 
-def _columns(dtypes: Mapping[str, str | tuple[str, ...]], rows: Sequence[Any]) -> pd.DataFrame:
+def tabulate(dtypes: Mapping[str, str | tuple[str, ...]], rows: Sequence[Any]) -> pd.DataFrame:
+    """Put rows of one class under each other.
+
+    Args:
+        dtypes: Column → dtype, as in `COLUMNS`.
+        rows: Objects with a field for each column.
+    """
     columns: dict[str, Any] = {}
     for name, dtype in dtypes.items():
         field = f"{name}_wall" if dtype == INSTANT else name

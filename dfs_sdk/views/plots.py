@@ -56,7 +56,7 @@ def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     holders = sorted(set(zip(frame["holder"], frame["holder_id"], strict=True)))[:HOLDERS_SHOWN_MAX]
     names = sorted(set(zip(frame["file"], frame["chunk"], frame["chunk_id"], strict=True)))
     shown = names[:CHUNKS_SHOWN_MAX]
-    axes = ax if ax is not None else _axes(*_map_size(len(shown), len(holders)))
+    axes = ax if ax is not None else fresh_axes(*_map_size(len(shown), len(holders)))
     columns = {holder_id: x for x, (_, holder_id) in enumerate(holders)}
     rows = {(file, chunk_id): y for y, (file, _, chunk_id) in enumerate(shown)}
     cells = _cells(frame, rows, columns)
@@ -102,7 +102,7 @@ def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         MissingExtraError: matplotlib is not installed.
     """
     shown = frame.head(HOLDERS_SHOWN_MAX)
-    axes = ax if ax is not None else _axes(8.0, max(2.0, 1 + 0.3 * len(shown)))
+    axes = ax if ax is not None else fresh_axes(8.0, max(2.0, 1 + 0.3 * len(shown)))
     used, offered = shown["used_bytes"].astype(float), shown["capacity_bytes"].astype(float)
     whole_shown = used.max() > OFFERED_SHOWN_RATIO * offered.max()  # else the bars of what is stored could not be seen
     unit_bytes, unit = words.unit_of(float(offered.max() if whole_shown else used.max()) if len(shown) else 0.0)
@@ -241,7 +241,16 @@ def _chunk(index: int) -> str:
     return "manifest" if index < 0 else str(index)
 
 
-def _axes(width: float, height: float) -> Axes:
+def fresh_axes(width: float, height: float) -> Axes:
+    """Make axes on a figure of their own.
+
+    Args:
+        width: Inches.
+        height: Inches.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     axes: Axes = _matplotlib("pyplot").subplots(figsize=(width, height), layout="constrained")[1]
     return axes
 

@@ -1,0 +1,158 @@
+"""One run of a swarm: time passes on its home; who waits for it, perhaps on another loop, is shown how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.node.node import Node
+from dfs_sdk.runtime.calls import Call, outcome
+from dfs_sdk.runtime.door import face
+from dfs_sdk.runtime.home import Home
+from dfs_sdk.runtime.system import SystemClock
+from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.sim.chronicle import Chronicle, Standing
+from dfs_sdk.sim.ground import Ground
+from dfs_sdk.sim.report import RunReport
+from dfs_sdk.sim.scenario import SECONDS_MAX
+
+BAR_SECONDS = 0.2
+LOOKS_PER_RUN = 240
+LOOK_SECONDS_MIN = 1.0
+LOOK_SECONDS_MAX = 600.0
+
+
+class HasNodes(Protocol):
+    """Whoever knows the nodes."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes."""
+        ...
+
+
+class Run:
+    """One run.
+
+    Args:
+        swarm: Whose nodes are looked at.
+        wanted: Seconds that are to pass.
+        home: Where they pass.
+        ground: On what.
+        chronicle: What remembers how everything stands.
+
+    Raises:
+        ConfigError: No time, or more than ten years.
+    """
+
+    def __init__(self, swarm: HasNodes, *, wanted: float, home: Home, ground: Ground, chronicle: Chronicle) -> None:
+        if not 0 < wanted <= SECONDS_MAX:
+            raise ConfigError(
+                f"{wanted:g} s is no time to run: give hours, minutes or seconds above 0, up to ten years"
+            )
+        self._swarm = swarm
+        self._wanted = wanted
+        self._home = home
+        self._ground = ground
+        self._chronicle = chronicle
+        self._real = SystemClock()
+        self._real_begun = self._real.monotonic()
+        self._begun = 0.0
+        self._ended = 0.0
+        self._whole = False
+        self._before: Standing | None = None
+        self._after: Standing | None = None
+        self._strikes: Counter[str] = Counter()
+        self._news: Counter[str] = Counter()
+
+    async def pass_time(self, scenario: Coroutine[Any, Any, None] | None, *, progress: bool | None) -> None:
+        """Let the time pass, and show how it does; from any loop.
+
+        Args:
+            scenario: Runs meanwhile and is cancelled at the end.
+            progress: Whether to show a bar.
+        """
+        with face("views.bar").make_bar(progress) as bar:
+            if self._home.is_here:
+                await self._pass(scenario, bar)
+                return
+            call = self._home.submit(self._pass(scenario, None))
+            await self._watch(call, bar)
+
+    def report(self, failures: Sequence[str]) -> RunReport:
+        """Say what it came to."""
+        if self._before is None or self._after is None:
+            raise ConfigError("the run did not begin")
+        return RunReport(
+            seconds=self._ended - self._begun,
+            wanted=self._wanted,
+            stopped=not self._whole,
+            real_seconds=self._real.monotonic() - self._real_begun,
+            before=self._before,
+            after=self._after,
+            strikes=self._chronicle.strikes - self._strikes,
+            news=self._chronicle.counts - self._news,
+            failures=tuple(failures),
+        )
+
+    async def _watch(self, call: Call[None], bar: Any) -> None:
+        """Draw the bar on the caller's loop until the call has ended or somebody stops it."""
+        try:
+            while not call.done() and not bar.is_stopped:
+                self._show(bar)
+                await asyncio.sleep(BAR_SECONDS)
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        finally:
+            if bar.is_stopped:
+                call.cancel()
+            await self._end(call, stopped=bar.is_stopped)
+            self._show(bar)
+
+    async def _end(self, call: Call[None], *, stopped: bool) -> None:
+        try:
+            await outcome(call)
+        except Exception:
+            if not stopped:
+                raise
+
+    async def _pass(self, scenario: Coroutine[Any, Any, None] | None, bar: Any) -> None:
+        clock, chronicle = self._ground.clock, self._chronicle
+        self._begun = self._ended = clock.monotonic()
+        self._strikes, self._news = chronicle.strikes.copy(), chronicle.counts.copy()
+        self._before = self._after = chronicle.look(self._swarm.nodes)
+        errors: list[BaseException] = []
+        scope = TaskScope("run", on_error=lambda _name, error: errors.append(error))
+        if scenario is not None:
+            scope.spawn("scenario", scenario)
+        pause = min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, self._wanted / LOOKS_PER_RUN))
+        try:
+            while not errors and (left := self._begun + self._wanted - clock.monotonic()) > 0:
+                await asyncio.sleep(min(left, pause))
+                self._after = chronicle.look(self._swarm.nodes)
+                if bar is not None:
+                    self._show(bar)
+                    if bar.is_stopped:
+                        break
+            else:
+                self._whole = not errors
+        finally:
+            self._ended = min(clock.monotonic(), self._begun + self._wanted)
+            self._after = chronicle.look(self._swarm.nodes)
+            await scope.close()
+        if errors:
+            raise errors[0]
+
+    def _show(self, bar: Any) -> None:
+        words = face("views.words")
+        passed = max(0.0, self._ground.clock.monotonic() - self._begun) if self._before is not None else 0.0
+        passed = min(passed, self._wanted)
+        real = self._real.monotonic() - self._real_begun
+        standing = self._after
+        nodes = f", {standing.answering} of {standing.nodes} nodes answer" if standing is not None else ""
+        text = f"{words.duration(passed)} of {words.duration(self._wanted)} in {words.duration(real)}{nodes}"
+        bar.show(passed / self._wanted, text)

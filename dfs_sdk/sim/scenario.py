@@ -1,0 +1,332 @@
+"""What happens to the hosts of a simulated network and when: the vocabulary, timelines in Python and in files. Pure.
+
+A timeline gives *strikes* in the order of their instants, for ever if it likes; who carries them out is in `stagehand`.
+A `Scenario` is a list of acts, written down or read from TOML; people who come and go are in `churn`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.runtime.ports import Rng
+
+ACTS_MAX = 10_000
+FILE_BYTES_MAX = 1_000_000
+SECONDS_MAX = 10 * 366 * 86_400.0
+
+Duration = float | int | str
+Who = str | int | float | tuple[str, ...] | list[str]
+
+
+class ActKind(Enum):
+    """What may happen."""
+
+    PARTITION = "partition"
+    REPAIR = "repair"
+    CRASH = "crash"
+    RESTART = "restart"
+    FREEZE = "freeze"
+    SLEEP = "sleep"
+    CLOG = "clog"
+    CORRUPT = "corrupt"
+    LIE = "lie"
+
+
+TIMED = frozenset({ActKind.FREEZE, ActKind.SLEEP, ActKind.CLOG})
+"""These need a duration; others may go on until a `repair` or a `restart`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strike:
+    """One thing that happens to some hosts at one instant.
+
+    Attributes:
+        at: Virtual seconds since the timeline began.
+        kind: What.
+        hosts: Names of those it happens to.
+        seconds: How long; None until something else ends it.
+        amount: How bad, from 0 to 1, where that has a meaning.
+        power: Whether a crash takes the power, and with it what was not synced; otherwise only the process ends.
+    """
+
+    at: float
+    kind: ActKind
+    hosts: tuple[str, ...]
+    seconds: float | None = None
+    amount: float = 1.0
+    power: bool = True
+
+
+class Timeline(Protocol):
+    """What draws strikes."""
+
+    def strikes(self, hosts: Sequence[str], rng: Rng) -> Iterator[Strike]:
+        """Draw what happens to these hosts, in the order of its instants, for ever or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """One line of a scenario.
+
+    Attributes:
+        at: Seconds since its beginning, or words such as "90 min", "1 h 30 min", "2 d".
+        do: What happens: `partition` cuts `who` off from the rest, `repair` ends all partitions, clogs and corruption,
+            `crash` takes the power, `restart` brings back who is down, `freeze` blocks kernels, `sleep` closes lids,
+            `clog` holds all datagrams, `corrupt` lets disks flip bits of what is read, `lie` lets nodes answer wrongly.
+        who: "all", a name, several names, a number of hosts, or a share such as 0.3 or "30 %"; drawn each time.
+        seconds: How long, as `at`; None until a `repair` or a `restart`.
+        amount: Of `corrupt`, the ratio of reads that go wrong.
+        power: Of `crash`, whether the power goes; otherwise only the process ends, as when a kernel is restarted.
+    """
+
+    at: Duration
+    do: ActKind | str
+    who: Who = "all"
+    seconds: Duration | None = None
+    amount: float = 0.01
+    power: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "at", parse_duration(self.at))
+        object.__setattr__(self, "do", _kind(self.do))
+        if self.seconds is not None:
+            object.__setattr__(self, "seconds", parse_duration(self.seconds))
+        if isinstance(self.who, list):
+            object.__setattr__(self, "who", tuple(self.who))
+        if self.do in TIMED and not self.seconds:
+            raise ConfigError(f"{self.kind.value} needs a duration: give `seconds`, such as '10 min'")
+        if not 0 <= self.amount <= 1:
+            raise ConfigError(f"amount is {self.amount}: give a ratio between 0 and 1")
+        _chooser(self.who)
+
+    @property
+    def kind(self) -> ActKind:
+        """`do`, parsed."""
+        return _kind(self.do)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A list of acts, told once or again and again.
+
+    Every verb returns a longer scenario: `Scenario().partition(at="1 h", who=0.5, seconds="10 min").crash(…)`.
+
+    Attributes:
+        acts: What happens; in any order.
+        repeat: Begin anew after so long, as `Act.at`; None for once.
+        spared: Names of hosts that are never drawn by chance or by "all".
+    """
+
+    acts: tuple[Act, ...] = ()
+    repeat: Duration | None = None
+    spared: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.acts) > ACTS_MAX:
+            raise ConfigError(f"a scenario has at most {ACTS_MAX:,} acts, not {len(self.acts):,}")
+        if self.repeat is not None:
+            object.__setattr__(self, "repeat", parse_duration(self.repeat))
+            if not self.repeat:
+                raise ConfigError("a scenario that repeats does so after some time above 0")
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a scenario from a TOML file; docs/how-to/simulate.md shows one.
+
+        Raises:
+            ConfigError: It is no such file; says which line or word is wrong.
+            OSError: It cannot be read.
+        """
+        data = Path(path).read_bytes()
+        if len(data) > FILE_BYTES_MAX:
+            raise ConfigError(f"{path} has {len(data):,} bytes: a scenario has at most {FILE_BYTES_MAX:,}")
+        try:
+            return cls.from_table(tomllib.loads(data.decode()))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
+            raise ConfigError(f"{path} is no scenario: {error}") from error
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Self:
+        """Make a scenario of what a TOML file holds: `repeat`, `spared`, and an array of tables `act`.
+
+        Raises:
+            ConfigError: A word is unknown or a value out of range.
+        """
+        _known(table, ("act", "repeat", "spared"), "a scenario")
+        acts = []
+        for number, row in enumerate(table.get("act", ()), start=1):
+            try:
+                _known(row, ("at", "do", "who", "for", "amount", "power"), "an act")
+                given = {"seconds" if key == "for" else key: value for key, value in row.items()}
+                acts.append(Act(**given))
+            except (ConfigError, TypeError) as error:
+                raise ConfigError(f"act {number}: {error}") from error
+        return cls(acts=tuple(acts), repeat=table.get("repeat"), spared=tuple(table.get("spared", ())))
+
+    # The vocabulary
+
+    def partition(self, *, at: Duration, who: Who, seconds: Duration | None = None) -> Self:
+        """Cut `who` off from the rest."""
+        return self._also(Act(at=at, do=ActKind.PARTITION, who=who, seconds=seconds))
+
+    def repair(self, *, at: Duration) -> Self:
+        """End all partitions, clogs and corruption."""
+        return self._also(Act(at=at, do=ActKind.REPAIR))
+
+    def crash(self, *, at: Duration, who: Who, seconds: Duration | None = None, power: bool = True) -> Self:
+        """Take the power of `who`, or only end the process; after `seconds` they start on what their disks kept."""
+        return self._also(Act(at=at, do=ActKind.CRASH, who=who, seconds=seconds, power=power))
+
+    def restart(self, *, at: Duration, who: Who = "all") -> Self:
+        """Bring back those of `who` that are down."""
+        return self._also(Act(at=at, do=ActKind.RESTART, who=who))
+
+    def freeze(self, *, at: Duration, who: Who, seconds: Duration) -> Self:
+        """Block the kernels of `who`, as long cells do."""
+        return self._also(Act(at=at, do=ActKind.FREEZE, who=who, seconds=seconds))
+
+    def sleep(self, *, at: Duration, who: Who, seconds: Duration) -> Self:
+        """Close the lids of `who`."""
+        return self._also(Act(at=at, do=ActKind.SLEEP, who=who, seconds=seconds))
+
+    def clog(self, *, at: Duration, who: Who, seconds: Duration) -> Self:
+        """Hold all datagrams of `who`, and deliver them afterwards."""
+        return self._also(Act(at=at, do=ActKind.CLOG, who=who, seconds=seconds))
+
+    def corrupt(self, *, at: Duration, who: Who, seconds: Duration | None = None, amount: float = 0.01) -> Self:
+        """Let the disks of `who` flip bits, for good, in this ratio of reads."""
+        return self._also(Act(at=at, do=ActKind.CORRUPT, who=who, seconds=seconds, amount=amount))
+
+    def lie(self, *, at: Duration, who: Who) -> Self:
+        """Let the nodes of `who` answer wrongly until they are restarted."""
+        return self._also(Act(at=at, do=ActKind.LIE, who=who))
+
+    def _also(self, act: Act) -> Self:
+        return replace(self, acts=(*self.acts, act))
+
+    # As a timeline
+
+    def strikes(self, hosts: Sequence[str], rng: Rng) -> Iterator[Strike]:
+        """See `Timeline`; hosts are drawn anew for every act, also when it is repeated.
+
+        Raises:
+            ConfigError: An act names a host that is not there.
+        """
+        acts = sorted(self.acts, key=lambda act: parse_duration(act.at))
+        for act in acts:
+            if isinstance(act.who, tuple) and (missing := sorted(set(act.who) - set(hosts))):
+                raise ConfigError(f"{act.kind.value} names {missing[0]}, which is no host: they are n0, n1 and on")
+        begin = 0.0
+        while acts:
+            for act in acts:
+                yield self._strike(act, begin, hosts, rng)
+            if self.repeat is None:
+                return
+            begin += parse_duration(self.repeat)
+
+    def _strike(self, act: Act, begin: float, hosts: Sequence[str], rng: Rng) -> Strike:
+        drawn = [host for host in hosts if host not in self.spared]
+        seconds = parse_duration(act.seconds) if act.seconds is not None else None
+        return Strike(
+            at=begin + parse_duration(act.at),
+            kind=act.kind,
+            hosts=_chooser(act.who)(drawn, rng),
+            seconds=seconds,
+            amount=act.amount,
+            power=act.power,
+        )
+
+
+def merged(timelines: Iterable[Iterator[Strike]]) -> Iterator[Strike]:
+    """Merge ordered strikes of several timelines into one; at one instant the first one's come first."""
+    return heapq.merge(*timelines, key=lambda strike: strike.at)
+
+
+# Words and numbers
+
+
+_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds?|min|minutes?|h|hours?|d|days?)(?![a-z])\s*,?")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def parse_duration(value: Duration) -> float:
+    """Read a duration: seconds, or words such as "90 s", "1 h 30 min", "2 d".
+
+    Raises:
+        ConfigError: It is none, or longer than ten years.
+    """
+    if isinstance(value, str):
+        seconds, place, text = 0.0, 0, value.strip().lower()
+        while place < len(text) and (part := _PART.match(text, place)):
+            seconds += float(part[1]) * _SECONDS[part[2][0]]
+            place = part.end()
+        if not text or place < len(text):
+            raise ConfigError(f"{value!r} is no duration: write seconds, or such as '90 min' or '1 h 30 min'")
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = float(value)
+    else:
+        raise ConfigError(f"{value!r} is no duration: write seconds, or such as '90 min'")
+    if not 0 <= seconds <= SECONDS_MAX or math.isnan(seconds):
+        raise ConfigError(f"{value!r} is out of range: give 0 seconds to ten years")
+    return seconds
+
+
+def _kind(word: ActKind | str) -> ActKind:
+    try:
+        return ActKind(word)
+    except ValueError:
+        known = ", ".join(kind.value for kind in ActKind)
+        raise ConfigError(f"{word!r} is nothing that can happen: write one of {known}") from None
+
+
+def _known(table: Any, keys: Sequence[str], what: str) -> None:
+    if not isinstance(table, Mapping):
+        raise ConfigError(f"{what} is a table, not {table!r}")
+    unknown = sorted(set(table) - set(keys))
+    if unknown:
+        raise ConfigError(f"{what} has no {unknown[0]!r}: it has {', '.join(keys)}")
+
+
+Chooser = Callable[[Sequence[str], Rng], tuple[str, ...]]
+
+
+def _chooser(who: Who) -> Chooser:
+    """Say how hosts are chosen.
+
+    Raises:
+        ConfigError: It cannot be understood.
+    """
+    match who:
+        case "all":
+            return lambda hosts, _rng: tuple(hosts)
+        case str() if who.strip().endswith("%"):
+            return _chooser(_percent(who))
+        case str():
+            return lambda _hosts, _rng: (who,)
+        case bool():
+            pass
+        case int() if who >= 0:
+            return lambda hosts, rng: tuple(rng.sample(hosts, min(who, len(hosts))))
+        case float() if 0 <= who <= 1:
+            return lambda hosts, rng: tuple(rng.sample(hosts, round(who * len(hosts))))
+        case tuple() | list() if all(isinstance(name, str) for name in who):
+            names = tuple(who)
+            return lambda _hosts, _rng: names
+    raise ConfigError(f"who is {who!r}: give 'all', names, a number of hosts, or a share such as '30 %'")
+
+
+def _percent(text: str) -> float:
+    try:
+        return float(text.strip().removesuffix("%")) / 100
+    except ValueError:
+        raise ConfigError(f"who is {text!r}: write a share such as '30 %'") from None

@@ -1,0 +1,110 @@
+"""Carries out what timelines say: at its instant, to the hosts of a swarm, and takes it back when its time is over."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from dfs_sdk.runtime.ports import Rng
+from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.sim.ground import Ground, Undo
+from dfs_sdk.sim.scenario import ActKind, Strike, Timeline
+
+UNDOS_MAX = 100_000
+"""Effects that have not ended; beyond that the oldest are ended at once."""
+
+
+class Cast(Protocol):
+    """Whoever knows the nodes."""
+
+    async def fall(self, name: str, *, power: bool) -> None:
+        """Let the node of a host vanish, if it runs."""
+        ...
+
+    async def rise(self, name: str) -> None:
+        """Bring a host that is down back into the network; returns when it is in, or down again."""
+        ...
+
+    def turn_liar(self, name: str) -> None:
+        """Let the node of a host answer wrongly, if it runs."""
+        ...
+
+
+class Stagehand:
+    """Plays timelines.
+
+    Args:
+        ground: Where.
+        cast: Whose nodes fall and rise.
+        scope: Parent of its tasks.
+        note: Told of every strike as it is carried out.
+    """
+
+    def __init__(self, ground: Ground, cast: Cast, *, scope: TaskScope, note: Callable[[Strike], None]) -> None:
+        self._ground = ground
+        self._cast = cast
+        self._scope = scope
+        self._note = note
+        self._undos: dict[int, Undo] = {}
+        self._next = 0
+
+    async def play(self, timeline: Timeline, hosts: Sequence[str], rng: Rng) -> None:
+        """Let everything of a timeline happen, beginning now; returns when it is over, if it ever is.
+
+        Raises:
+            ConfigError: It names hosts that are not there, or what cannot happen here.
+        """
+        clock = self._ground.clock
+        begun = clock.monotonic()
+        for strike in timeline.strikes(hosts, rng):
+            await asyncio.sleep(max(0.0, begun + strike.at - clock.monotonic()))
+            self.carry_out(strike)
+
+    def carry_out(self, strike: Strike) -> None:
+        """Let one thing happen now.
+
+        Raises:
+            ConfigError: It cannot happen here.
+        """
+        match strike.kind:
+            case ActKind.CRASH:
+                for name in strike.hosts:
+                    self._scope.spawn(f"crash {name}", self._crash(name, strike))
+            case ActKind.RESTART:
+                for name in strike.hosts:
+                    self._scope.spawn(f"restart {name}", self._cast.rise(name))
+            case ActKind.LIE:
+                for name in strike.hosts:
+                    self._cast.turn_liar(name)
+            case ActKind.REPAIR:
+                self.repair()
+            case _:
+                self._keep(self._ground.strike(strike), strike)
+        self._note(strike)
+
+    def repair(self) -> None:
+        """End all partitions, clogs and corruption now."""
+        undos, self._undos = self._undos, {}
+        for undo in undos.values():
+            undo()
+
+    async def _crash(self, name: str, strike: Strike) -> None:
+        await self._cast.fall(name, power=strike.power)
+        if strike.seconds is not None:
+            await asyncio.sleep(strike.seconds)
+            await self._cast.rise(name)
+
+    def _keep(self, undo: Undo, strike: Strike) -> None:
+        key, self._next = self._next, self._next + 1
+        self._undos[key] = undo
+        if len(self._undos) > UNDOS_MAX:
+            self._undos.pop(next(iter(self._undos)))()
+        if strike.seconds is not None:
+            self._scope.spawn(f"end {strike.kind.value}", self._end_after(strike.seconds, key))
+
+    async def _end_after(self, seconds: float, key: int) -> None:
+        await asyncio.sleep(seconds)
+        undo = self._undos.pop(key, None)
+        if undo is not None:
+            undo()
