@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dfs_sdk.errors import (
     ConfigError,
     ContentNotFoundError,
     ContentUnavailableError,
+    ForkedNodeError,
     JoinError,
     JoinTimeoutError,
     LinkError,
@@ -31,6 +33,8 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.news import JoinStep
+from dfs_sdk.transport.outbox import OutgoingMessage
+from dfs_sdk.transport.priority import Priority
 from tests.fakes.members import LOCAL, make, network
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
@@ -398,6 +402,29 @@ async def test_a_node_that_has_handed_over_takes_no_more_calls():
         peers.leave = leave
         await ada.leave()
         assert set(codes) == {"LEAVING"}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+async def test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node():
+    async with network("ada", "bob") as (ada, bob):
+        transport = ada._running.transport
+        (connection,) = transport.connections
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork() with threads: it is the point
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                word = OutgoingMessage(memoryview(b"from the child"), Priority.INTERACTIVE)
+                transport.endpoint.send(connection._session, word)
+            except ForkedNodeError:
+                code = 0 if ada._state == "closed" else 2
+            finally:
+                os._exit(code)
+        status = await asyncio.to_thread(os.waitpid, child, 0)
+        assert os.waitstatus_to_exitcode(status[1]) == 0
+        await ada.chat.send("the parent goes on")
+        await until(lambda: "the parent goes on" in bob.messages()["text"].tolist())
 
 
 async def test_cancelling_a_put_leaves_a_node_that_works():
