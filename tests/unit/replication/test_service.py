@@ -122,6 +122,24 @@ def test_next_in_order_stands_in_for_one_that_does_not_answer():
     tell(story, count=8)
 
 
+def test_a_cancelled_spread_asks_nobody_else():
+    async def story(swarm: FakeSwarm) -> None:
+        writer, chunk = swarm.nodes[0], new_chunk(1)
+        placement = writer.replication.placement
+        chosen = placement.members(placement.choose_cell(chunk.chunk_id, 3), 3)
+        dead = next(node_id for node_id in chosen if node_id != writer.node_id)
+        asyncio.get_running_loop().call_later(0.0005, lambda: swarm.network.kill(dead, silent=True))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await writer.replication.spread(chunk, policy=Policy(replicas=3, quorum=3))
+        copies = swarm.copies(chunk.chunk_id)
+        assert 0 < copies < 3
+        await asyncio.sleep(2 * swarm.config.push_timeout)
+        assert swarm.copies(chunk.chunk_id) == copies
+
+    tell(story, count=8, config=replace(QUICK, repair_interval=1000.0, settle_time=1000.0))
+
+
 def test_a_holder_that_vanishes_in_the_middle_of_a_push_is_stood_in_for_long_before_the_push_times_out():
     async def story(swarm: FakeSwarm) -> None:
         writer, chunk = swarm.nodes[0], new_chunk(1)
