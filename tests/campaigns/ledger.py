@@ -70,10 +70,10 @@ def next_seed(entries: list[Entry], kind: str) -> int:
     return max((entry.next for entry in entries if entry.kind == kind), default=0)
 
 
-def commit() -> str:
-    """Name the code: the commit that is checked out."""
+def commit(*paths: str) -> str:
+    """Name the code: the commit that is checked out, and "+" if something under `paths` differs from it."""
     name = _git("rev-parse", "--short=10", "HEAD")
-    return name + ("+" if _git("status", "--porcelain", "--", "dfs_sdk/store", "dfs_sdk/sim") else "")
+    return name + ("+" if _git("status", "--porcelain", "--", *(paths or ("dfs_sdk/store", "dfs_sdk/sim"))) else "")
 
 
 def utc_now() -> str:

@@ -1,0 +1,109 @@
+"""Runs fuzzers in processes of their own and says what came of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from tests.campaigns.ledger import ROOT
+from tests.fuzz import after, before, book
+
+GROUPS: dict[str, ModuleType] = {"before": before, "after": after}
+INPUT_BYTES_MAX = 4096
+START_SECONDS_MAX = 60
+_DONE = re.compile(r"Done (\d+) runs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one fuzzer did.
+
+    Attributes:
+        executions: How many inputs it tried.
+        words: The end of what it said.
+        breach: The target and the input that broke the law, None if nothing did.
+    """
+
+    executions: int
+    words: str
+    breach: tuple[str, bytes] | None
+
+
+class Fuzzer:
+    """One running fuzzer.
+
+    Args:
+        group: Which parsers.
+        folder: Where its inputs are kept while it runs; those that lie there are begun with.
+        seconds: How long.
+        only: One target, or empty for all of the group.
+        seed: Of libFuzzer; 0 draws one.
+    """
+
+    def __init__(self, group: str, folder: Path, *, seconds: int, only: str = "", seed: int = 0) -> None:
+        self._targets = GROUPS[group].targets()
+        self._seconds = seconds
+        self._only = only
+        self._breaches = folder / "breaches"
+        inputs = folder / "inputs"
+        for path in (inputs, self._breaches):
+            path.mkdir(parents=True, exist_ok=True)
+        kept = [*book.read(group), *((target.name, data) for target in self._targets for data in target.seeds)]
+        for number, (name, data) in enumerate(kept):
+            if only in ("", name):
+                (inputs / f"seed-{number}").write_bytes(data if only else book.pack(self._targets, name, data))
+        limits = [f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=20", f"-seed={seed}"]
+        command = [sys.executable, "-m", "tests.fuzz.engine", group, only, *limits]
+        self._log = (folder / "log").open("w+")
+        self._process = subprocess.Popen(
+            [*command, f"-artifact_prefix={self._breaches}/", str(inputs)],
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self) -> Outcome:
+        """Wait for its end.
+
+        Raises:
+            RuntimeError: It ended in another way than by its time or a breach.
+        """
+        try:
+            self._process.wait(self._seconds + START_SECONDS_MAX)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._log.seek(0)
+            words = self._log.read()
+            self._log.close()
+        done = _DONE.search(words)
+        breach = next((path.read_bytes() for path in sorted(self._breaches.iterdir())), None)
+        if done is None and breach is None:
+            raise RuntimeError(f"the fuzzer failed:\n{words[-2000:]}")
+        return Outcome(
+            executions=int(done[1]) if done else 0,
+            words=words[-3000:],
+            breach=None if breach is None else self._named(breach),
+        )
+
+    def _named(self, breach: bytes) -> tuple[str, bytes]:
+        if self._only:
+            return self._only, breach
+        found = book.unpack(self._targets, breach)
+        assert found is not None
+        return found[0].name, found[1]
+
+
+def distil(group: str, folder: Path) -> int:
+    """Keep in the repository the inputs of a fuzzer's folder that reach different code; returns how many."""
+    small = folder / "small"
+    small.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "tests.fuzz.engine", group, "", "-merge=1", str(small), str(folder / "inputs")]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    targets = GROUPS[group].targets()
+    found = [book.unpack(targets, path.read_bytes()) for path in small.iterdir()]
+    return book.write(group, [(one[0].name, one[1]) for one in found if one is not None])
