@@ -126,8 +126,9 @@ class Peers:
     @property
     def view(self) -> View:
         """The members at this moment; made anew only after a change, or while odds fall."""
-        view = self._view
-        if view is None or view.version != self._membership.version:
+        view, frozen = self._view, self._membership.liveness.frozen(self._clock.monotonic())
+        # A suspected partition ends by itself: in a network where nothing else changes, nobody would notice.
+        if view is None or view.version != self._membership.version or view.partitioned is not frozen:
             view = self._view = self._make_view()
         return view
 

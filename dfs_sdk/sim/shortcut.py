@@ -303,14 +303,15 @@ class ShortcutTransport:
 
     def _open(self, number: int, theirs: int, peer: PublicIdentity, address: Address) -> ShortcutConnection:
         before = self._by_node.get(peer.node_id)
-        if before is not None:
-            before.end("replaced by a later connection")
-        elif len(self._by_node) >= self.config.connections_max:
+        if before is None and len(self._by_node) >= self.config.connections_max:
             quiet = min(self._by_node.values(), key=lambda each: each.heard_at)
             quiet.close("too many connections")
         connection = ShortcutConnection(self, number, theirs, peer=peer, address=address, clock=self._runtime.clock)
         self._sessions[number] = self._by_node[peer.node_id] = connection
         self.on_connection(connection)
+        if before is not None:
+            # After its heir is known: else both sides take it for a loss, probe, and replace each other for ever.
+            before.end("replaced by a later connection")
         dial = self._dials.get(peer.node_id)
         if dial is not None:
             self._answer_dial(dial, connection)

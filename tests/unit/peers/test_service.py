@@ -197,6 +197,12 @@ def test_partition_freezes_verdicts_and_heals_by_itself():
             assert PeerState.GONE not in {member.state for member in node.peers.view.members.values()}
         swarm.network.heal()
         await swarm.until(lambda: all(len(node.peers.view.reachable()) == 7 for node in swarm.nodes))
+        # The freeze ends even though nothing else changes, and a view says so.
+        await asyncio.sleep(60)
+        versions = [node.peers.view.version for node in swarm.nodes]
+        assert not any(node.peers.view.partitioned for node in swarm.nodes)
+        await asyncio.sleep(60)
+        assert [node.peers.view.version for node in swarm.nodes] == versions, "what ends the freeze is time alone"
 
     tell(story, count=8, config=config)
 
@@ -240,12 +246,14 @@ def test_node_that_slept_accuses_nobody():
     tell(story, count=4, config=PeersConfig())
 
 
-def test_probe_during_which_this_node_slept_proves_nothing():
+@pytest.mark.parametrize("set_back", [0.0, 3600.0])
+def test_probe_during_which_this_node_slept_proves_nothing_whatever_the_wall_clock_says(set_back: float):
     async def story(swarm: FakeSwarm) -> None:
         node, other = swarm.nodes[0], swarm.nodes[1].node_id
 
         async def wake_late(*_args: object, **_options: object) -> None:
             await asyncio.sleep(60)
+            swarm.network.clock.jump_wall(-set_back)
             raise DeadlineError("no answer")
 
         call, node.rpc.call = node.rpc.call, wake_late  # type: ignore[assignment, method-assign]
