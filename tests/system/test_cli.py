@@ -315,11 +315,15 @@ def test_the_log_is_shown_when_asked_for(shell: Shell) -> None:
 def test_no_secret_is_logged(shell: Shell, invite: str, source: Path) -> None:
     put = shell.dfs("put", source, "--as", "diary.txt", "--join", invite, *PASSING, DFS_LOG="debug")
     alone = shell.dfs("put", source, "--quorum", "0", *PASSING, DFS_LOG="debug", DFS_PASSPHRASE="correct horse")
-    assert (put.code, alone.code) == (Exit.OK, Exit.OK)
-    assert put.json["link"].removeprefix("dfs:")[-40:] not in put.err
-    assert "diary.txt" not in put.err
+    link = put.json["link"]
+    got = shell.dfs("get", link, source.with_name("copy.bin"), "--join", invite, *PASSING, DFS_LOG="debug")
+    assert (put.code, alone.code, got.code) == (Exit.OK, Exit.OK, Exit.OK)
+    for said in (put.err, got.err):
+        assert link.removeprefix("dfs:")[-40:] not in said
+        assert "diary.txt" not in said
     assert "correct horse" not in alone.err
     assert "DEBUG" in put.err
+    assert "DEBUG" in got.err
 
 
 def test_help_names_every_command(shell: Shell) -> None:

@@ -25,9 +25,10 @@ from dfs_sdk.dht.messages import (
     StoreResult,
 )
 from dfs_sdk.dht.records import CLOCK_SKEW_MAX, Shelf, sign_record, verify_record
+from dfs_sdk.dht.seeker import keep_newest
 from dfs_sdk.dht.tokens import TokenMint
 from dfs_sdk.errors import ProtocolError
-from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.ids import Address, NetworkId, NodeId
 from dfs_sdk.rpc import Refusal, RefusalCode
 from dfs_sdk.rpc.envelope import HEADER_BYTES_MAX
 from dfs_sdk.runtime.system import SeededRng
@@ -67,6 +68,15 @@ def test_a_record_of_its_owner_counts() -> None:
     assert decode(Record, encode(record)) == record
     assert (record.kind, record.key, record.value) == (RecordKind.PROVIDER, KEY, b"value")
     assert record.owner == OWNER.public
+
+
+@pytest.mark.parametrize("sequences", [(5, 6, 4), (6, 5, 4), (4, 5, 6)])
+def test_of_the_answers_of_several_holders_the_newest_record_counts(sequences: tuple[int, ...]) -> None:
+    records: dict[NodeId, Record] = {}
+    for sequence in sequences:
+        keep_newest(records, OWNER.node_id, signed(sequence=sequence))
+    keep_newest(records, OTHER.node_id, signed(OTHER, sequence=1))
+    assert {owner: record.body.sequence for owner, record in records.items()} == {OWNER.node_id: 6, OTHER.node_id: 1}
 
 
 def test_what_is_signed_has_these_bytes() -> None:

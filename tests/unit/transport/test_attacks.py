@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from dfs_sdk.crypto.hashing import keyed_hash
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ForkedNodeError
 from dfs_sdk.ids import Address, NetworkId
@@ -43,10 +42,10 @@ def rogue(pair):
     return Rogue(pair, pair.left, pair.right)
 
 
-def hello_for(victim, *, seed="attacker", network=NETWORK, index=77) -> bytes:
-    """A HELLO that a real member would send."""
+def initiation_of(victim, *, seed="attacker", network=NETWORK, index=77) -> Initiation:
+    """A handshake that a real member would begin."""
     entropy = SeededEntropy(seed)
-    initiation = Initiation(
+    return Initiation(
         identity=Identity.generate(entropy),
         network=network,
         peer=victim.identity.public,
@@ -54,7 +53,11 @@ def hello_for(victim, *, seed="attacker", network=NETWORK, index=77) -> bytes:
         instance=bytes(8),
         entropy=entropy,
     )
-    return initiation.hello()
+
+
+def hello_for(victim, *, seed="attacker", network=NETWORK, index=77) -> bytes:
+    """A HELLO that a real member would send."""
+    return initiation_of(victim, seed=seed, network=network, index=index).hello()
 
 
 def answers(pair, victim, datagram, source) -> list[bytes]:
@@ -198,6 +201,18 @@ def test_a6_half_open_flood_keeps_the_table_bounded_and_sessions_alive():
     assert pair.run_until(lambda: bool(newcomer.opened)) <= 3
     pair.run_for(30)
     assert pair.right.endpoint._handshakes.half_open == 0
+
+
+def test_a6_half_open_table_is_bounded_for_those_who_prove_their_address_too():
+    config = TransportConfig(half_open_max=16, handshakes_under_load=0, handshakes_per_second=1e9, handshake_burst=1000)
+    pair = Pair(right_config=config)
+    welcomed = 0
+    for number in range(40):
+        initiation, source = initiation_of(pair.right, seed=number, index=number), Address(f"203.0.{number}.1", 4001)
+        initiation.on_cookie(memoryview(cookie_for(pair, initiation.hello(), source)))
+        welcomed += answers(pair, pair.right, initiation.hello(), source)[0][0] == Kind.WELCOME
+        assert pair.right.endpoint._handshakes.half_open <= 16
+    assert welcomed == 40
 
 
 def test_a6_handshake_rate_is_limited_for_each_prefix():
@@ -565,8 +580,17 @@ def test_no_key_and_counter_pair_repeats_on_a_hostile_wire():
     messages = [pair.left.send(bytes(MIB)), pair.right.send(bytes(MIB))]
     pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
     packets = [data for _, _, data in pair.sent if data[0] & ~1 == Kind.DATA]
-    assert len({data[:13] + keyed_hash(bytes(32), data) for data in packets}) == len(packets)
-    assert len({data[13:] for data in packets}) == len(packets)
+    keys: dict[int, list[int]] = {}  # by receiver's index: the phase of each key in turn
+    nonces = set()
+    for data in packets:
+        kind, index, counter = DATA_HEADER.unpack_from(data)
+        phases = keys.setdefault(index, [])
+        if not phases or phases[-1] != kind & 1:
+            phases.append(kind & 1)
+        nonces.add((index, len(phases), counter))
+    assert len(keys) == 2
+    assert all(len(phases) > 2 for phases in keys.values())
+    assert len(nonces) == len(packets)
 
 
 def test_a25_one_public_prefix_holds_eight_connections_and_private_ones_are_exempt():
