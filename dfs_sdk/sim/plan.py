@@ -2,7 +2,8 @@
 
 Not every seed draws every kind of fault: a seed that leaves some out goes deeper into the others. What is drawn never
 asks for more than the promise gives: hosts whose copies are lost for good (wiped, rotten, lying) are fewer than the
-peers that acknowledge a put.
+peers that acknowledge a put, and the first host stays where it is: somebody who was away while all others moved could
+find nobody.
 
 Source: A. Groce et al., "Swarm Testing" (2012), for leaving kinds out; K. Kingsbury, "Jepsen", for the kinds.
 """
@@ -155,7 +156,7 @@ def _faults(
     at = rng.uniform(0, 2 * interval)
     while at < seconds:
         kind = rng.choice(usable)
-        host = rng.choice(sorted(losing) if kind in LOSING else hosts)
+        host = rng.choice(sorted(losing) if kind in LOSING else hosts[1:] if kind is FaultKind.MOVE else hosts)
         lasting = min(math.exp(rng.uniform(math.log(0.5), math.log(40.0))), seconds - at)
         faults.append(Fault(at=at, kind=kind, host=host, seconds=lasting, amount=rng.random()))
         at += rng.uniform(0, 2 * interval)

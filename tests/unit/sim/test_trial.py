@@ -49,6 +49,7 @@ def test_plan_never_asks_for_more_than_the_promise_gives(seed: int):
     assert plan.quorum <= plan.replicas < len(plan.hosts)
     assert all(0 <= fault.at < fault.at + fault.seconds <= plan.seconds + 1e-9 for fault in plan.faults)
     assert list(plan.faults) == sorted(plan.faults, key=lambda fault: fault.at)
+    assert plan.hosts[0] not in {fault.host for fault in plan.faults if fault.kind is FaultKind.MOVE}
     assert plan == draw_plan(seed)
 
 
