@@ -74,7 +74,8 @@ def _commit() -> str:
     if git is None:
         return ""
     here = Path(__file__).parent
-    found = subprocess.run([git, "-C", str(here), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)  # noqa: S603
+    command = [git, "-C", str(here), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - nothing of it comes from outside
     return found.stdout.strip() if found.returncode == 0 else ""
 
 

@@ -74,9 +74,9 @@ class Resident:
     @property
     def store(self) -> ChunkStore | None:
         """What its node stores in, while that runs."""
-        if not self.host.is_up or self.node is None or not self.node.running or self.node._engine is None:  # noqa: SLF001
-            return None
-        return self.node._engine.foundation.store  # noqa: SLF001 - inspects
+        node = self.node if self.host.is_up else None
+        engine = node._engine if node is not None and node.running else None  # noqa: SLF001 - inspects
+        return engine.foundation.store if engine is not None else None
 
     @property
     def is_well(self) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dfs_sdk import errors
+from dfs_sdk.sim import errors as simulator_errors
 from dfs_sdk.cli import main
 from dfs_sdk.views.frames import COLUMNS
 
@@ -159,7 +160,7 @@ def test_modules_that_the_prose_names_exist():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
 def test_errors_that_a_page_names_exist(page: Path):
-    known = {*vars(errors), *vars(builtins)}
+    known = {*vars(errors), *vars(builtins), *vars(simulator_errors)}
     assert set(re.findall(r"`(\w+Error)\b", text(page))) <= known
 
 
