@@ -15,6 +15,7 @@ from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.rpc.config import RpcConfig
+from dfs_sdk.runtime.lag import INTERVAL_SECONDS
 from dfs_sdk.store.config import StoreConfig
 from dfs_sdk.transport.config import TransportConfig
 
@@ -37,6 +38,7 @@ class NodeConfig:
         files: Uploads, downloads, the catalog.
         chat: Rooms and messages.
         policy: Copies of a file where `put` does not say otherwise.
+        lag_interval: Seconds between two looks at how long the loop was held by something else, above 0.
         leave_timeout: Seconds that handing over may take when a node leaves or a node in memory closes.
     """
 
@@ -50,7 +52,12 @@ class NodeConfig:
     files: FilesConfig = field(default_factory=FilesConfig)
     chat: ChatConfig = field(default_factory=ChatConfig)
     policy: Policy = field(default_factory=Policy)
+    lag_interval: float = INTERVAL_SECONDS
     leave_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        if self.lag_interval <= 0:
+            raise ConfigError(f"lag_interval is {self.lag_interval}: give a number above 0")
 
     def with_quota(self, quota: int | str | None) -> Self:
         """Return these settings with another quota; None keeps it.

@@ -85,7 +85,7 @@ class Engine:
         self._plan = plan
         self._owns_threads = owns_threads
         self._bind = plan.bind
-        self._lag = LagMeter(on_lag=self._on_lag)
+        self._lag = LagMeter(on_lag=self._on_lag, interval_seconds=plan.config.lag_interval)
         self._open = True
         self._rejoining: asyncio.Task[int] | None = None
         self._attempt: asyncio.Timeout | None = None

@@ -12,6 +12,8 @@ from dfs_sdk.replication.config import ReplicationConfig
 
 ROOM_AT_FULL_SPEED = 8
 SLOWER_MAX = 1000.0
+LAG_SECONDS = 1.0
+"""How often a loop's lateness is looked at: a block is seen as well, and costs a tenth of the ticks."""
 
 
 def hurried(count: int = 8) -> NodeConfig:
@@ -65,9 +67,13 @@ def at_leisure(slower: float, config: NodeConfig | None = None) -> NodeConfig:
     peers, dht, replication = base.peers, base.dht, base.replication
     return replace(
         base,
+        chat=replace(base.chat, sync_interval=base.chat.sync_interval * slower),
+        files=replace(base.files, audit_interval=base.files.audit_interval * slower),
+        lag_interval=max(base.lag_interval, LAG_SECONDS * slower),
         peers=replace(
             peers,
             probe_interval=peers.probe_interval * slower,
+            clock_jump_max=peers.clock_jump_max * slower,  # else the jitter of a long pause looks like a sleep
             sync_interval=peers.sync_interval * slower,
             describe_interval=peers.describe_interval * slower,
             persist_interval=peers.persist_interval * slower,

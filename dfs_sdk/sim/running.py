@@ -100,24 +100,23 @@ class Run:
 
     async def _watch(self, call: Call[None], bar: Any) -> None:
         """Draw the bar on the caller's loop until the call has ended or somebody stops it."""
+        quietly = True  # whoever leaves early hears of that and of nothing else
         try:
             while not call.done() and not bar.is_stopped:
                 self._show(bar)
                 await asyncio.sleep(BAR_SECONDS)
-        except asyncio.CancelledError:
-            call.cancel()
-            raise
+            quietly = bar.is_stopped
         finally:
-            if bar.is_stopped:
+            if quietly:
                 call.cancel()
-            await self._end(call, stopped=bar.is_stopped)
+            await self._end(call, quietly=quietly)
             self._show(bar)
 
-    async def _end(self, call: Call[None], *, stopped: bool) -> None:
+    async def _end(self, call: Call[None], *, quietly: bool) -> None:
         try:
             await outcome(call)
         except Exception:
-            if not stopped:
+            if not quietly:
                 raise
 
     async def _pass(self, scenario: Coroutine[Any, Any, None] | None, bar: Any) -> None:

@@ -164,14 +164,14 @@ class Scenario:
         """
         _known(table, ("act", "repeat", "spared"), "a scenario")
         acts = []
-        for number, row in enumerate(table.get("act", ()), start=1):
+        for number, row in enumerate(_list(table, "act"), start=1):
             try:
                 _known(row, ("at", "do", "who", "for", "amount", "power"), "an act")
                 given = {"seconds" if key == "for" else key: value for key, value in row.items()}
                 acts.append(Act(**given))
             except (ConfigError, TypeError) as error:
                 raise ConfigError(f"act {number}: {error}") from error
-        return cls(acts=tuple(acts), repeat=table.get("repeat"), spared=tuple(table.get("spared", ())))
+        return cls(acts=tuple(acts), repeat=table.get("repeat"), spared=tuple(_list(table, "spared")))
 
     # The vocabulary
 
@@ -295,6 +295,13 @@ def _known(table: Any, keys: Sequence[str], what: str) -> None:
     unknown = sorted(set(table) - set(keys))
     if unknown:
         raise ConfigError(f"{what} has no {unknown[0]!r}: it has {', '.join(keys)}")
+
+
+def _list(table: Mapping[str, Any], key: str) -> list[Any]:
+    value = table.get(key, [])
+    if not isinstance(value, list):
+        raise ConfigError(f"{key} is {value!r}: write a list")
+    return value
 
 
 Chooser = Callable[[Sequence[str], Rng], tuple[str, ...]]

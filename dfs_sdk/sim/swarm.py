@@ -92,6 +92,7 @@ class Swarm(Lifetime, Seen):
         self._membership: Membership | None = None
         self._nodes: list[Node] = []
         self._closed = False
+        self._ended = False
         self._failures: list[str] = []
         self._scope = TaskScope("swarm", on_error=self._on_failure)
         self._chronicle = Chronicle(self._ground)
@@ -117,14 +118,11 @@ class Swarm(Lifetime, Seen):
             self._scope.spawn(name, self._play(timeline, name))
         return self
 
-    @hops
     async def close(self) -> None:
-        """Stop all nodes; nothing of the swarm runs afterwards."""
-        if not self._closed:
-            self._closed = True
-            await self._scope.close()
-            await self._ground.close(self._nodes)
-        await self._home.close()
+        """Stop all nodes; nothing of the swarm runs afterwards. Twice is harmless."""
+        if not self._ended:
+            await self._end()
+            self._ended = True
 
     async def run(
         self,
@@ -280,6 +278,14 @@ class Swarm(Lifetime, Seen):
             self._ground.lie(node)
 
     # Inside
+
+    @hops
+    async def _end(self) -> None:
+        if not self._closed:
+            self._closed = True
+            await self._scope.close()
+            await self._ground.close(self._nodes)
+        await self._home.close()
 
     @property
     def _home(self) -> Home:
