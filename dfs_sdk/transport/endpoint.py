@@ -363,7 +363,8 @@ class Endpoint:
         if self._budget.releases == self._releases_seen:
             return
         self._releases_seen = self._budget.releases
-        for session in tuple(self._hungry):
+        # Who lacks little goes first: one that asks for everything must not keep the others waiting.
+        for session in sorted(self._hungry, key=lambda one: one.lacking_bytes):
             if session.extend_window():
                 self._ready[session] = None
             if not session.is_hungry:

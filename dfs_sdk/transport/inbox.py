@@ -21,6 +21,7 @@ BASE_WINDOW_BYTES_MIN = 128 * KIB
 BASE_WINDOW_BYTES_MAX = 2 * MIB
 BASE_WINDOW_SHARE = 64  # the base allowance is this fraction of what the shared budget has left
 EXTRA_WINDOW_SHARE = 2
+SCARCE_SHARE = 8  # memory is scarce when less than this fraction is left beside the reserve
 RESERVE_SHARE = 4  # this fraction of the budget is kept for the base allowances of further peers
 GRANT_STEP_BYTES = 128 * KIB
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
@@ -29,6 +30,9 @@ INCOMPLETE_MAX = 2 * OPEN_MESSAGES_MAX
 PROGRESS_BYTES = 16 * KIB
 WAKE_GRACE = 10.0
 WAKE_GAP = 5.0
+# While memory is scarce a peer uses this fraction of what it holds beyond the base in this time, or gives way.
+HOARD_SECONDS = 15.0
+HOARD_SHARE = 64
 
 
 class Budget:
@@ -54,6 +58,11 @@ class Budget:
     def free_bytes(self) -> int:
         """Bytes not reserved."""
         return self._free
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether beside what is kept for further peers too little is left for one large window."""
+        return self._free < self.reserve_bytes + self.total // SCARCE_SHARE
 
     def reserve(self, wanted: int) -> int:
         """Reserve up to `wanted` bytes and return how many."""
@@ -116,6 +125,8 @@ class Inbox:
         self._audible = 0.0
         self._heard_at: float | None = None
         self._grace_until = 0.0
+        self._landed_bytes = 0
+        self._hoard_mark: tuple[float, int] | None = None
         self._closed = False
 
     @property
@@ -126,12 +137,27 @@ class Inbox:
     @property
     def is_hungry(self) -> bool:
         """Whether the peer wants more than it was granted."""
-        return self._wanted > self._limit and not self._closed
+        return self.lacking_bytes > 0
+
+    @property
+    def lacking_bytes(self) -> int:
+        """How much more the peer wants than it was granted."""
+        return 0 if self._closed else max(self._wanted - self._limit, 0)
 
     @property
     def incomplete(self) -> int:
         """How many messages have begun and not ended."""
         return len(self._incomplete)
+
+    @property
+    def extra_bytes(self) -> int:
+        """What the peer holds of the budget beyond any base allowance."""
+        return 0 if self._closed else max(self._limit - self._consumed - BASE_WINDOW_BYTES_MAX, 0)
+
+    @property
+    def audible(self) -> float:
+        """Seconds for which the peer was heard from."""
+        return self._audible
 
     def on_wanted(self, limit: int) -> None:
         """Note what the peer would like to send."""
@@ -160,7 +186,7 @@ class Inbox:
         return gained > 0
 
     def find(self, message_id: int, total: int) -> IncomingMessage | None:
-        """Return where the bytes of a message land, or None when they are not needed any more.
+        """Return where the bytes of a message land, or None when they are not needed any more: it is over, or we are.
 
         Raises:
             ProtocolError: The length differs from what was said before, or the sender breaks a limit.
@@ -170,7 +196,8 @@ class Inbox:
             if message.total != total:
                 raise ProtocolError("a message changed its length")
             return message
-        if message_id in self._finished:
+        # What follows a CLOSE in its burst must not charge a budget that was settled already.
+        if message_id in self._finished or self._closed:
             return None
         self._charge(total)
         if len(self._incomplete) >= INCOMPLETE_MAX:
@@ -202,7 +229,7 @@ class Inbox:
         Returns:
             Whether the message became complete; it is then finished.
         """
-        message.received.add(start, stop)
+        self._landed_bytes += message.received.add(start, stop)
         if message.received.total - message.mark_bytes >= PROGRESS_BYTES:
             message.mark_bytes, message.mark_audible = message.received.total, self._audible
         if not message.is_complete or message.message_id not in self._incomplete:
@@ -230,10 +257,27 @@ class Inbox:
 
     def has_stalled(self, now: float) -> bool:
         """Say whether the peer was heard from for long enough without advancing some message."""
-        if now < self._grace_until:
+        if self.is_woken(now):
             return False
         edge = self._audible - self._config.stall_timeout
         return any(message.mark_audible < edge for message in self._incomplete.values())
+
+    def is_woken(self, now: float) -> bool:
+        """Say whether the peer was silent until a moment ago: it may catch up before it is judged."""
+        return now < self._grace_until
+
+    def is_hoarding(self, now: float) -> bool:
+        """Say whether the peer keeps a large window it hardly uses while there is none left for others.
+
+        Call it now and then; the time it looks back on begins when memory becomes scarce.
+        """
+        extra = self.extra_bytes
+        if not extra or not self._budget.is_scarce or self.is_woken(now):
+            self._hoard_mark = None
+            return False
+        if self._hoard_mark is None or self._landed_bytes - self._hoard_mark[1] >= extra // HOARD_SHARE:
+            self._hoard_mark = self._audible, self._landed_bytes
+        return self._audible - self._hoard_mark[0] > HOARD_SECONDS
 
     def close(self) -> None:
         """Give back all that is reserved."""

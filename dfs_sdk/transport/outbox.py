@@ -20,6 +20,7 @@ MESSAGE_CHARGE = 256
 OPEN_MESSAGES_MAX = 512
 WANTED_AHEAD_MAX = 16 * MIB
 STARVATION_INTERVAL = 5.0
+MESSAGE_ID_MAX = 2**32 - 1
 
 
 def charge(total_bytes: int) -> int:
@@ -85,12 +86,29 @@ class Outbox:
         self._used = 0
         self._waiting_charges = 0
         self._asked = 0
-        self.unsent_bytes = self.repeated_bytes = 0
+        self.unsent_bytes = self.repeated_bytes = self.arrived_bytes = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is queued or under way."""
         return not self._open and not self._waiting_charges
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no number is left for a further message; those under way go on."""
+        return self._next_id > MESSAGE_ID_MAX
+
+    @property
+    def under_way(self) -> int:
+        """How many messages were begun and are not over."""
+        return len(self._open)
+
+    @property
+    def oldest(self) -> OutgoingMessage | None:
+        """The message that was begun first of those under way; if there is none, the one to begin next."""
+        if self._open:
+            return next(iter(self._open.values()))
+        return next((queue[0] for queue in self._waiting if queue), None)
 
     @property
     def is_blocked(self) -> bool:
@@ -138,7 +156,7 @@ class Outbox:
             background: Whether messages of the lowest priority may leave.
         """
         best: OutgoingMessage | None = None
-        may_begin = len(self._open) < OPEN_MESSAGES_MAX
+        may_begin = len(self._open) < OPEN_MESSAGES_MAX and not self.is_spent
         levels = len(Priority) if background else Priority.BACKGROUND
         for active, waiting in zip(self._active[:levels], self._waiting[:levels], strict=True):
             if active:
@@ -169,7 +187,7 @@ class Outbox:
         """
         if message.is_over:
             return False
-        message.arrived.add(start, stop)
+        self.arrived_bytes += message.arrived.add(start, stop)
         self.unsent_bytes -= message.to_send.remove(start, stop)
         if message.arrived.total < message.total:
             if not message.to_send:

@@ -38,6 +38,7 @@ from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.packet import DATA_OVERHEAD
 from dfs_sdk.transport.path import PathKeeper
 from dfs_sdk.transport.receiving import Receiver
+from dfs_sdk.transport.refusal import RefusalWatch
 from dfs_sdk.transport.rtt import INITIAL_RTT
 from dfs_sdk.transport.sending import Sender
 from dfs_sdk.transport.slots import Slots
@@ -140,6 +141,7 @@ class Session:
         self._response: tuple[Address, PathResponse] | None = None
         self._idle_asked_at: float | None = None
         self._stall_check_at: float | None = None
+        self._refusals = RefusalWatch()
         self._closing: Close | None = None
         self._mute_pause = MUTE_PAUSE
         self._mute_after = now
@@ -173,6 +175,11 @@ class Session:
     def is_hungry(self) -> bool:
         """Whether the peer waits for a larger window."""
         return self._inbox.is_hungry
+
+    @property
+    def lacking_bytes(self) -> int:
+        """How much larger a window the peer waits for, in bytes."""
+        return self._inbox.lacking_bytes
 
     @property
     def statistics(self) -> ConnectionStatistics:
@@ -232,7 +239,7 @@ class Session:
                 source, size_bytes=opened.authentic_bytes, newest=opened.newest, now=now, rtt=self.rtt
             )
             self._extend_window()
-            if self._inbox.incomplete and self._stall_check_at is None:
+            if self._stall_check_at is None and self._may_stall:
                 self._stall_check_at = now + STALL_CHECK_INTERVAL
             if now >= self._trace.next_at and self._trace.is_worth(self._moved_bytes):
                 self._trace.add(self._sample())
@@ -382,10 +389,23 @@ class Session:
     def _keep_alive_at(self) -> float:
         return self._sent_at + self._config.keep_alive_interval
 
+    @property
+    def _may_stall(self) -> bool:
+        inbox = self._inbox
+        return bool(inbox.incomplete or inbox.extra_bytes or not self.sender.outbox.is_empty)
+
     def _check_stall(self, now: float) -> None:
-        self._stall_check_at = now + STALL_CHECK_INTERVAL if self._inbox.incomplete else None
-        if self._inbox.has_stalled(now):
+        inbox, outbox = self._inbox, self.sender.outbox
+        self._stall_check_at = now + STALL_CHECK_INTERVAL if self._may_stall else None
+        refused = self._refusals.seconds(outbox, inbox.audible)
+        if inbox.has_stalled(now):
             self.close(CloseCode.STALLED, "a message was begun and not advanced")
+        elif refused > self._config.stall_timeout and not inbox.is_woken(now):
+            self.close(CloseCode.STALLED, f"the peer took nothing for {refused:.0f} s")
+        elif inbox.is_hoarding(now):
+            self.close(CloseCode.OVERLOADED, "a large window was granted and not used")
+        elif outbox.is_spent and not outbox.under_way:
+            self.close(CloseCode.DONE, "the numbers of messages are used up")
 
     def _on_frame(self, frame: Frame) -> None:
         sender = self.sender

@@ -53,6 +53,9 @@ def note(group: str, only: str, seconds: float, outcome: Outcome) -> None:
 def main() -> int:
     """Do what was asked for; returns 1 after a breach."""
     options = parse()
+    if options.only and options.only not in (target.name for target in GROUPS[options.group].targets()):
+        print(f"{options.group} has no target {options.only!r}: see --list")
+        return 2
     if options.totals:
         for kind, counts in ledger.totals(ledger.read(LEDGER)).items():
             print(kind, ", ".join(f"{count:,} {name}" for name, count in counts.items()))
