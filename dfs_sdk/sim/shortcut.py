@@ -34,11 +34,13 @@ ASK, ANSWER, HELLO, WELCOME, DATA, ACK, CLOSE = range(0x71, 0x78)
 
 _NUMBERS = struct.Struct(">BQQ")  # kind, whose session (theirs), number (of the message, or our session)
 _HELLO = struct.Struct(">BQQ32s8s32s32s")  # kind, our session, theirs that we know, network, passphrase check, keys
-_DATA = struct.Struct(">BQQI")  # kind, their session, number of the message, checksum
+_DATA = struct.Struct(">BQQQI")  # kind, their session, ours, number of the message, checksum
 _ASK = struct.Struct(">BQ")
 _ANSWER = struct.Struct(">BQ32s?32s32s")
 
 DIAL_INTERVAL = 0.5
+GLARE_SECONDS = 1.0
+"""A question of the other side that crossed ours may be under way for so long."""
 CHECK_BYTES = 8
 
 
@@ -205,13 +207,13 @@ class ShortcutTransport:
 
     def transmit_data(self, connection: ShortcutConnection, number: int, payload: bytes) -> None:
         """Send one message."""
-        header = _DATA.pack(DATA, connection.remote_number, number, zlib.crc32(payload))
+        header = _DATA.pack(DATA, connection.remote_number, connection.number, number, zlib.crc32(payload))
         self.transmit(header + payload, connection.address)
 
     def forget(self, connection: ShortcutConnection, reason: str, *, tell: bool) -> None:
         """Drop a connection that ended."""
-        if self._sessions.pop(connection.number, None) is None:
-            return
+        if self._sessions.get(connection.number) is connection:
+            del self._sessions[connection.number]
         if tell:
             self.transmit(_NUMBERS.pack(CLOSE, connection.remote_number, 0), connection.address)
         if self._by_node.get(connection.node_id) is connection:
@@ -243,11 +245,16 @@ class ShortcutTransport:
             self.statistics["malformed"] += 1
 
     def _on_data(self, datagram: memoryview, source: Address) -> None:
-        _, index, number, checksum = _DATA.unpack_from(datagram)
+        _, index, theirs, number, checksum = _DATA.unpack_from(datagram)
         connection = self._sessions.get(index)
         payload = datagram[_DATA.size :]
-        if connection is None or zlib.crc32(payload) != checksum:
-            self.statistics["no session" if connection is None else "damaged"] += 1
+        if zlib.crc32(payload) != checksum:
+            self.statistics["damaged"] += 1
+            return
+        if connection is None:
+            # Of two dials that crossed, one side may take the other one for good: it has to hear of it.
+            self.statistics["no session"] += 1
+            self.transmit(_NUMBERS.pack(CLOSE, theirs, 0), source)
             return
         connection.heard(source)
         self.transmit(_NUMBERS.pack(ACK, connection.remote_number, number), source)
@@ -277,8 +284,7 @@ class ShortcutTransport:
             known.heard(source)
             connection = known
         elif connection is None or connection.remote_number != theirs:
-            dial = self._dials.get(peer.node_id)
-            if dial is not None and self._public.node_id < peer.node_id:
+            if self._public.node_id < peer.node_id and self._dials_lately(peer.node_id, connection):
                 return  # both dial at once: ours is the one that counts
             connection = self._open(self._new_number(), theirs, peer, source)
         self.transmit(
@@ -286,6 +292,10 @@ class ShortcutTransport:
             + _address(source),
             source,
         )
+
+    def _dials_lately(self, peer: NodeId, connection: ShortcutConnection | None) -> bool:
+        young = connection is not None and self._runtime.clock.monotonic() - connection.opened_at < GLARE_SECONDS
+        return young or peer in self._dials
 
     def _on_welcome(self, datagram: memoryview, source: Address) -> None:
         _, theirs, ours, _, _, ed, x = _HELLO.unpack_from(datagram)

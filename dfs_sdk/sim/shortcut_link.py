@@ -88,6 +88,7 @@ class ShortcutConnection:
         address: Where the peer was heard last.
         observed_address: How it sees us.
         heard_at: When it was heard last.
+        opened_at: When it began.
     """
 
     __slots__ = (
@@ -109,6 +110,7 @@ class ShortcutConnection:
         "next_number",
         "number",
         "observed_address",
+        "opened_at",
         "remote_number",
     )
 
@@ -126,7 +128,7 @@ class ShortcutConnection:
         self.remote_number = remote_number
         self.address = address
         self.observed_address: Address | None = None
-        self.heard_at = clock.monotonic()
+        self.heard_at = self.opened_at = clock.monotonic()
         self.next_number = 1
         self._transport = transport
         self._peer = peer
