@@ -125,6 +125,13 @@ class Membership:
         self._changed()
         return desc, before
 
+    def know(self, signed: SignedDesc, desc: NodeDesc, now: float, wall: float) -> None:
+        """Know a member without having been told: it is believed, and nothing of it is passed on."""
+        if desc.node_id != self.me and desc.node_id not in self._known and self._make_room():
+            self._known[desc.node_id] = (signed, desc)
+            self._note(None, desc, now, wall)
+            self._changed()
+
     def hear(self, rumour: Rumour, by: NodeId, now: float, wall: float) -> bool:
         """Take note that member `by` suspects somebody.
 

@@ -8,7 +8,7 @@ guards against our own sleep, brings states and view up to date and sends one pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.events import EventBus
@@ -17,12 +17,14 @@ from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.membership import Membership
 from dfs_sdk.peers.messages import (
+    NodeDesc,
     NodeStatus,
     Offer,
     Ping,
     Pong,
     ProbeFor,
     ProbeReply,
+    SignedDesc,
     Sync,
     SyncReply,
     Taken,
@@ -207,6 +209,23 @@ class Peers:
         if found:
             await self._introduce()
         return found
+
+    @property
+    def description(self) -> tuple[SignedDesc, NodeDesc]:
+        """What this node says about itself, signed and read."""
+        return self._membership.signed, self._membership.desc
+
+    def acquaint(self, known: Iterable[tuple[SignedDesc, NodeDesc]]) -> None:
+        """Know members from the start, with no word between us: for simulated networks of many nodes.
+
+        Args:
+            known: Their descriptions, which are believed and not verified: nothing of a peer's may come in here.
+        """
+        now, wall = self._clock.monotonic(), self._clock.wall()
+        for signed, desc in known:
+            self._membership.know(signed, desc, now, wall)
+            self._rpc.book.learn(desc.contact, None)
+        self._after_change()
 
     async def leave(self) -> None:
         """Say goodbye for good to everybody we know."""

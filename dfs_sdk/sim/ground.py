@@ -89,8 +89,12 @@ class Ground(ABC):
         """Where others join through a node."""
 
     @abstractmethod
+    def are_born_acquainted(self, count: int) -> bool:
+        """Whether so many nodes know each other from the start, instead of meeting one by one."""
+
+    @abstractmethod
     def acquaint(self, nodes: Sequence[Node]) -> None:
-        """Let nodes know each other from the start, where that is possible without a word between them."""
+        """Let running nodes know each other, with no word between them."""
 
     @abstractmethod
     async def crash(self, node: Node, *, power: bool) -> None:
@@ -194,8 +198,12 @@ class Loopback(Ground):
         """See `Ground`."""
         return str(node.address)
 
+    def are_born_acquainted(self, count: int) -> bool:  # noqa: ARG002 - however many
+        """No: they meet over their sockets."""
+        return False
+
     def acquaint(self, nodes: Sequence[Node]) -> None:
-        """Nothing: they meet over their sockets."""
+        """Nothing, see above."""
 
     async def crash(self, node: Node, *, power: bool) -> None:  # noqa: ARG002 - nothing is kept either way
         """See `Ground`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,12 @@ NODES_AT_FULL_PACE = 16
 """Larger networks look around less often, in proportion, unless somebody gives settings."""
 
 SLOWEST = 30.0
+
+BORN_ACQUAINTED_MIN = 64
+"""Nodes of networks of this size and above know each other from the start."""
+
+NEAR_CONTACTS, FAR_CONTACTS = 21, 128
+"""Contacts in the routing table of a node that is born acquainted; itself is among the near ones and not taken."""
 
 
 class Simulated(Ground):
@@ -106,8 +113,25 @@ class Simulated(Ground):
         """See `Ground`."""
         return f"{node.name}:{PORT}"
 
+    def are_born_acquainted(self, count: int) -> bool:
+        """See `Ground`: n nodes that meet exchange some n² messages, which is nothing to study in a large network."""
+        return count >= BORN_ACQUAINTED_MIN
+
     def acquaint(self, nodes: Sequence[Node]) -> None:
-        """See `Ground`."""
+        """See `Ground`: member lists are whole, routing tables have the nearest nodes and some of all others."""
+        stacks = [node._running for node in nodes]  # noqa: SLF001 - what no message between them says
+        known = [stack.peers.description for stack in stacks]
+        contacts = [desc.contact for _, desc in known]
+        places = [int.from_bytes(contact.node_id, "big") for contact in contacts]
+        rng = self._world.rng.child("acquaint")
+        for node, stack, mine in zip(nodes, stacks, places, strict=True):
+            now = self._world.hosts[node.name].clock.monotonic()
+            stack.peers.acquaint(known)
+            distances = [place ^ mine for place in places]
+            near = heapq.nsmallest(NEAR_CONTACTS, range(len(places)), key=distances.__getitem__)
+            far = rng.sample(range(len(places)), min(FAR_CONTACTS, len(places)))
+            for at in (*near, *far):
+                stack.dht.table.answered(contacts[at], now)
 
     async def crash(self, node: Node, *, power: bool) -> None:
         """See `Ground`."""

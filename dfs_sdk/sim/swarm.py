@@ -107,8 +107,12 @@ class Swarm(Lifetime, Seen):
             return self
         self._membership = await self._ground.found()
         try:
-            await self._add()
-            await run_all(*(self._add() for _ in range(self._count - 1)), limit=self._ground.meet_parallel)
+            born = self._ground.are_born_acquainted(self._count)
+            await self._add(joins=False)
+            others = (self._add(joins=not born) for _ in range(self._count - 1))
+            await run_all(*others, limit=self._ground.meet_parallel)
+            if born:
+                self._ground.acquaint(self._nodes)
             await self._until(self._all_met, "the nodes did not all meet", timeout=MEET_TIMEOUT)
         except BaseException:
             await self.close()
@@ -167,7 +171,7 @@ class Swarm(Lifetime, Seen):
     @hops
     async def add(self) -> Node:
         """Start one more node, which joins through the first one that runs; scenarios leave it alone."""
-        return await self._add()
+        return await self._add(joins=True)
 
     @hops
     async def kill(self, index: int) -> Node:
@@ -300,12 +304,12 @@ class Swarm(Lifetime, Seen):
         self._chronicle.follow(node)
         return node
 
-    async def _add(self) -> Node:
+    async def _add(self, *, joins: bool) -> Node:
         member = next((node for node in self._nodes if node.running), None)
         node = self._make(f"n{len(self._nodes)}", self._membership)
         self._nodes.append(node)
         await node.start()
-        if member is not None:
+        if joins and member is not None:
             await node.join(self._ground.address(member), timeout=JOIN_TIMEOUT)
         return node
 

@@ -270,3 +270,28 @@ async def test_preset_keeps_a_file_for_a_while(name: str):
         assert report.after.files == 1
         assert report.after.copies_kept >= 2
         assert failures(swarm) == []
+
+
+async def test_large_network_is_born_acquainted_and_works():
+    async with Swarm(64, net="lan", seed=3) as swarm:
+        assert seconds(swarm) < 10
+        assert all(node.peer_count == 63 for node in swarm)
+        assert all(len(node._running.dht.table) > 40 for node in swarm)
+        file = await swarm[5].put(DATA, name="data", chunk_size=65_536)
+        assert await swarm[50].get(file.link) == DATA
+        newcomer = await swarm.add()
+        assert await newcomer.get(file.link) == DATA
+        await swarm.run(minutes=1, progress=False)
+        states = {row.state for node in (swarm[0], swarm[40], newcomer) for row in node.snapshot().peers}
+        assert states == {"self", "alive"}
+        assert failures(swarm) == []
+
+
+def test_leisure_stretches_pauses_and_nothing_else():
+    usual, slow = at_leisure(1), at_leisure(10)
+    assert slow.peers.probe_interval == 10 * usual.peers.probe_interval
+    assert slow.chat.sync_interval == 10 * usual.chat.sync_interval
+    assert slow.peers.probe_timeout == usual.peers.probe_timeout
+    assert slow.replication.push_timeout == usual.replication.push_timeout
+    with pytest.raises(ConfigError):
+        at_leisure(0.5)
