@@ -23,12 +23,12 @@ async def measure(count: int, minutes: float, net: str, slower: float | None) ->
     config = at_leisure(slower) if slower is not None else None
     async with Swarm(count, net=net, seed=7, config=config) as swarm:
         started = time.process_time()
+        print(f"{count} nodes, {net}, pace {'by size' if slower is None else f'1/{slower:g}'}")
+        print(f"  start          {started - begun:8.1f} s of CPU", flush=True)
         await swarm[0].put(DATA, name="data", chunk_size=CHUNK_BYTES)
         stored = time.process_time()
         report = await swarm.run(minutes=minutes, progress=False)
         passed = time.process_time() - stored
-    print(f"{count} nodes, {net}, pace {'by size' if slower is None else f'1/{slower:g}'}")
-    print(f"  start          {started - begun:8.1f} s of CPU")
     print(f"  virtual hour   {passed * 60 / minutes:8.1f} s of CPU ({minutes * 60 / passed:.0f} times real time)")
     print(f"  memory         {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:8.0f} MiB")
     after = report.after
