@@ -45,6 +45,8 @@ _UDP_SEGMENT = 103
 _UDP_GRO = 104
 _SEGMENT_SIZE = struct.Struct("=H")
 _GRO_SIZE = struct.Struct("=i")
+# As a plain number: arithmetic on flags of the enum class took an eighth of the time of a flood of small datagrams.
+_TRUNCATED = int(socket.MSG_TRUNC)
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
@@ -239,7 +241,7 @@ class LinuxUdpSocket:
         except OSError as error:
             self.errors[error_name(error)] += 1
             return True
-        if flags & socket.MSG_TRUNC:
+        if flags & _TRUNCATED:
             self.errors["TRUNCATED"] += 1
             return True
         if size == 0:
