@@ -13,10 +13,13 @@ from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX
 from dfs_sdk.transport.endpoint import Endpoint
-from dfs_sdk.transport.outbox import OutgoingMessage, SendState
+from dfs_sdk.transport.outbox import NO_BODY, OutgoingMessage, SendState
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.session import ConnectionStatistics, Session
 from dfs_sdk.transport.trace import TraceSample
+
+# Less is copied faster than it is kept track of.
+LENT_BYTES_MIN = 64 * 1024
 
 
 class Driver(Protocol):
@@ -37,9 +40,15 @@ class SentMessage(OutgoingMessage):
     __slots__ = ("_acked", "_connection", "_loop")
 
     def __init__(
-        self, data: memoryview, priority: Priority, *, connection: Connection, loop: asyncio.AbstractEventLoop
+        self,
+        head: memoryview,
+        body: memoryview,
+        priority: Priority,
+        *,
+        connection: Connection,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
-        super().__init__(data, priority)
+        super().__init__(head, priority, body=body)
         self._connection = connection
         self._loop = loop
         self._acked: asyncio.Future[None] | None = None
@@ -133,7 +142,7 @@ class Connection:
         """Queue the concatenation of `parts` as one message; waits while too much is queued already.
 
         Args:
-            parts: 1 byte … 4 MiB + 64 KiB in all.
+            parts: 1 byte … 4 MiB + 64 KiB in all. They may be changed when this returns.
             priority: Its place among the messages of this connection.
 
         Raises:
@@ -146,8 +155,8 @@ class Connection:
             raise MessageTooLargeError(f"a message has at most {MESSAGE_BYTES_MAX} bytes, not {total}")
         while self._must_wait(priority):
             await self._wait_for_room()
-        # Joined at once: parts that the caller changes later must not change on the wire.
-        message = SentMessage(memoryview(b"".join(parts)), priority, connection=self, loop=self._loop)
+        head, body = split(parts)
+        message = SentMessage(head, body, priority, connection=self, loop=self._loop)
         self._endpoint.send(self._session, message)
         self._driver.flush()
         return message
@@ -206,3 +215,15 @@ class Connection:
         finally:
             if waiter.cancelled() and waiter in self._waiting:
                 self._waiting.remove(waiter)
+
+
+def split(parts: Sequence[Buffer]) -> tuple[memoryview, memoryview]:
+    """Make a message of parts: all but a large last one joined, that one left where it is.
+
+    What is left there must never change, or it would change on the wire when it is sent again: it is, if it belongs to
+    a `bytes` object. Anything else, such as memory that will be used again, is copied here.
+    """
+    body = memoryview(parts[-1]).cast("B") if parts else NO_BODY
+    if len(body) < LENT_BYTES_MIN or type(body.obj) is not bytes:
+        return memoryview(b"".join(parts)), NO_BODY
+    return memoryview(b"".join(parts[:-1])), body

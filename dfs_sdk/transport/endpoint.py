@@ -16,6 +16,7 @@ from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ForkedNodeError, NodeClosedError, ProtocolError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Entropy, Rng
+from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import DATAGRAM_BYTES_MAX, TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.contact import Contact
@@ -82,6 +83,7 @@ class Endpoint:
         self._notices: deque[Notice] = deque()
         self._out = Slots(BURST_BYTES_MAX)
         self._scratch = Slots(SCRATCH_BYTES)
+        self._buffers = Buffers()
         self._wiped = False
         self._handshakes = Handshakes(
             identity=identity,
@@ -231,6 +233,7 @@ class Endpoint:
     def handle_timer(self, now: float) -> None:
         """Do what is due."""
         self._handshakes.handle_timer(now)
+        self._buffers.rest(now)
         for session in self._timers.expired(now):
             session.handle_timer(now)
             self._ready[session] = None
@@ -327,6 +330,7 @@ class Endpoint:
             rng=self._rng,
             entropy=self._entropy,
             scratch=self._scratch,
+            buffers=self._buffers,
             now=now,
             congestion=self._congestion,
         )
@@ -354,6 +358,8 @@ class Endpoint:
             unsettled = tuple(session.sender.outbox.fail_all())
             reason = session.close_reason or ""
             self._notices.append(SessionClosed(session=session, reason=reason, unsettled=unsettled))
+        if not self._registry.sessions:
+            self._buffers.clear()
 
     def _rearm(self, session: Session) -> None:
         if session.is_open:

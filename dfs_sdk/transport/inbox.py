@@ -12,6 +12,7 @@ altogether (its kernel is blocked) is not.
 from __future__ import annotations
 
 from dfs_sdk.errors import NodeClosedError, ProtocolError
+from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import KIB, MIB, TransportConfig
 from dfs_sdk.transport.frames import check_segment
 from dfs_sdk.transport.outbox import OPEN_MESSAGES_MAX, charge
@@ -89,10 +90,10 @@ class IncomingMessage:
 
     __slots__ = ("buffer", "mark_audible", "mark_bytes", "message_id", "received", "total")
 
-    def __init__(self, message_id: int, total: int, audible: float) -> None:
+    def __init__(self, message_id: int, buffer: memoryview, audible: float) -> None:
         self.message_id = message_id
-        self.total = total
-        self.buffer = memoryview(bytearray(total))
+        self.total = len(buffer)
+        self.buffer = buffer
         self.received = RangeSet()
         self.mark_bytes = 0
         self.mark_audible = audible
@@ -106,8 +107,16 @@ class IncomingMessage:
 class Inbox:
     """All messages that come in from one peer."""
 
-    def __init__(self, config: TransportConfig, budget: Budget, *, initial: int) -> None:
+    def __init__(
+        self, config: TransportConfig, budget: Budget, *, initial: int, buffers: Buffers | None = None
+    ) -> None:
         """Start with the allowance both sides know of without telling.
+
+        Args:
+            config: Settings.
+            budget: Shared with all peers.
+            initial: That allowance in bytes.
+            buffers: Where messages land, shared with all peers; None for memory of its own.
 
         Raises:
             NodeClosedError: The shared budget cannot cover even that.
@@ -116,6 +125,7 @@ class Inbox:
             raise NodeClosedError("no memory is left in the budget for incoming messages")
         self._config = config
         self._budget = budget
+        self._buffers = buffers or Buffers()
         self._incomplete: dict[int, IncomingMessage] = {}
         self._finished = RangeSet()
         self._limit = budget.reserve(initial)
@@ -202,7 +212,7 @@ class Inbox:
         self._charge(total)
         if len(self._incomplete) >= INCOMPLETE_MAX:
             raise ProtocolError(f"more than {INCOMPLETE_MAX} messages under way")
-        message = IncomingMessage(message_id, total, self._audible)
+        message = IncomingMessage(message_id, self._buffers.take(total), self._audible)
         self._incomplete[message_id] = message
         return message
 

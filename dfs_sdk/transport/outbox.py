@@ -11,6 +11,7 @@ from collections import deque
 from enum import Enum
 
 from dfs_sdk.errors import ConfigError, MessageTooLargeError
+from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX, MIB
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.ranges import RangeSet
@@ -21,6 +22,7 @@ OPEN_MESSAGES_MAX = 512
 WANTED_AHEAD_MAX = 16 * MIB
 STARVATION_INTERVAL = 5.0
 MESSAGE_ID_MAX = 2**32 - 1
+NO_BODY = memoryview(b"")
 
 
 def charge(total_bytes: int) -> int:
@@ -42,7 +44,9 @@ class OutgoingMessage:
     """One message on its way out.
 
     Attributes:
-        data: All its bytes.
+        head: Its first bytes.
+        body: The bytes that follow, lent by whoever sends it; they never change.
+        total: How many bytes it has.
         priority: Its place among others.
         message_id: Its number, once it was begun.
         state: How far it has come.
@@ -51,11 +55,23 @@ class OutgoingMessage:
         served_at: When bytes of it left last.
     """
 
-    __slots__ = ("arrived", "data", "message_id", "priority", "queued", "served_at", "state", "to_send", "total")
+    __slots__ = (
+        "arrived",
+        "body",
+        "head",
+        "message_id",
+        "priority",
+        "queued",
+        "served_at",
+        "state",
+        "to_send",
+        "total",
+    )
 
-    def __init__(self, data: memoryview, priority: Priority) -> None:
-        self.data = data
-        self.total = len(data)
+    def __init__(self, head: memoryview, priority: Priority, *, body: memoryview = NO_BODY) -> None:
+        self.head = head
+        self.body = body
+        self.total = len(head) + len(body)
         self.priority = priority
         self.message_id: int | None = None
         self.state = SendState.QUEUED
@@ -66,6 +82,15 @@ class OutgoingMessage:
 
     def __repr__(self) -> str:
         return f"OutgoingMessage({self.total} bytes, {self.priority.name}, {self.state.value})"
+
+    def cut(self, start: int, stop: int) -> Buffer:
+        """Return bytes [start, stop), copied only where they lie in both parts."""
+        border = len(self.head)
+        if stop <= border:
+            return self.head[start:stop]
+        if start >= border:
+            return self.body[start - border : stop - border]
+        return b"".join((self.head[start:], self.body[: stop - border]))
 
     @property
     def is_over(self) -> bool:

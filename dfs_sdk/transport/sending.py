@@ -366,12 +366,18 @@ class Sender:
 
 def _segments(message: OutgoingMessage, start: int, stop: int, step: int) -> list[bytes]:
     """Build MESSAGE frames for [start, stop), `step` bytes each: the plaintexts of a run of packets."""
-    pack, data, kind = MESSAGE_HEADER.pack, message.data, FrameKind.MESSAGE
+    pack, kind, border = MESSAGE_HEADER.pack, FrameKind.MESSAGE, len(message.head)
     message_id, total = message.message_id, message.total
     last = start + (stop - start - 1) // step * step
-    segments = [
-        pack(kind, message_id, total, offset, step) + data[offset : offset + step]
-        for offset in range(start, last, step)
-    ]
-    segments.append(pack(kind, message_id, total, last, stop - last) + data[last:stop])
+    if start < border < stop:
+        segments = [
+            pack(kind, message_id, total, at, step) + message.cut(at, at + step) for at in range(start, last, step)
+        ]
+    else:
+        data, shift = (message.head, 0) if stop <= border else (message.body, border)
+        segments = [
+            pack(kind, message_id, total, at + shift, step) + data[at : at + step]
+            for at in range(start - shift, last - shift, step)
+        ]
+    segments.append(pack(kind, message_id, total, last, stop - last) + message.cut(last, stop))
     return segments

@@ -14,6 +14,7 @@ from dfs_sdk.errors import PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Entropy, Rng
 from dfs_sdk.transport.bbr import Bbr
+from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import KIB, TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.frames import (
@@ -103,6 +104,7 @@ class Session:
         rng: Rng,
         entropy: Entropy,
         scratch: Slots,
+        buffers: Buffers,
         now: float,
         congestion: CongestionFactory | None = None,
     ) -> None:
@@ -126,7 +128,7 @@ class Session:
         if agreement.rtt is not None and agreement.rtt < INITIAL_RTT:
             # A slower answer may mean a busy peer: the usual first guess is kept then.
             self.sender.recovery.on_first_rtt(agreement.rtt)
-        self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES)
+        self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES, buffers=buffers)
         self.sender.outbox.grant(INITIAL_WINDOW_BYTES)
         self.receiver = Receiver(
             config=config,
