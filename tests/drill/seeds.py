@@ -1,0 +1,85 @@
+"""Lets the simulator look for a bug: seed after seed, in a process in which it is planted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from dfs_sdk.sim.campaign import run_seed
+from tests.drill.drilling import DrillError, children_seconds, environment
+from tests.drill.planting import ROOT, Bug, check
+
+SECONDS_MAX = 600
+FAULTY_SECONDS = 30.0  # as in the gate's three hundred seeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hunt:
+    """What the simulator found.
+
+    Attributes:
+        bug: The bug.
+        seed: The first seed that broke the promise; None if none did.
+        problem: What it said.
+        seconds: Processor seconds of all seeds, and of that one without the bug.
+    """
+
+    bug: Bug
+    seed: int | None
+    problem: str
+    seconds: float
+
+
+def hunt(bug: Bug, seeds: int) -> Hunt:
+    """Run seeds from 0 on until one breaks the promise, and that one without the bug.
+
+    Raises:
+        DriftError: The bug does not fit the code.
+        DrillError: The sound code breaks the promise of that seed, too; or the simulator could not run.
+    """
+    check(bug)
+    begin = children_seconds()
+    seed, problem = _first_broken(bug, 0, seeds)
+    if seed is not None and _first_broken(None, seed, 1)[0] is not None:
+        raise DrillError(f"seed {seed} breaks without {bug.name!r}, too")
+    return Hunt(bug=bug, seed=seed, problem=problem, seconds=children_seconds() - begin)
+
+
+def _first_broken(bug: Bug | None, first: int, count: int) -> tuple[int | None, str]:
+    command = [sys.executable, "-m", "tests.drill.seeds", str(first), str(count)]
+    try:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment(bug), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise DrillError(f"the seeds took over {SECONDS_MAX} s") from error
+    if ended.returncode != 0:
+        raise DrillError(f"the simulator could not run\n{ended.stdout}{ended.stderr}")
+    found = json.loads(ended.stdout.splitlines()[-1])
+    return found["seed"], found["problem"]
+
+
+def run_seeds(first: int, count: int) -> tuple[int | None, str]:
+    """Run seeds until one breaks the promise; returns it and what it said."""
+    for seed in range(first, first + count):
+        verdict = run_seed(seed, FAULTY_SECONDS)
+        if not verdict.passed:
+            return seed, verdict.problems[0]
+    return None, ""
+
+
+def main() -> None:
+    """Run seeds; the environment says which bug is planted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.drill.seeds", description=__doc__)
+    parser.add_argument("first", type=int)
+    parser.add_argument("count", type=int)
+    options = parser.parse_args()
+    seed, problem = run_seeds(options.first, options.count)
+    print(json.dumps({"seed": seed, "problem": problem}))
+
+
+if __name__ == "__main__":
+    main()
