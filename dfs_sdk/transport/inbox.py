@@ -20,10 +20,10 @@ from dfs_sdk.transport.ranges import RangeSet
 
 BASE_WINDOW_BYTES_MIN = 128 * KIB
 BASE_WINDOW_BYTES_MAX = 2 * MIB
-BASE_WINDOW_SHARE = 64  # the base allowance is this fraction of what the shared budget has left
+BASE_WINDOW_SHARE = 48  # the base allowance is this fraction of what the shared budget has left beside its reserve
 EXTRA_WINDOW_SHARE = 2
 SCARCE_SHARE = 8  # memory is scarce when less than this fraction is left beside the reserve
-RESERVE_SHARE = 4  # this fraction of the budget is kept for the base allowances of further peers
+RESERVE_SHARE = 4  # this fraction of the budget is kept for the first allowances of all peers
 GRANT_STEP_BYTES = 128 * KIB
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
@@ -44,16 +44,22 @@ class Budget:
         releases: How often bytes were given back: those who got less than they wanted need not look before it changes.
     """
 
-    __slots__ = ("_free", "releases", "total")
+    __slots__ = ("_first", "_free", "releases", "total")
 
     def __init__(self, total: int) -> None:
         self.total = self._free = total
+        self._first = 0
         self.releases = 0
 
     @property
     def reserve_bytes(self) -> int:
-        """What is kept for further peers."""
-        return self.total // RESERVE_SHARE
+        """What is kept for the first allowances of further peers: less, the more peers there are."""
+        return max(self.total // RESERVE_SHARE - self._first, 0)
+
+    @property
+    def spare_bytes(self) -> int:
+        """What is free beside that."""
+        return max(self._free - self.reserve_bytes, 0)
 
     @property
     def free_bytes(self) -> int:
@@ -63,7 +69,20 @@ class Budget:
     @property
     def is_scarce(self) -> bool:
         """Whether beside what is kept for further peers too little is left for one large window."""
-        return self._free < self.reserve_bytes + self.total // SCARCE_SHARE
+        return self.spare_bytes < self.total // SCARCE_SHARE
+
+    def enter(self, first: int) -> bool:
+        """Reserve the first allowance of a peer, out of what is kept for that; says whether it could."""
+        if self._free < first:
+            return False
+        self._free -= first
+        self._first += first
+        return True
+
+    def leave(self, first: int, held: int) -> None:
+        """Give back what a peer holds that had entered with `first`."""
+        self._first -= first
+        self.release(held)
 
     def reserve(self, wanted: int) -> int:
         """Reserve up to `wanted` bytes and return how many."""
@@ -121,14 +140,14 @@ class Inbox:
         Raises:
             NodeClosedError: The shared budget cannot cover even that.
         """
-        if budget.free_bytes < initial:
+        if not budget.enter(initial):
             raise NodeClosedError("no memory is left in the budget for incoming messages")
         self._config = config
         self._budget = budget
         self._buffers = buffers or Buffers()
         self._incomplete: dict[int, IncomingMessage] = {}
         self._finished = RangeSet()
-        self._limit = budget.reserve(initial)
+        self._limit = self._first = initial
         self._begun = 0
         self._consumed = 0
         self._wanted = 0
@@ -182,10 +201,12 @@ class Inbox:
         if self._closed:
             return False
         budget = self._budget
-        base = min(max(budget.free_bytes // BASE_WINDOW_SHARE, BASE_WINDOW_BYTES_MIN), BASE_WINDOW_BYTES_MAX)
+        # Only who asks gets the least allowance, too: a thousand idle peers must not hold all there is.
+        least = BASE_WINDOW_BYTES_MIN if self.is_hungry else 0
+        base = min(max(budget.spare_bytes // BASE_WINDOW_SHARE, least), BASE_WINDOW_BYTES_MAX)
         # However often it asks, a peer holds no more than all others could still get: greedy ones cannot take all.
         held = self._limit - self._consumed
-        share = (held + max(budget.free_bytes - budget.reserve_bytes, 0)) // EXTRA_WINDOW_SHARE
+        share = (held + budget.spare_bytes) // EXTRA_WINDOW_SHARE
         ceiling = min(share, self._config.window_bytes_max)
         target = self._consumed + max(base, min(self._wanted - self._consumed, ceiling))
         step = target - self._limit
@@ -293,7 +314,7 @@ class Inbox:
         """Give back all that is reserved."""
         if not self._closed:
             self._closed = True
-            self._budget.release(self._limit - self._consumed)
+            self._budget.leave(self._first, self._limit - self._consumed)
             self._incomplete.clear()
 
     def _charge(self, total: int) -> None:

@@ -9,8 +9,9 @@ import pytest
 from dfs_sdk.ids import Address
 from dfs_sdk.transport.config import MIB, TransportConfig
 from dfs_sdk.transport.frames import Cancel, Close, Wanted, Window
-from dfs_sdk.transport.inbox import BASE_WINDOW_BYTES_MIN, Budget
+from dfs_sdk.transport.inbox import BASE_WINDOW_BYTES_MIN, Budget, Inbox
 from dfs_sdk.transport.outbox import MESSAGE_ID_MAX, OPEN_MESSAGES_MAX, SendState
+from dfs_sdk.transport.session import INITIAL_WINDOW_BYTES
 from tests.fakes.pair import Pair, Peer, Wire
 from tests.fakes.rogue import Rogue
 
@@ -69,6 +70,23 @@ def test_a12_greedy_peers_leave_the_reserve_to_newcomers() -> None:
         assert budget.free_bytes >= budget.reserve_bytes - 20 * BASE_WINDOW_BYTES_MIN
     message = pair.left.send(bytes(250_000))
     assert pair.run_until(lambda: message.state is SendState.ACKED) < 3
+
+
+def test_as_many_idle_peers_as_may_connect_leave_every_one_its_window_for_a_chunk() -> None:
+    """Idle ones once took all of the budget: after 341 nobody else was let in."""
+    config = TransportConfig()
+    budget = Budget(config.window_bytes_total)
+    boxes = []
+    for _ in range(config.connections_max):
+        boxes.append(Inbox(config, budget, initial=INITIAL_WINDOW_BYTES))
+        boxes[-1].extend()
+    boxes[-1].on_wanted(MIB + 256)
+    assert boxes[-1].extend()
+    assert boxes[-1].limit >= MIB + 256
+    for box in boxes:
+        box.close()
+    assert budget.free_bytes == budget.total
+    assert budget.reserve_bytes == budget.total // 4
 
 
 def test_a12_hoarded_windows_are_taken_back_once_memory_is_scarce() -> None:
