@@ -206,18 +206,10 @@ class Receiver:
             count = max(min((end - position) // size, packets_max), 1)
             if size < DATA_BYTES_MIN:
                 break
-            datagrams = burst[position : position + count * size]
-            prefix, counter, count = leading_run(datagrams, size)
-            kind, index = DATA_PREFIX.unpack(prefix)
-            if index != self.keys.local_index or kind & ~1 != Kind.DATA:
+            result = self._open_next(burst[position : position + count * size], size, run, now)
+            if result is None:
                 break
-            if size > SCRATCH_BYTES:  # more than UDP carries
-                number, opened, used = -1, 0, 1
-                self.forged_packets += 1
-            elif kind == self.keys.kind and counter + count <= COUNTER_MASK + 1:
-                number, opened, used = self._open_run(prefix, counter, count, datagrams, size, run)
-            else:
-                number, opened, used = self._open_other(datagrams[:size], run, now)
+            number, opened, used = result
             if opened:
                 self.received_packets += opened
                 authentic_bytes += opened * size
@@ -240,6 +232,22 @@ class Receiver:
         except ProtocolError:
             return False
         return bool(kind == Kind.DATA)
+
+    def _open_next(self, datagrams: memoryview, size: int, run: _Run, now: float) -> tuple[int, int, int] | None:
+        """Open the first of some equal datagrams and those that belong to its run; returns as `_open_run`.
+
+        None: the first one is not of this session.
+        """
+        prefix, counter, count = leading_run(datagrams, size)
+        kind, index = DATA_PREFIX.unpack(prefix)
+        if index != self.keys.local_index or kind & ~1 != Kind.DATA:
+            return None
+        if size > SCRATCH_BYTES:  # more than UDP carries
+            self.forged_packets += 1
+            return -1, 0, 1
+        if kind == self.keys.kind and counter + count <= COUNTER_MASK + 1:
+            return self._open_run(prefix, counter, count, datagrams, size, run)
+        return self._open_other(datagrams[:size], run, now)
 
     def _open_run(
         self, prefix: bytes, counter: int, count: int, datagrams: memoryview, size: int, run: _Run
