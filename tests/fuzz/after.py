@@ -39,6 +39,7 @@ from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.store.base import ChunkInfo, Role
 from dfs_sdk.store.header import decode_header, decode_store_name, encode_header, encode_store_name
 from dfs_sdk.transport import frames
+from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.handshake import Agreement
@@ -101,6 +102,7 @@ class Frames:
             rng=SeededRng(1),
             entropy=SeededEntropy("session"),
             scratch=self._scratch,
+            buffers=Buffers(),
             now=1000.0,
         )
         self._session.begin()
