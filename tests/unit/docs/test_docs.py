@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from dfs_sdk import errors
-from dfs_sdk.sim import errors as simulator_errors
 from dfs_sdk.cli import main
+from dfs_sdk.sim import errors as simulator_errors
 from dfs_sdk.views.frames import COLUMNS
 
 ROOT = Path(__file__).parents[3]
