@@ -52,6 +52,7 @@ IDLE_GRACE = 10.0
 # process that slept.
 CONFIRM_GRACE = 2.0
 STALL_CHECK_INTERVAL = 5.0
+KEEP_ALIVE_GRACE = 2.0
 # Silence, with something under way, after which a peer may have been restarted; and pauses before it is said again.
 MUTE_SECONDS = 2.0
 MUTE_TIMEOUTS = 2
@@ -389,7 +390,9 @@ class Session:
         return self.established_at + self._config.handshake_timeout, CONFIRM_GRACE
 
     def _keep_alive_at(self) -> float:
-        return self._sent_at + self._config.keep_alive_interval
+        # One PING keeps both directions alive: the other side acknowledges it before its own is due.
+        grace = 0.0 if self.initiated else KEEP_ALIVE_GRACE
+        return self._sent_at + self._config.keep_alive_interval + grace
 
     @property
     def _may_stall(self) -> bool:
