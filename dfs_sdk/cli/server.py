@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from string import Template
 from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -34,6 +35,9 @@ EMPTY_SECONDS_MAX = 5
 LOOK_SECONDS = 1
 UNSEEN_SECONDS_MAX = 600
 PING_MS = 30_000
+DOOR = Template(
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url=$url"><title>dfs</title>'
+)
 
 
 class OwnKernelSpecs(KernelSpecManager):
@@ -151,8 +155,7 @@ def open_browser(url: str, folder: Path) -> bool:
     """
     door = folder / "open.html"
     door.write_text(
-        f'<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={html.escape(url)}">'
-        "<title>dfs</title>",
+        DOOR.substitute(url=html.escape(url)),
         encoding="utf-8",
     )
     try:

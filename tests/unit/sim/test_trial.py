@@ -168,3 +168,10 @@ def test_seed_replays_anywhere_with_the_same_digest(capsys: pytest.CaptureFixtur
     assert main(["--seed", "7", "--seconds", "10"]) == 0
     digests.add(capsys.readouterr().out.rsplit("Digest ", 1)[1].strip())
     assert len(digests) == 1
+
+
+def test_document_agrees_with_the_book():
+    docs = Path(__file__).parents[3] / "docs"
+    page, book = (docs / "reliability.md").read_text(encoding="utf-8"), read_book(docs / "ledger" / "simulator.jsonl")
+    told = page.split("<!-- campaign -->\n", 1)[1].split("<!-- end -->", 1)[0]
+    assert told == f"{total(book)}.\n"
