@@ -1,7 +1,7 @@
 """Many peers at once: `python tests/bench/bench_scale.py [idle|active|holders] --peers N`.
 
 `idle` holds sessions with N peers of another process and says what they take of this one: resident memory, and
-processor time while nothing is said but keep-alives. `active` lets N peers exchange 64 KiB with this one, all at once.
+processor time while nothing is said but pings. `active` lets N peers exchange 64 KiB with this one, all at once.
 `holders` fetches 1 MiB messages from N peers into this one reader, as a download does.
 """
 
