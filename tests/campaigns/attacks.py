@@ -136,6 +136,7 @@ def half_open(hellos: int) -> HalfOpenFigures:
             pair.run_for(0.01)
             if message.state is SendState.ACKED:
                 message = pair.left.send(bytes(64 * KIB))
+            pair.right.notices.clear()
     grown = _resident_bytes() - before
     pair.run_until(lambda: message.state is SendState.ACKED, limit=3)
     newcomer = pair.add("newcomer", Address("192.0.2.50", 4001))
