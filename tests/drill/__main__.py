@@ -31,7 +31,7 @@ def row(outcome: Outcome) -> str:
 
 def seed_row(found: Hunt) -> str:
     """A row of the table of seeds."""
-    seed = "**none**" if found.seed is None else str(found.seed)
+    seed = f"none of the first {found.ran}" if found.seed is None else str(found.seed)
     return f"| {found.bug.name} | {seed} | {found.problem} | {found.seconds:.0f} |"
 
 
@@ -53,15 +53,15 @@ def drill(bugs: Sequence[Bug]) -> int:
     return survived
 
 
-def hunts(bugs: Sequence[Bug], seeds: int) -> int:
+def hunts(bugs: Sequence[Bug], seeds: int, seconds: float) -> int:
     """Let the simulator look for bugs; returns how many it did not find."""
-    print("| bug | first seed that finds it | what it says | seconds |\n|---|---|---|---|", flush=True)
+    print("| bug | first seed that finds it | what it says | processor seconds |\n|---|---|---|---|", flush=True)
     survived = 0
     for bug in bugs:
-        found = hunt(bug, seeds)
+        found = hunt(bug, seeds, seconds)
         survived += found.seed is None
         print(seed_row(found), flush=True)
-    print(f"\n{len(bugs) - survived} of {len(bugs)} found within {seeds} seeds")
+    print(f"\n{len(bugs) - survived} of {len(bugs)} found within {seeds} seeds and {seconds:.0f} processor seconds")
     return survived
 
 
@@ -70,6 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.drill", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a bug, or a part of its name")
     parser.add_argument("--seeds", type=int, help="run so many seeds of the simulator at most, from 0")
+    parser.add_argument("--seconds", type=float, default=120.0, help="begin no seed after so many processor seconds")
     options = parser.parse_args()
     bugs = chosen(options.names)
     if options.seeds is not None:
@@ -77,7 +78,7 @@ def main() -> None:
     if not bugs:
         parser.error("no bug is called that")
     try:
-        survived = drill(bugs) if options.seeds is None else hunts(bugs, options.seeds)
+        survived = drill(bugs) if options.seeds is None else hunts(bugs, options.seeds, options.seconds)
     except (DriftError, DrillError) as error:
         sys.exit(str(error))
     sys.exit(1 if survived else 0)

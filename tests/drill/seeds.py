@@ -6,6 +6,7 @@ import argparse
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 
 from dfs_sdk.sim.campaign import run_seed
@@ -23,18 +24,25 @@ class Hunt:
     Attributes:
         bug: The bug.
         seed: The first seed that broke the promise; None if none did.
+        ran: How many seeds ran.
         problem: What it said.
         seconds: Processor seconds of all seeds, and of that one without the bug.
     """
 
     bug: Bug
     seed: int | None
+    ran: int
     problem: str
     seconds: float
 
 
-def hunt(bug: Bug, seeds: int) -> Hunt:
+def hunt(bug: Bug, seeds: int, seconds: float) -> Hunt:
     """Run seeds from 0 on until one breaks the promise, and that one without the bug.
+
+    Args:
+        bug: What to look for.
+        seeds: Run so many at most.
+        seconds: Begin none after so many processor seconds.
 
     Raises:
         DriftError: The bug does not fit the code.
@@ -42,14 +50,14 @@ def hunt(bug: Bug, seeds: int) -> Hunt:
     """
     check(bug)
     begin = children_seconds()
-    seed, problem = _first_broken(bug, 0, seeds)
-    if seed is not None and _first_broken(None, seed, 1)[0] is not None:
+    seed, ran, problem = _first_broken(bug, 0, seeds, seconds)
+    if seed is not None and _first_broken(None, seed, 1, seconds)[0] is not None:
         raise DrillError(f"seed {seed} breaks without {bug.name!r}, too")
-    return Hunt(bug=bug, seed=seed, problem=problem, seconds=children_seconds() - begin)
+    return Hunt(bug=bug, seed=seed, ran=ran, problem=problem, seconds=children_seconds() - begin)
 
 
-def _first_broken(bug: Bug | None, first: int, count: int) -> tuple[int | None, str]:
-    command = [sys.executable, "-m", "tests.drill.seeds", str(first), str(count)]
+def _first_broken(bug: Bug | None, first: int, count: int, seconds: float) -> tuple[int | None, int, str]:
+    command = [sys.executable, "-m", "tests.drill.seeds", str(first), str(count), str(seconds)]
     try:
         ended = subprocess.run(
             command, cwd=ROOT, env=environment(bug), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
@@ -59,16 +67,18 @@ def _first_broken(bug: Bug | None, first: int, count: int) -> tuple[int | None, 
     if ended.returncode != 0:
         raise DrillError(f"the simulator could not run\n{ended.stdout}{ended.stderr}")
     found = json.loads(ended.stdout.splitlines()[-1])
-    return found["seed"], found["problem"]
+    return found["seed"], found["ran"], found["problem"]
 
 
-def run_seeds(first: int, count: int) -> tuple[int | None, str]:
-    """Run seeds until one breaks the promise; returns it and what it said."""
-    for seed in range(first, first + count):
-        verdict = run_seed(seed, FAULTY_SECONDS)
+def run_seeds(first: int, count: int, seconds: float) -> tuple[int | None, int, str]:
+    """Run seeds until one breaks the promise; returns it, how many ran, and what it said."""
+    begin, ran = time.process_time(), 0
+    while ran < count and (ran == 0 or time.process_time() - begin < seconds):
+        verdict = run_seed(first + ran, FAULTY_SECONDS)
+        ran += 1
         if not verdict.passed:
-            return seed, verdict.problems[0]
-    return None, ""
+            return verdict.seed, ran, verdict.problems[0]
+    return None, ran, ""
 
 
 def main() -> None:
@@ -76,9 +86,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.drill.seeds", description=__doc__)
     parser.add_argument("first", type=int)
     parser.add_argument("count", type=int)
+    parser.add_argument("seconds", type=float)
     options = parser.parse_args()
-    seed, problem = run_seeds(options.first, options.count)
-    print(json.dumps({"seed": seed, "problem": problem}))
+    seed, ran, problem = run_seeds(options.first, options.count, options.seconds)
+    print(json.dumps({"seed": seed, "ran": ran, "problem": problem}))
 
 
 if __name__ == "__main__":

@@ -86,3 +86,8 @@ def test_what_is_planted_is_in_child_processes_and_nowhere_else() -> None:
         for text, which in ((code, planted), (nested, planted), (code, None))
     ]
     assert said == ["sfd:", "sfd:", "dfs:"]
+
+
+def test_page_names_every_bug() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert [each.name for each in BUGS if f"| {each.name} |" not in page] == []
