@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.drill.planting import ROOT, Bug, as_text, check
 
-SITE = Path(__file__).parent / "site"
+SITE = Path(__file__).parent / "at_start"
 SECONDS_MAX = 240
 TEST_SECONDS_MAX = 90
 
