@@ -70,7 +70,7 @@ def test_story_of_the_dashboard(lab: Lab, page: Page, tmp_path: Path, artefacts:
     assert (lab.folder / "evidence.txt").read_text() == hashlib.sha256(content).hexdigest()
 
     with page.expect_download(timeout=60_000) as download:
-        page.get_by_role("button", name="Download").click()
+        page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == "big.bin"
     assert Path(download.value.path()).read_bytes() == content
     page.screenshot(path=artefacts / "fake-files.png")

@@ -54,7 +54,7 @@ def upload_and_download(page: Page, content: bytes, path: Path) -> None:
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
     expect(page.locator(".dfs-transfers[aria-label=transfers] li").first).to_contain_text("done", timeout=60_000)
     with page.expect_download(timeout=60_000) as download:
-        page.get_by_role("button", name="Download").click()
+        page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == path.name
     assert Path(download.value.path()).read_bytes() == content
 

@@ -116,7 +116,7 @@ def test_lost_pieces_are_sent_again(lab: Lab, page: Page, tmp_path: Path):
     page.locator(".dfs-upload").set_input_files(tmp_path / "lossy.bin")
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
     with page.expect_download(timeout=60_000) as download:
-        page.get_by_role("button", name="Download").click()
+        page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert Path(download.value.path()).read_bytes() == content
     assert errors == []
 
@@ -126,7 +126,7 @@ def test_large_file_is_written_where_the_user_picked(lab: Lab, page: Page):
     open_panel(lab, page, "picker", SAY_LARGE)
     page.evaluate(PICKER)
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1)
-    page.get_by_role("button", name="Download").click()
+    page.locator(".dfs-files").get_by_role("button", name="Download").click()
     expect(moves(page)).to_contain_text("downloaded", timeout=30_000)
     wanted = hashlib.sha256(bytes(range(256)) * 8192 * 3).hexdigest()
     page.wait_for_function(f"async () => await ({DIGEST})('large.bin') === '{wanted}'")
@@ -179,6 +179,6 @@ def test_upload_goes_on_after_the_kernel_was_busy(lab: Lab, page: Page, tmp_path
     page.locator(".dfs-upload").set_input_files(tmp_path / "busy.bin")
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
     with page.expect_download(timeout=60_000) as download:
-        page.get_by_role("button", name="Download").click()
+        page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert Path(download.value.path()).read_bytes() == content
     assert errors == []
