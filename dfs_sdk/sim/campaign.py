@@ -46,7 +46,8 @@ class Batch:
         lost: Of those, not readable in the end.
         reads: Reads that gave the right bytes.
         messages: Messages said.
-        readable_after_max: The longest time from healing until everything was readable, in virtual seconds.
+        readable_after_max: The longest time from the reunion after healing until everything was readable, in virtual
+            seconds.
         whole_after_max: The same until every chunk had its copies.
         commit: The state of the code.
     """
@@ -98,8 +99,8 @@ class Batch:
             f"{self.kept} of {self.seeds} seeds kept the promise{broken}. {self.files} acknowledged files, {self.lost} "
             f"lost; {self.reads} right reads; {self.messages} messages; {self.count(CRASHES)} crashes, "
             f"{self.count(PARTITIONS)} partitions, {sum(self.faults.values())} faults in all, in {self.hours:.1f} "
-            f"virtual hours ({self.host_hours:.0f} host hours). After healing everything was readable within "
-            f"{self.readable_after_max:.0f} s and whole within {self.whole_after_max:.0f} s"
+            f"virtual hours ({self.host_hours:.0f} host hours). Once all had found each other again, everything was "
+            f"readable within {self.readable_after_max:.0f} s and whole within {self.whole_after_max:.0f} s"
         )
 
 

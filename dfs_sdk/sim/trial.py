@@ -46,8 +46,8 @@ class Verdict:
         lost: Of those, how many could not be read in the end.
         reads: Reads that gave the right bytes.
         messages: Messages that were said.
-        readable_after: Virtual seconds from healing until everything was readable.
-        whole_after: Virtual seconds from healing until every chunk had its copies.
+        readable_after: Virtual seconds from the reunion after healing until everything was readable.
+        whole_after: The same until every chunk had its copies.
     """
 
     seed: int
@@ -152,9 +152,9 @@ class Trial:
         await self._restart_the_sick()
         if not await self._until(self._all_met, MEET_SECONDS):
             self._ledger.breach(f"the nodes did not find each other again: {self._who_misses_whom()}")
-        healed_at = self._world.now
-        await self._check_files(healed_at)
-        await self._check_copies(healed_at)
+        reunited_at = self._world.now
+        await self._check_files(reunited_at)
+        await self._check_copies(reunited_at)
         if not await self._until(self._all_heard, CHAT_SECONDS):
             self._ledger.breach("messages are missing after everybody was back")
 
@@ -167,15 +167,15 @@ class Trial:
                 self._world.hosts[resident.name].crash(power=False)
                 resident.begin()
 
-    async def _check_files(self, healed_at: float) -> None:
+    async def _check_files(self, reunited_at: float) -> None:
         left = self._ledger.standing()
         rng = self._world.rng.child("readers")
-        deadline = healed_at + READABLE_SECONDS
+        deadline = reunited_at + READABLE_SECONDS
         while left and self._world.now < deadline:
             left = [file for file in left if not await self._read(file, rng.choice(self._honest()))]
             if left:
                 await asyncio.sleep(LOOK_INTERVAL)
-        self.readable_after = self._world.now - healed_at
+        self.readable_after = self._world.now - reunited_at
         self.lost = len(left)
         for file in left:
             self._ledger.breach(
@@ -194,13 +194,13 @@ class Trial:
             return False
         return self._ledger.reads > before
 
-    async def _check_copies(self, healed_at: float) -> None:
+    async def _check_copies(self, reunited_at: float) -> None:
         for name in sorted(self._plan.doomed - self._plan.liars):
             node = self.residents[name].node
             if node is not None:
                 await self.residents[name].host.run(node.check(read_data=True))
         whole = await self._until(self._all_whole, COPIES_SECONDS)
-        self.whole_after = self._world.now - healed_at
+        self.whole_after = self._world.now - reunited_at
         if not whole:
             self._ledger.breach(f"{COPIES_SECONDS:.0f} s after healing copies are missing: {self._missing()[:3]}")
 

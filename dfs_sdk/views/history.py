@@ -7,7 +7,7 @@ that passed in the swarm, virtual ones in a simulated world.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
 
@@ -87,8 +87,7 @@ def plot_availability(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     other = axes.twinx()
     other.step(hours, 100 * ratio, where="post", color=GREEN, label="files readable")
     other.set(ylabel="% of files", ylim=(0, 105))
-    lines = [*axes.get_lines(), *other.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], loc="lower right", fontsize=8)
+    _legend_of_both(axes, other, loc="lower right")
     axes.set_title("Who answers, and what can be read")
     return axes
 
@@ -133,8 +132,7 @@ def plot_traffic(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     other = axes.twinx()
     other.step(hours, frame["repairs"], where="post", color=RED, linestyle="--", label="copies made again")
     other.set(ylabel="repairs so far", ylim=(0, None))
-    lines = [*axes.get_lines(), *other.get_lines()]
-    axes.legend(lines, [str(line.get_label()) for line in lines], loc="upper left", fontsize=8)
+    _legend_of_both(axes, other, loc="upper left")
     axes.set_title("Traffic")
     return axes
 
@@ -164,3 +162,8 @@ def plot_events(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def _axes(ax: Axes | None, *, height: float = 3.2) -> Axes:
     return ax if ax is not None else fresh_axes(8.0, height)
+
+
+def _legend_of_both(axes: Axes, other: Axes, *, loc: Literal["lower right", "upper left"]) -> None:
+    lines = [*axes.get_lines(), *other.get_lines()]
+    axes.legend(lines, [str(line.get_label()) for line in lines], loc=loc, fontsize=8)
