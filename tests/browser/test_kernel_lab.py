@@ -62,31 +62,15 @@ def test_kernel_that_died_is_said(lab: Lab, page: Page):
 def test_idle_panel_asks_the_kernel_nothing(lab: Lab, page: Page):
     lab.write_notebook("idle", [START])
     notebook = lab.open(page, "idle")
+    notebook.run(0)
+    expect(page.locator(".dfs-header .dfs-title")).to_have_text("node-0")
+    page.wait_for_timeout(5_000)  # the second greeting of each view is over
     page.evaluate("""() => {
         const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
         window.messagesSeen = 0;
-        window.greetings = new Map();
-        kernel.anyMessage.connect((_, { msg }) => {
-            if (!msg.header.msg_type.startsWith("comm")) return;
-            window.messagesSeen += 1;
-            window.lastSeenAt = performance.now();
-            if (msg.content.data?.content?.kind !== "hello") return;
-            const id = msg.content.comm_id;
-            window.greetings.set(id, (window.greetings.get(id) ?? 0) + 1);
+        kernel.anyMessage.connect((_, args) => {
+            if (args.msg.header.msg_type.startsWith("comm")) window.messagesSeen += 1;
         });
     }""")
-    notebook.run(0)
-    expect(page.locator(".dfs-header .dfs-title")).to_have_text("node-0")
-    panels = page.locator(".dfs-dashboard .dfs-panel").count()
-    assert panels > 1
-    # Each view greets twice, the second time some seconds after it was drawn; a crowded machine draws late.
-    page.wait_for_function(
-        "panels => window.greetings.size >= panels && [...window.greetings.values()].every((count) => count >= 2)",
-        arg=panels,
-        timeout=60_000,
-    )
-    # … and each is answered.
-    page.wait_for_function("performance.now() - window.lastSeenAt > 3_000", timeout=60_000)
-    page.evaluate("window.messagesSeen = 0")
     page.wait_for_timeout(10_000)
     assert page.evaluate("window.messagesSeen") == 0
