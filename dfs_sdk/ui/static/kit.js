@@ -208,12 +208,17 @@ const KERNEL_ENDS = {
 
 // What the page knows of the kernel: since when a cell runs, by the kernel's own words about the requests of cells (what
 // widgets ask makes it busy, too, and must not count), and how it ended, which a new kernel in its place does not undo.
+// A kernel that is busy when the view is drawn may run a cell or serve a widget: whichever it was, its next idle ends it.
 function kernelWatch(known) {
   let since = known.status === "busy" ? Date.now() : 0;
+  let guessed = since > 0;
   let end = KERNEL_ENDS[known.status] || "";
   const listen = (_, { msg, direction }) => {
-    if (direction === "send" || msg.header.msg_type !== "status" || msg.parent_header.msg_type !== "execute_request") return;
-    since = msg.content.execution_state === "idle" ? 0 : since || Date.now();
+    if (direction === "send" || msg.header.msg_type !== "status") return;
+    const [idle, ofCell] = [msg.content.execution_state === "idle", msg.parent_header.msg_type === "execute_request"];
+    if (!ofCell && !(guessed && idle)) return;
+    guessed = false;
+    since = idle ? 0 : since || Date.now();
   };
   const follow = (_, status) => (end = end || KERNEL_ENDS[status] || "");
   known.anyMessage?.connect(listen);
