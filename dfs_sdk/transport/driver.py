@@ -42,6 +42,8 @@ ANY_ADDRESS = Address("0.0.0.0", 0)  # noqa: S104 - a peer listens on every inte
 WORK_SECONDS_MAX = 0.002
 ADDRESS_STAGGER = 0.25  # RFC 8305 section 5, connection attempt delay
 IDENTIFY_INTERVAL = 0.5
+# Longer than most bursts of loss, and a few times within the time that closing may take.
+FAREWELL_INTERVAL = 0.05
 # A timer that rounding lets fire a hair early would do nothing and be set again.
 TIMER_MARGIN = 1e-6
 
@@ -139,21 +141,35 @@ class Transport:
         )
 
     async def close(self) -> None:
-        """Tell the peers and release the socket; takes at most the configured drain time."""
+        """Tell the peers and release the socket.
+
+        Takes a round trip, or where somebody does not confirm that it was told, the configured drain time.
+        """
         if self._socket is None or self._closed:
             self._closed = True
             return
         self._closed = True
         self.endpoint.close()
         try:
-            self._drained.clear()
-            self._transmit()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._config.close_drain):
-                    await self._drained.wait()
+                    await self._say_farewell()
         finally:
             self._release(self._socket)
         await self._socket.closed()
+
+    async def _say_farewell(self) -> None:
+        """Send what waits, and tell the peers that we leave until all have confirmed it."""
+        self._drained.clear()
+        self._transmit()
+        while True:
+            try:
+                async with asyncio.timeout(FAREWELL_INTERVAL):
+                    await self._drained.wait()
+                return
+            except TimeoutError:
+                self.endpoint.repeat_farewells(self._clock.monotonic())
+                self._transmit()
 
     def abort(self) -> None:
         """Vanish like a killed process: the socket is released and nobody is told."""
@@ -302,7 +318,7 @@ class Transport:
             if not connection.wake_senders():
                 del self._watched[connection]
         self._arm(now)
-        if self._parked is None and not self._scheduled:
+        if self._closed and self._parked is None and not self._scheduled and not self.endpoint.owes_farewells(now):
             self._drained.set()
 
     def _send(self, data: memoryview | bytes, segment_bytes: int, destination: Address) -> bool:

@@ -167,7 +167,7 @@ class Endpoint:
         self._ready[session] = None
 
     def close_session(self, session: Session, reason: str, code: CloseCode = CloseCode.DONE) -> None:
-        """End a session; the peer is told in one packet that is not repeated unless it goes on sending."""
+        """End a session; the peer is told, and told again while it goes on sending or `repeat_farewells` is called."""
         if session.is_open:
             session.close(code, reason)
         self._end(session)
@@ -177,6 +177,16 @@ class Endpoint:
         self._handshakes.stop()
         for session in self.sessions:
             self.close_session(session, "the node left")
+
+    def owes_farewells(self, now: float) -> bool:
+        """Say whether a peer may not know yet that its session ended."""
+        return bool(self._registry.unanswered(now))
+
+    def repeat_farewells(self, now: float) -> None:
+        """Tell again those peers that did not confirm the end of their session."""
+        for grave in self._registry.unanswered(now):
+            grave.told += 1
+            self._handshakes.reply(grave.farewell, grave.address)
 
     def wipe(self) -> None:
         """Forget all keys: a forked child must never seal with them. Later use raises `ForkedNodeError`."""
@@ -252,7 +262,7 @@ class Endpoint:
         if session is None:
             session = self._confirm(index, buffer[position : position + segment_bytes], now)
         if session is None:
-            self._answer_buried(index, source, now)
+            self._answer_buried(index, buffer[position : position + segment_bytes], source, now)
             return position + segment_bytes
         try:
             position, completed = session.receive(buffer, position, segment_bytes, source, now)
@@ -376,8 +386,8 @@ class Endpoint:
             if not session.is_hungry:
                 del self._hungry[session]
 
-    def _answer_buried(self, index: int, source: Address, now: float) -> None:
-        farewell = self._registry.farewell(index, source, now)
+    def _answer_buried(self, index: int, packet: memoryview, source: Address, now: float) -> None:
+        farewell = self._registry.farewell(index, packet, source, now)
         if farewell is None:
             self.counters["index unknown"] += 1
         else:

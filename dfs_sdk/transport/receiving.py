@@ -233,6 +233,19 @@ class Receiver:
             return False
         return bool(kind == Kind.DATA)
 
+    def is_close(self, packet: memoryview, now: float) -> bool:
+        """Say whether a packet is authentic and tells of the end; nothing else is taken from it."""
+        view, header = self._scratch.view, DATA_HEADER.size
+        kind, _, counter = DATA_HEADER.unpack_from(packet)
+        try:
+            if kind == self.keys.kind:
+                size = self.keys.cipher.open_into(counter, packet[:header], packet[header:], view)
+            else:
+                _, size = self.keys.open_other(packet, view, now)
+            return any(isinstance(frame, Close) for frame in read_frames(view[:size]))
+        except ProtocolError:
+            return False
+
     def _open_next(self, datagrams: memoryview, size: int, run: _Run, now: float) -> tuple[int, int, int] | None:
         """Open the first of some equal datagrams and those that belong to its run; returns as `_open_run`.
 

@@ -1,7 +1,8 @@
 """The tables of sessions: by index, by peer, and the graves of those that ended.
 
 Here is decided which of two sessions with one peer stays, and who has to go when there are too many. A grave keeps the
-sealed CLOSE of a session for a while: a peer that missed it and goes on sending is told again.
+sealed CLOSE of a session for a while: a peer that missed it and goes on sending is told again. The CLOSE that answers
+ours is never answered, so two graves cannot keep each other awake.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.frames import CloseCode
 from dfs_sdk.transport.packet import is_private, source_prefix
+from dfs_sdk.transport.receiving import Receiver
 from dfs_sdk.transport.session import Session
 
 # Two handshakes that crossed end within this time of each other.
@@ -30,12 +32,14 @@ class Grave:
         farewell: Its sealed CLOSE packet.
         address: Where the peer was; nobody else gets it.
         dug_at: When it ended.
+        receiver: Opens the peer's answer; None once that came, or when it was the peer that ended the session.
         told: How often the packet was sent again.
     """
 
     farewell: bytes
     address: Address
     dug_at: float
+    receiver: Receiver | None
     told: int = 0
 
 
@@ -92,20 +96,32 @@ class Registry:
 
     def bury(self, session: Session, farewell: bytes, address: Address, now: float) -> None:
         """Keep the CLOSE packet of an ended session."""
-        self._graves[session.local_index] = Grave(farewell=farewell, address=address, dug_at=now)
+        receiver = session.receiver if session.is_farewell_due else None
+        self._graves[session.local_index] = Grave(farewell=farewell, address=address, dug_at=now, receiver=receiver)
         while len(self._graves) > GRAVES_MAX:
             self._graves.popitem(last=False)
 
-    def farewell(self, index: int, source: Address, now: float) -> bytes | None:
-        """Return the CLOSE packet for a peer that goes on sending to an ended session."""
+    def farewell(self, index: int, packet: memoryview, source: Address, now: float) -> bytes | None:
+        """Return the CLOSE packet for a peer that goes on sending to an ended session, `packet` for one."""
         grave = self._graves.get(index)
         if grave is None or grave.address != source or grave.told >= FAREWELLS_MAX:
             return None
         if now > grave.dug_at + GRAVE_LIFETIME:
             del self._graves[index]
             return None
+        if grave.receiver is not None and grave.receiver.is_close(packet, now):
+            grave.receiver, grave.told = None, FAREWELLS_MAX
+            return None
         grave.told += 1
         return grave.farewell
+
+    def unanswered(self, now: float) -> list[Grave]:
+        """Return the graves whose peers may not know of the end yet, and are to be told again."""
+        return [
+            grave
+            for grave in self._graves.values()
+            if grave.receiver is not None and grave.told < FAREWELLS_MAX and now <= grave.dug_at + GRAVE_LIFETIME
+        ]
 
     def _keeps(self, old: Session, new: Session, now: float) -> bool:
         """Say whether the old one of two sessions with a peer stays.

@@ -146,6 +146,7 @@ class Session:
         self._stall_check_at: float | None = None
         self._refusals = RefusalWatch()
         self._closing: Close | None = None
+        self.is_farewell_due = False
         self._mute_pause = MUTE_PAUSE
         self._mute_after = now
         self.is_doubted = False
@@ -273,7 +274,7 @@ class Session:
     def close(self, code: CloseCode, reason: str) -> None:
         """End the session; one CLOSE packet still leaves."""
         if self.close_reason is None:
-            self.close_reason = reason
+            self.close_reason, self.is_farewell_due = reason, True
             self._closing = Close(code=code, reason=reason)
             self._inbox.close()
 
@@ -430,11 +431,17 @@ class Session:
             case Observed(address=address):
                 self.observed_address = address
             case Close(reason=reason):
-                self.drop(f"the peer closed the connection: {reason or 'no reason given'}")
+                self._on_close(reason)
             case Ping() | Segment():
                 pass
             case _:
                 assert_never(frame)
+
+    def _on_close(self, reason: str) -> None:
+        if self.close_reason is None:
+            self.drop(f"the peer closed the connection: {reason or 'no reason given'}")
+            # The answer tells the peer that it may go: over a bad path it would not know whether it was heard.
+            self._closing, self.is_farewell_due = Close(code=CloseCode.DONE, reason=""), False
 
     def _on_response(self, token: bytes) -> None:
         previous = self.address
