@@ -16,10 +16,12 @@ suspicion that shrinks with confirmations and grows with local ill health.
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from itertools import islice
 
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.availability import NO_HISTORY, DownHistory, availability, p_return
@@ -93,11 +95,21 @@ class Track:
 
 
 class Liveness:
-    """The tracks of all members but ourselves."""
+    """The tracks of all members but ourselves.
 
-    def __init__(self, config: PeersConfig) -> None:
+    Args:
+        config: How long what takes.
+        owner: This node, of which there is no track.
+    """
+
+    def __init__(self, config: PeersConfig, owner: NodeId | None = None) -> None:
+        self._owner = owner
         self._config = config
         self._tracks: dict[NodeId, Track] = {}
+        # Members that were there from the start: their tracks are made when something is asked or heard of them.
+        self._crowd: Mapping[NodeId, object] = {}
+        self._crowd_since = 0.0
+        self._beyond = 0  # tracks of those who are not in the crowd
         # Those a review has to look at: nearly nobody, in a network that is well.
         self._restless: dict[NodeId, Track] = {}
         self._gone: dict[NodeId, Track] = {}
@@ -105,17 +117,61 @@ class Liveness:
         self._frozen_until = -math.inf
 
     def __contains__(self, node_id: object) -> bool:
-        return node_id in self._tracks
+        return node_id in self._tracks or (node_id in self._crowd and node_id != self._owner)
 
     def __len__(self) -> int:
-        return len(self._tracks)
+        return len(self._crowd) - (self._owner in self._crowd) + self._beyond
 
     def __iter__(self) -> Iterator[Track]:
+        """Iterate over all tracks."""
+        self._settle()
         return iter(tuple(self._tracks.values()))
 
     def get(self, node_id: NodeId) -> Track | None:
         """Return a member's track."""
-        return self._tracks.get(node_id)
+        track = self._tracks.get(node_id)
+        if track is None and node_id in self._crowd and node_id != self._owner:
+            track = self._tracks[node_id] = self._unheard(node_id)
+        return track
+
+    def adopt(self, crowd: Mapping[NodeId, object], now: float) -> None:
+        """Watch members who know each other from the start, all of them well.
+
+        Args:
+            crowd: By their ids, in order, ours perhaps among them; it is shared and must not change.
+            now: Monotonic seconds.
+        """
+        self._settle()
+        self._crowd, self._crowd_since = crowd, now
+        self._beyond = sum(node_id not in crowd for node_id in self._tracks)
+
+    def last_heard(self, count: int) -> list[Track]:
+        """List the `count` members without a farewell heard of last, the latest first, those of one instant by ids."""
+        tracks = [track for track in self._tracks.values() if track.status is not NodeStatus.LEFT]
+        # Nobody was heard earlier than those who were never heard at all, and their ids are in order.
+        unheard = (i for i in self._crowd if i not in self._tracks and i != self._owner)
+        tracks += [self._unheard(node_id) for node_id in islice(unheard, count)]
+        return heapq.nsmallest(count, tracks, key=lambda track: (-track.last_heard, track.node_id))
+
+    def _track(self, node_id: NodeId) -> Track:
+        track = self.get(node_id)
+        if track is None:
+            raise KeyError(node_id)
+        return track
+
+    def _unheard(self, node_id: NodeId) -> Track:
+        since = self._crowd_since
+        return Track(
+            node_id=node_id, status=NodeStatus.ALIVE, busy_until_wall=0.0, known_at=since, since=since, last_heard=since
+        )
+
+    def _settle(self) -> None:
+        """Make the tracks of the whole crowd, and be without one from here on."""
+        crowd, self._crowd = self._crowd, {}
+        for node_id in crowd:
+            if node_id not in self._tracks and node_id != self._owner:
+                self._tracks[node_id] = self._unheard(node_id)
+        self._beyond = len(self._tracks)
 
     def restless(self) -> list[Track]:
         """List the members whose state may have to change: all that are not steadily alive or gone."""
@@ -124,6 +180,10 @@ class Liveness:
     def gone(self) -> list[Track]:
         """List the members that were found gone, those with a farewell too."""
         return list(self._gone.values())
+
+    def doubtful(self) -> list[Track]:
+        """List the members that are not steadily alive, each once."""
+        return list({**self._restless, **self._gone}.values())
 
     @property
     def ill_health(self) -> int:
@@ -144,22 +204,26 @@ class Liveness:
             since=now,
             last_heard=now,
         )
+        self._beyond += node_id not in self
         self._tracks[node_id] = track
         self._stir(track)
         return track
 
     def forget(self, node_id: NodeId) -> None:
         """Stop watching."""
+        if node_id in self:
+            self._settle()
+            self._beyond -= 1
         for tracks in (self._tracks, self._restless, self._gone):
             tracks.pop(node_id, None)
 
     def restore(self, node_id: NodeId, history: DownHistory) -> None:
         """Give a member the history an earlier life of this node had saved."""
-        self._tracks[node_id].history = history
+        self._track(node_id).history = history
 
     def describe(self, node_id: NodeId, *, status: NodeStatus, busy_until_wall: float, now: float, wall: float) -> None:
         """Take over a newer description: only the member itself can have signed it, so it is a sign of life."""
-        track = self._tracks[node_id]
+        track = self._track(node_id)
         track.status = status
         track.busy_until_wall = min(busy_until_wall, wall + self._config.busy_max)
         self._stir(track)
@@ -167,7 +231,7 @@ class Liveness:
 
     def heard(self, node_id: NodeId, now: float) -> None:
         """Note a word from the member itself."""
-        track = self._tracks.get(node_id)
+        track = self.get(node_id)
         if track is not None:
             track.last_heard = now
             if track.state is not PeerState.ALIVE:
@@ -177,7 +241,7 @@ class Liveness:
 
     def missed(self, node_id: NodeId, now: float, wall: float) -> None:
         """Note that the member did not answer this node."""
-        track = self._tracks.get(node_id)
+        track = self.get(node_id)
         if track is not None and not self._excused(track, wall) and track.missed_at is None:
             track.missed_at = now
             self._stir(track)
@@ -191,7 +255,7 @@ class Liveness:
             wall: Wall seconds.
             helpers_answered: Whether any helper answered: if none did, the trouble may be ours.
         """
-        track = self._tracks.get(node_id)
+        track = self.get(node_id)
         if track is None or self._excused(track, wall):
             return
         if not helpers_answered:
@@ -204,7 +268,7 @@ class Liveness:
         Returns:
             Whether this is the first we hear of it: probe the accused yourself.
         """
-        track = self._tracks.get(node_id)
+        track = self.get(node_id)
         if track is None or self._excused(track, wall):
             return False
         first = track.suspected_at is None
@@ -215,7 +279,7 @@ class Liveness:
 
     def lost_storage(self, node_id: NodeId) -> None:
         """Note that a member came back with another storage."""
-        track = self._tracks.get(node_id)
+        track = self.get(node_id)
         if track is not None:
             track.history = track.history.lost()
 
@@ -226,7 +290,8 @@ class Liveness:
             slept_seconds: By how much our own tick came late.
             now: Monotonic seconds.
         """
-        for track in self._tracks.values():
+        # Those who are steadily alive have nothing to be forgiven.
+        for track in self.doubtful():
             if track.state in (PeerState.AWAY, PeerState.GONE):
                 if track.missed_at is not None:
                     track.missed_at = min(now, track.missed_at + slept_seconds)
@@ -236,7 +301,7 @@ class Liveness:
 
     def odds(self, node_id: NodeId, now: float) -> float:
         """The probability that the member is up or will come back."""
-        track = self._tracks[node_id]
+        track = self._track(node_id)
         if track.is_gone or track.status is NodeStatus.LEFT:
             return 0.0
         if track.state is not PeerState.AWAY:
@@ -245,7 +310,7 @@ class Liveness:
 
     def availability(self, node_id: NodeId, now: float) -> float:
         """The share of time the member is up, as far as we know it."""
-        track = self._tracks[node_id]
+        track = self._track(node_id)
         history = replace(track.history, known_seconds=track.history.known_seconds + now - track.known_at)
         return availability(history, silent_seconds=track.silent_seconds(now))
 
@@ -278,7 +343,7 @@ class Liveness:
             confirmations: Other members that suspect it, too.
         """
         config = self._config
-        shortest = config.probe_interval * config.suspicion_scale * math.log10(max(10, len(self._tracks) + 1))
+        shortest = config.probe_interval * config.suspicion_scale * math.log10(max(10, len(self) + 1))
         longest = shortest * config.suspicion_slack
         doubt = 1 - math.log(min(confirmations, config.suspicion_confirmations) + 1) / math.log(
             config.suspicion_confirmations + 1
@@ -347,7 +412,7 @@ class Liveness:
         )
         if silent <= config.partition_silent_min:
             return 0
-        members = sum(1 for track in self._tracks.values() if not track.is_gone and track.status is not NodeStatus.LEFT)
+        members = len(self) - sum(1 for track in self.doubtful() if track.is_gone or track.status is NodeStatus.LEFT)
         if silent <= config.partition_silent_share * members:
             return 0
         was_frozen = self.frozen(now)

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.errors import ConfigError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
+from dfs_sdk.peers.crowd import Crowd, KnownMembers
 from dfs_sdk.peers.gossip import Gossip
-from dfs_sdk.peers.liveness import Change, Liveness, PeerState
+from dfs_sdk.peers.liveness import Change, Liveness, PeerState, Track
 from dfs_sdk.peers.messages import (
     INCARNATION_MAX,
     NodeDesc,
@@ -41,7 +43,7 @@ class Membership:
         self._desc = desc
         self._signed = sign_desc(desc, identity)
         self._since = now
-        self._known: dict[NodeId, tuple[SignedDesc, NodeDesc]] = {}
+        self._known = KnownMembers(identity.node_id)
         self._descs: Gossip[SignedDesc] = Gossip(scale=config.gossip_scale)
         self._rumours: Gossip[Rumour] = Gossip(scale=config.gossip_scale)
         self._refuted_at = -config.probe_interval
@@ -50,7 +52,7 @@ class Membership:
         self._standing = 1
         # Members as the latest view shows them, and when each was drawn: a change of one costs nothing for the others.
         self._pictures: dict[NodeId, tuple[Member, float]] = {}
-        self.liveness = Liveness(config)
+        self.liveness = Liveness(config, identity.node_id)
 
     # Ourselves
 
@@ -86,12 +88,22 @@ class Membership:
         return len(self._known) + 1
 
     def __iter__(self) -> Iterator[NodeDesc]:
-        return iter([desc for _, desc in self._known.values()])
+        return iter([desc for _, (_, desc) in self._known.items()])
 
     def get(self, node_id: NodeId) -> NodeDesc | None:
         """Return another member's newest description."""
         known = self._known.get(node_id)
         return known[1] if known else None
+
+    def ids(self) -> list[NodeId]:
+        """List the other members in the order of their arrival."""
+        return list(self._known)
+
+    def reachable(self) -> list[NodeId]:
+        """List the other members worth a call, without making a view: in the order of their arrival."""
+        doubtful = self.liveness.doubtful()
+        idle = {t.node_id for t in doubtful if not t.state.reachable or t.status is NodeStatus.LEFT}
+        return [node_id for node_id in self._known if node_id not in idle] if idle else list(self._known)
 
     def signed_desc(self, node_id: NodeId) -> SignedDesc | None:
         """Return another member's newest description as it was signed."""
@@ -125,12 +137,22 @@ class Membership:
         self._changed()
         return desc, before
 
-    def know(self, signed: SignedDesc, desc: NodeDesc, now: float, wall: float) -> None:
-        """Know a member without having been told: it is believed, and nothing of it is passed on."""
-        if desc.node_id != self.me and desc.node_id not in self._known and self._make_room():
-            self._known[desc.node_id] = (signed, desc)
-            self._note(None, desc, now, wall)
-            self._changed()
+    def know(self, crowd: Crowd, now: float) -> None:
+        """Know members without having been told: they are believed, and nothing of them is passed on.
+
+        Args:
+            crowd: All of them, in their usual state.
+            now: Monotonic seconds.
+
+        Raises:
+            ConfigError: They are more than may be known.
+        """
+        if len(crowd.members) > self._config.members_max:
+            raise ConfigError(f"{len(crowd.members)} members are more than members_max={self._config.members_max}")
+        self._known.adopt(crowd)
+        self.liveness.adopt(crowd.members, now)
+        self._standing += 1
+        self._changed()
 
     def hear(self, rumour: Rumour, by: NodeId, now: float, wall: float) -> bool:
         """Take note that member `by` suspects somebody.
@@ -189,19 +211,24 @@ class Membership:
 
     def suspicions(self, count: int) -> tuple[Rumour, ...]:
         """List members we hold for silent, at most `count`."""
-        doubtful = self.liveness.restless()
-        silent = [track.node_id for track in doubtful if track.suspected_at is not None and not track.is_gone]
+        silent = [
+            track.node_id for track in self.liveness.restless() if track.suspected_at is not None and not track.is_gone
+        ]
         return tuple(Rumour(node_id=i, incarnation=self._known[i][1].incarnation) for i in silent[:count])
 
     def summary(self, now: float) -> dict[NodeId, tuple[int, bool]]:
         """List incarnations by id with whether the member is not to be passed on: gone, or its farewell is old."""
         entries = {self.me: (self._desc.incarnation, False)}
         for node_id, (_, desc) in self._known.items():
-            entries[node_id] = (desc.incarnation, self._stale(node_id, now))
+            entries[node_id] = (desc.incarnation, False)
+        for track in self.liveness.gone():
+            entries[track.node_id] = (entries[track.node_id][0], self._stale(track, now))
         return entries
 
     def digest(self, now: float) -> bytes:
         """Digest the members that are passed on: equal on nodes that have nothing to tell each other."""
+        if self._digest is None and self._is_as_born():
+            self._digest = self._known.crowd.digest
         if self._digest is None:
             self._digest = list_digest(
                 {i: incarnation for i, (incarnation, stale) in self.summary(now).items() if not stale}
@@ -276,16 +303,18 @@ class Membership:
             self._desc = dataclasses.replace(self._desc, incarnation=desc.incarnation)
             self.describe(wall)
 
-    def _stale(self, node_id: NodeId, now: float) -> bool:
-        track = self.liveness.get(node_id)
-        if track is None or track.state is not PeerState.GONE:
-            return False
+    def _is_as_born(self) -> bool:
+        """Whether this node still knows just what its crowd does."""
+        known = self._known
+        return known.is_plain and known.crowd.members[self.me][1] == self._desc and not self.liveness.gone()
+
+    def _stale(self, track: Track, now: float) -> bool:
         return track.status is not NodeStatus.LEFT or now - track.since > self._config.forget_after / 2
 
     def _make_room(self) -> bool:
         if len(self) < self._config.members_max:
             return True
-        gone = [track for track in self.liveness if track.state is PeerState.GONE]
+        gone = self.liveness.gone()
         if not gone:
             return False
         self._forget(min(gone, key=lambda track: (track.since, track.node_id)).node_id)
@@ -293,7 +322,7 @@ class Membership:
 
     def _forget(self, node_id: NodeId) -> None:
         self.liveness.forget(node_id)
-        self._known.pop(node_id, None)
+        self._known.drop(node_id)
         self._descs.drop(node_id)
         self._rumours.drop(node_id)
         self._redraw(node_id)

@@ -59,7 +59,7 @@ class Prober:
     def next_target(self) -> NodeId | None:
         """Choose whom to probe in this turn: members that are neither gone nor excused by a busy lease."""
         if not self._round:
-            self._round = [desc.node_id for desc in self._membership]
+            self._round = self._membership.ids()
             self._rng.shuffle(self._round)
         while self._round:
             node_id = self._round.pop()
@@ -127,9 +127,7 @@ class Prober:
         return self._clock.monotonic() - asked_at > timeout + self._config.clock_jump_max
 
     def _helpers(self, node_id: NodeId) -> list[NodeId]:
-        able = [
-            track.node_id for track in self._membership.liveness if track.state.reachable and track.node_id != node_id
-        ]
+        able = [each for each in self._membership.reachable() if each != node_id]
         return self._rng.sample(able, min(self._config.indirect_count, len(able)))
 
     def worth_a_probe(self, node_id: NodeId) -> bool:

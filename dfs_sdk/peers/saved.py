@@ -9,7 +9,7 @@ from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import ID_BYTES
 from dfs_sdk.peers.availability import DownHistory
 from dfs_sdk.peers.membership import Membership
-from dfs_sdk.peers.messages import NodeDesc, NodeStatus, SavedPeer, SignedDesc, read_desc, verify_desc
+from dfs_sdk.peers.messages import NodeDesc, SavedPeer, SignedDesc, read_desc, verify_desc
 from dfs_sdk.store.base import DocumentStore
 from dfs_sdk.wire.codec import decode, encode
 
@@ -35,10 +35,8 @@ class SavedPeers:
 
     async def save(self, membership: Membership, *, now: float, wall: float, count: int) -> None:
         """Write the `count` members last heard of, and drop the documents of all others."""
-        tracks = [track for track in membership.liveness if track.status is not NodeStatus.LEFT]
-        tracks.sort(key=lambda track: (-track.last_heard, track.node_id))
         wanted: dict[bytes, bytes] = {}
-        for track in tracks[:count]:
+        for track in membership.liveness.last_heard(count):
             signed = membership.signed_desc(track.node_id)
             if signed is not None:
                 # To a tenth of a minute, so that a quiet network rewrites nothing each time.

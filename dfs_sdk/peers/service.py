@@ -8,12 +8,13 @@ guards against our own sleep, brings states and view up to date and sends one pr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
+from dfs_sdk.peers.crowd import Crowd
 from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.membership import Membership
 from dfs_sdk.peers.messages import (
@@ -215,16 +216,17 @@ class Peers:
         """What this node says about itself, signed and read."""
         return self._membership.signed, self._membership.desc
 
-    def acquaint(self, known: Iterable[tuple[SignedDesc, NodeDesc]]) -> None:
+    def acquaint(self, crowd: Crowd) -> None:
         """Know members from the start, with no word between us: for simulated networks of many nodes.
 
         Args:
-            known: Their descriptions, which are believed and not verified: nothing of a peer's may come in here.
+            crowd: They, and us; all of them may share it.
+
+        Raises:
+            ConfigError: They are more than may be known.
         """
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        for signed, desc in known:
-            self._membership.know(signed, desc, now, wall)
-            self._rpc.book.learn(desc.contact, None)
+        self._membership.know(crowd, self._clock.monotonic())
+        self._rpc.book.acquaint(crowd.contacts)
         self._after_change()
 
     async def leave(self) -> None:
@@ -290,7 +292,7 @@ class Peers:
         lost = self._prober.lost_member()
         if lost is not None:
             await self._prober.ping(lost)
-        reachable = self.view.reachable()
+        reachable = sorted(self._membership.reachable())
         if reachable:
             await self._sync(self._rng.choice(reachable))
 

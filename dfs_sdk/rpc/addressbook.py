@@ -7,7 +7,7 @@ Hearsay never displaces a confirmed address, and a node only known from hearsay 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dfs_sdk.crypto.identity import PublicIdentity
@@ -54,15 +54,19 @@ class AddressBook:
         self._own_hosts = own_hosts
         self._met: OrderedDict[NodeId, _Entry] = OrderedDict()
         self._heard: OrderedDict[NodeId, _Entry] = OrderedDict()
+        self._crowd: Mapping[NodeId, Contact] = {}
 
     def __len__(self) -> int:
+        self._settle()
         return len(self._met) + len(self._heard)
 
     def __contains__(self, node_id: object) -> bool:
-        return node_id in self._met or node_id in self._heard
+        met = node_id in self._met or node_id in self._heard
+        return met or (node_id in self._crowd and node_id != self._owner)
 
     def __iter__(self) -> Iterator[NodeId]:
         """Iterate over the nodes, met ones first, those longest unused first."""
+        self._settle()
         return iter((*self._met, *self._heard))
 
     def learn(self, contact: Contact, source: Address | None, *, first_hand: bool = False) -> bool:
@@ -76,6 +80,48 @@ class AddressBook:
         Returns:
             Whether at least one of the addresses may be used.
         """
+        self._recall(contact.node_id)
+        return self._enter(contact, source, first_hand=first_hand)
+
+    def acquaint(self, crowd: Mapping[NodeId, Contact]) -> None:
+        """Know the contacts of a simulated network, each as if our user had named it when it is first asked for.
+
+        Args:
+            crowd: Contacts by id, ours perhaps among them; it may be shared and must not change.
+        """
+        self._settle()
+        self._crowd = crowd
+
+    def confirm(self, identity: PublicIdentity, address: Address) -> None:
+        """Remember that a handshake with these keys succeeded at `address`."""
+        node_id = identity.node_id
+        self._recall(node_id)
+        entry = self._heard.pop(node_id, None) or self._met.pop(node_id, None) or _Entry(identity)
+        entry.confirmed = [address, *(a for a in entry.confirmed if a != address)][:CONFIRMED_ADDRESSES_MAX]
+        self._met[node_id] = entry
+        if len(self._met) > MET_MAX:
+            self._met.popitem(last=False)
+
+    def contact(self, node_id: NodeId) -> Contact | None:
+        """Give the contact of a node, its confirmed addresses first."""
+        self._recall(node_id)
+        entry = self._met.get(node_id) or self._heard.get(node_id)
+        if entry is None:
+            return None
+        return Contact(ed=entry.identity.ed, x=entry.identity.x, addresses=entry.addresses())
+
+    def has_met(self, node_id: NodeId) -> bool:
+        """Whether a handshake with the node ever succeeded."""
+        return node_id in self._met
+
+    def forget(self, node_id: NodeId) -> None:
+        """Drop all that is known about a node; an unknown one is fine."""
+        if node_id in self._crowd:
+            self._settle()
+        self._met.pop(node_id, None)
+        self._heard.pop(node_id, None)
+
+    def _enter(self, contact: Contact, source: Address | None, *, first_hand: bool) -> bool:
         node_id = contact.node_id
         if node_id == self._owner:
             return False
@@ -90,30 +136,18 @@ class AddressBook:
         entry.hearsay = [*dict.fromkeys(usable), *kept][:ADDRESSES_MAX]
         return True
 
-    def confirm(self, identity: PublicIdentity, address: Address) -> None:
-        """Remember that a handshake with these keys succeeded at `address`."""
-        node_id = identity.node_id
-        entry = self._heard.pop(node_id, None) or self._met.pop(node_id, None) or _Entry(identity)
-        entry.confirmed = [address, *(a for a in entry.confirmed if a != address)][:CONFIRMED_ADDRESSES_MAX]
-        self._met[node_id] = entry
-        if len(self._met) > MET_MAX:
-            self._met.popitem(last=False)
+    def _recall(self, node_id: NodeId) -> None:
+        """Enter a node of the crowd that is needed for the first time."""
+        contact = self._crowd.get(node_id)
+        if contact is not None and node_id not in self._met and node_id not in self._heard:
+            self._enter(contact, None, first_hand=False)
 
-    def contact(self, node_id: NodeId) -> Contact | None:
-        """Give the contact of a node, its confirmed addresses first."""
-        entry = self._met.get(node_id) or self._heard.get(node_id)
-        if entry is None:
-            return None
-        return Contact(ed=entry.identity.ed, x=entry.identity.x, addresses=entry.addresses())
-
-    def has_met(self, node_id: NodeId) -> bool:
-        """Whether a handshake with the node ever succeeded."""
-        return node_id in self._met
-
-    def forget(self, node_id: NodeId) -> None:
-        """Drop all that is known about a node; an unknown one is fine."""
-        self._met.pop(node_id, None)
-        self._heard.pop(node_id, None)
+    def _settle(self) -> None:
+        """Enter the whole crowd, and be without one from here on."""
+        crowd, self._crowd = self._crowd, {}
+        for node_id, contact in crowd.items():
+            if node_id not in self._met and node_id not in self._heard:
+                self._enter(contact, None, first_hand=False)
 
     def _entry(self, node_id: NodeId, identity: PublicIdentity) -> _Entry:
         table = self._met if node_id in self._met else self._heard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.driven import DrivenHome, GuestHome
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.ports import Clock, Rng
+from dfs_sdk.sim.acquaintance import Newcomer, acquaint
 from dfs_sdk.sim.driver import WorldDriver
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
 from dfs_sdk.sim.ground import Ground, Traffic, Undo
@@ -36,9 +36,6 @@ SLOWEST = 30.0
 
 BORN_ACQUAINTED_MIN = 64
 """Nodes of networks of this size and above know each other from the start."""
-
-NEAR_CONTACTS, FAR_CONTACTS = 21, 128
-"""Contacts in the routing table of a node that is born acquainted; itself is among the near ones and not taken."""
 
 
 class Simulated(Ground):
@@ -119,19 +116,11 @@ class Simulated(Ground):
 
     def acquaint(self, nodes: Sequence[Node]) -> None:
         """See `Ground`: member lists are whole, routing tables have the nearest nodes and some of all others."""
-        stacks = [node._running for node in nodes]  # noqa: SLF001 - what no message between them says
-        known = [stack.peers.description for stack in stacks]
-        contacts = [desc.contact for _, desc in known]
-        places = [int.from_bytes(contact.node_id, "big") for contact in contacts]
-        rng = self._world.rng.child("acquaint")
-        for node, stack, mine in zip(nodes, stacks, places, strict=True):
-            now = self._world.hosts[node.name].clock.monotonic()
-            stack.peers.acquaint(known)
-            distances = [place ^ mine for place in places]
-            near = heapq.nsmallest(NEAR_CONTACTS, range(len(places)), key=distances.__getitem__)
-            far = rng.sample(range(len(places)), min(FAR_CONTACTS, len(places)))
-            for at in (*near, *far):
-                stack.dht.table.answered(contacts[at], now)
+        newcomers = []
+        for node in nodes:
+            stack = node._running  # noqa: SLF001 - what no message between them says
+            newcomers.append(Newcomer(peers=stack.peers, dht=stack.dht, clock=self._world.hosts[node.name].clock))
+        acquaint(newcomers, rng=self._world.rng.child("acquaint"))
 
     async def crash(self, node: Node, *, power: bool) -> None:
         """See `Ground`."""

@@ -10,21 +10,23 @@ import argparse
 import cProfile
 import gc
 import pstats
+import resource
 import time
 
 from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.dht.config import DhtConfig
 from dfs_sdk.dht.service import Dht
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import Address, NetworkId
-from dfs_sdk.peers.config import PeersConfig
+from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.peers.selfdesc import Profile
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.rpc.service import Rpc
 from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.sim.acquaintance import Newcomer, acquaint
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.fidelity import Fidelity
 from dfs_sdk.sim.host import Host
+from dfs_sdk.sim.pace import at_leisure
 from dfs_sdk.sim.world import World
 from dfs_sdk.store.memory import MemoryStore
 from dfs_sdk.transport.contact import Contact
@@ -75,7 +77,7 @@ async def ring(world: World, hosts: list[Host]) -> None:
 class Slices:
     """Membership and DHT of one node, without the rest of it."""
 
-    def __init__(self, host: Host, network: Network, scope: TaskScope) -> None:
+    def __init__(self, host: Host, network: Network, scope: TaskScope, config: NodeConfig) -> None:
         runtime = host.runtime
         self.host = host
         self.identity = Identity.generate(runtime.entropy)
@@ -84,11 +86,11 @@ class Slices:
         self.transport = make(runtime=runtime, identity=self.identity, network=network, bind=Address("0.0.0.0", PORT))
         self.rpc = Rpc(runtime=runtime, transport=self.transport, identity=self.identity, scope=scope)
         self.peers = Peers(
-            rpc=self.rpc, store=store, events=EventBus(), scope=scope, runtime=runtime, config=PeersConfig(),
+            rpc=self.rpc, store=store, events=EventBus(), scope=scope, runtime=runtime, config=config.peers,
             profile=Profile(name=host.name, host=runtime.machine.fingerprint(), version="0"),
         )  # fmt: skip
         self.dht = Dht(
-            rpc=self.rpc, store=store, scope=scope, runtime=runtime, network_id=network.network_id, config=DhtConfig()
+            rpc=self.rpc, store=store, scope=scope, runtime=runtime, network_id=network.network_id, config=config.dht
         )
 
     @property
@@ -103,15 +105,22 @@ class Slices:
         await self.dht.start()
 
 
-async def start_all(world: World, count: int) -> list[Slices]:
+async def start_all(world: World, count: int, config: NodeConfig) -> list[Slices]:
     network = Network(network_id=NetworkId(bytes(32)))
     nodes = []
     for number in range(count):
         host = world.host(f"n{number}")
         scope = TaskScope(host.name, on_error=lambda name, error: print(name, repr(error)))
-        nodes.append(Slices(host, network, scope))
+        nodes.append(Slices(host, network, scope, config))
         await host.run(nodes[-1].start())
     return nodes
+
+
+def acquaint_all(world: World, nodes: list[Slices]) -> None:
+    acquaint(
+        (Newcomer(peers=node.peers, dht=node.dht, clock=node.host.clock) for node in nodes),
+        rng=world.rng.child("acquaint"),
+    )
 
 
 async def join_all(nodes: list[Slices]) -> None:
@@ -122,18 +131,24 @@ async def join_all(nodes: list[Slices]) -> None:
         await node.host.run(node.dht.join([entrance]))
 
 
-def bench_nodes(count: int, *, sealed: bool, seconds: float, settle: float) -> None:
-    world = World(1, conditions=Conditions(delay_min=0.005, delay_mean=0.02), fidelity=Fidelity(datagrams=sealed))
+def bench_nodes(given: argparse.Namespace) -> None:
+    count, seconds = given.count, given.seconds
+    conditions = Conditions(delay_min=0.005, delay_mean=0.02)
+    world = World(1, conditions=conditions, fidelity=Fidelity(datagrams=given.sealed))
     gc.disable()
     begun = time.process_time()
-    nodes = world.run(start_all(world, count))
-    world.run(join_all(nodes))
+    nodes = world.run(start_all(world, count, at_leisure(given.slower)))
+    if given.meet:
+        world.run(join_all(nodes))
+    else:
+        acquaint_all(world, nodes)
     joined = time.process_time() - begun
-    world.run_for(settle)
-    known = sorted(len(node.peers.view) for node in nodes)
+    print(f"{count} nodes: joined with {joined:.1f} s of CPU, {memory():.0f} MiB", flush=True)
+    world.run_for(given.settle)
+    known = sorted(len(node.peers.view) for node in nodes[:: max(1, count // 10)])  # a view takes memory
     settled = time.process_time() - begun - joined
-    print(f"{count} nodes: joined with {joined:.1f} s of CPU, settled with {settled:.1f} s; the least one", end=" ")
-    print(f"knows {known[0]} nodes, the middle one {known[count // 2]}")
+    print(f"settled with {settled:.1f} s of CPU, {memory():.0f} MiB; the least one", end=" ")
+    print(f"knows {known[0]} nodes, the middle one {known[len(known) // 2]}", flush=True)
     gc.collect()
     gc.freeze()
     before, events = world.network.counters.sent, world.scheduler.events
@@ -150,6 +165,11 @@ def bench_nodes(count: int, *, sealed: bool, seconds: float, settle: float) -> N
     profile.disable()
     show(profile)
     world.close()
+
+
+def memory() -> float:
+    """The most memory this process had so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def show(profile: cProfile.Profile) -> None:
@@ -174,11 +194,13 @@ def main() -> None:
     parser.add_argument("--sealed", action="store_true", help="sealed datagrams instead of whole messages")
     parser.add_argument("--seconds", type=float, default=20.0, help="virtual seconds to measure")
     parser.add_argument("--settle", type=float, default=40.0, help="virtual seconds to let them meet")
+    parser.add_argument("--meet", action="store_true", help="let them meet: by default they know each other")
+    parser.add_argument("--slower", type=float, default=1.0, help="times longer pauses: 30 in large swarms")
     given = parser.parse_args()
     if given.what == "core":
         bench_core()
     else:
-        bench_nodes(given.count, sealed=given.sealed, seconds=given.seconds, settle=given.settle)
+        bench_nodes(given)
 
 
 if __name__ == "__main__":
