@@ -101,6 +101,7 @@ class Stack:
             runtime=runtime,
             config=config.peers,
             profile=Profile(name=given.name, host=runtime.machine.fingerprint(), version=__version__),
+            asides=self.transport if isinstance(self.transport, Transport) else None,
         )
         self.dht = Dht(
             rpc=self.rpc,

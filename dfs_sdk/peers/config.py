@@ -42,6 +42,9 @@ class PeersConfig:
         members_max: The most members known, those gone included; further ones are not learned.
         forget_after: When members that left or are gone are forgotten altogether.
         leave_timeout: The longest a farewell takes.
+        standstill_after: How long the node's loop stands still before it is said to be busy; 0 to leave it unsaid.
+        standstill_lease: For how long it is said to be busy each time.
+        standstill_interval: Pause before that is said again.
     """
 
     probe_interval: float = 1.0
@@ -71,12 +74,16 @@ class PeersConfig:
     members_max: int = 10_000
     forget_after: float = 7 * DAY
     leave_timeout: float = 2.0
+    standstill_after: float = 1.0
+    standstill_lease: float = 30.0
+    standstill_interval: float = 10.0
 
     def __post_init__(self) -> None:
         positive = (
             "probe_interval", "probe_timeout", "probes_max", "suspicion_scale", "down_time_mean", "clock_jump_max",
             "partition_window", "gossip_scale", "sync_interval", "describe_interval", "persist_interval",
             "persist_count", "rejoin_parallel", "forget_after", "leave_timeout", "suspicion_confirmations",
+            "standstill_lease", "standstill_interval",
         )  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:
@@ -87,6 +94,8 @@ class PeersConfig:
             raise ConfigError(f"gossip_items_max is {self.gossip_items_max}: give 1 to 16")
         if not 2 <= self.members_max <= 10_000:
             raise ConfigError(f"members_max is {self.members_max}: give 2 to 10,000")
+        if self.standstill_after < 0:
+            raise ConfigError(f"standstill_after is {self.standstill_after}: give 0 or more")
         if self.suspicion_slack < 1:
             raise ConfigError(f"suspicion_slack is {self.suspicion_slack}: give 1 or more")
 
@@ -106,4 +115,6 @@ class PeersConfig:
             describe_interval=1.0,
             persist_interval=5.0,
             leave_timeout=1.0,
+            # They all stand still together: nobody is there to hear it.
+            standstill_after=0.0,
         )

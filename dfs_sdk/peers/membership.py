@@ -73,11 +73,20 @@ class Membership:
 
     def describe(self, wall: float, **changes: Any) -> None:
         """Change our description: sign it with a higher incarnation and begin to pass it on."""
-        incarnation = min(INCARNATION_MAX, max(self._desc.incarnation + 1, int(wall * 1000)))
-        self._desc = dataclasses.replace(self._desc, **changes, incarnation=incarnation)
-        self._signed = sign_desc(self._desc, self._identity)
-        self._descs.add(self.me, self._signed)
-        self._changed()
+        self._put(*self.alternative(self._desc, wall, **changes))
+
+    def alternative(self, desc: NodeDesc, wall: float, **changes: Any) -> tuple[SignedDesc, NodeDesc]:
+        """Sign what would follow a description of ours; changes nothing here, and any thread may ask."""
+        incarnation = min(INCARNATION_MAX, max(desc.incarnation + 1, int(wall * 1000)))
+        following = dataclasses.replace(desc, **changes, incarnation=incarnation)
+        return sign_desc(following, self._identity), following
+
+    def adopt(self, signed: SignedDesc, desc: NodeDesc) -> bool:
+        """Take over what was said in our name meanwhile; false where we have said something later ourselves."""
+        if desc.incarnation < self._desc.incarnation or self._desc.status is NodeStatus.LEFT:
+            return False
+        self._put(signed, desc)
+        return True
 
     # Others
 
@@ -284,6 +293,11 @@ class Membership:
             p_return=1.0,
             availability=1.0,
         )
+
+    def _put(self, signed: SignedDesc, desc: NodeDesc) -> None:
+        self._signed, self._desc = signed, desc
+        self._descs.add(self.me, signed)
+        self._changed()
 
     def _note(self, before: NodeDesc | None, desc: NodeDesc, now: float, wall: float) -> None:
         node_id, status, until = desc.node_id, desc.status, desc.busy_until_wall

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, ProtocolError
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
@@ -34,6 +34,7 @@ from dfs_sdk.peers.newsdesk import NewsDesk
 from dfs_sdk.peers.prober import CALL_ERRORS, Prober
 from dfs_sdk.peers.saved import KnownPeer, SavedPeers, restore_histories
 from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
+from dfs_sdk.peers.standstill import AsidePort, Spokesman, read_aside
 from dfs_sdk.peers.sync import Syncer
 from dfs_sdk.peers.view import View
 from dfs_sdk.rpc.base import Caller, RpcService
@@ -61,6 +62,7 @@ class Peers:
         runtime: Clocks, chance, the machine's fingerprint.
         config: What can be tuned.
         profile: Name and domains of this node; by default nameless, on this machine.
+        asides: A way to say something while the loop stands still; without it nothing is said then.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Peers:
         runtime: Runtime,
         config: PeersConfig | None = None,
         profile: Profile | None = None,
+        asides: AsidePort | None = None,
     ) -> None:
         self._config = config or PeersConfig()
         self._rpc = rpc
@@ -124,6 +127,14 @@ class Peers:
             on_news=self._desk.take,
         )
 
+        self._standstills = runtime.standstills
+        self._spokesman: Spokesman | None = None
+        if asides is not None:
+            asides.on_aside = self._on_aside
+            self._spokesman = Spokesman(
+                membership=self._membership, asides=asides, clock=self._clock, config=self._config, back=self._be_back
+            )
+
     # The view
 
     @property
@@ -173,6 +184,8 @@ class Peers:
         every("probe", config.probe_interval, self.turn, rng=self._rng)
         every("sync", config.sync_interval, self.sync_turn, rng=self._rng)
         every("save peers", config.persist_interval, self.save, rng=self._rng)
+        if self._spokesman is not None and self._standstills is not None and config.standstill_after:
+            self._scope.spawn("standstill", self._spokesman.watch(self._standstills))
 
     async def join(self, contact: Contact, timeout: float = 10.0) -> None:
         """Enter the network of `contact`: learn its members, tell it about us, meet the others.
@@ -280,6 +293,8 @@ class Peers:
         """Guard against our own sleep, review all states, probe one member in a task of its own."""
         self._guard_sleep()
         self._refresh_desc()
+        if self._spokesman is not None:
+            self._spokesman.rehearse()
         self._desk.review()
         if any(track.state is PeerState.AWAY for track in self._membership.liveness.restless()):
             self._view = None  # the odds fall with every second
@@ -334,6 +349,22 @@ class Peers:
             self._membership.describe(wall, status=NodeStatus.ALIVE, busy_until_wall=0.0)
         if now - self._described_at >= self._config.describe_interval and outdated(desc, usage):
             self.describe(used_bytes=usage.used_bytes, capacity_bytes=usage.capacity_bytes)
+
+    # While the loop stands still
+
+    def _be_back(self) -> None:
+        self._after_change()
+        if not self._scope.closed:
+            self._scope.spawn("back", self._introduce(LEASE_TOLD_MAX))
+
+    def _on_aside(self, sender: NodeId, content: bytes) -> None:
+        try:
+            signed = read_aside(sender, content)
+        except ProtocolError:
+            self._banish(sender)
+            return
+        self._desk.heard(sender)
+        self._desk.take(sender, (signed,), ())
 
     # Calls of others
 

@@ -103,6 +103,10 @@ class UdpSocket(Protocol):
         """Release the socket; no callback comes afterwards."""
         ...
 
+    def throw(self, datagram: bytes, destination: Address) -> None:
+        """Send one datagram from any thread, beside the bursts; where that fails, it is lost."""
+        ...
+
     async def closed(self) -> None:
         """Wait until a closed socket's address is free again."""
         ...
@@ -266,6 +270,23 @@ class Offload(Protocol):
         ...
 
 
+class Standstills(Protocol):
+    """Notices that an event loop stands still."""
+
+    def watch(self, tell: Callable[[], None], *, after: float, every: float) -> Callable[[], None]:
+        """Begin to watch the running loop.
+
+        Args:
+            tell: Called on another thread while the loop stands still.
+            after: Seconds without a turn before the first call, above 0.
+            every: Seconds between further calls.
+
+        Returns:
+            A function that ends it, to be called on the loop: `tell` neither runs nor is called afterwards.
+        """
+        ...
+
+
 class Machine(Protocol):
     """The machine a node runs on."""
 
@@ -293,6 +314,7 @@ class Runtime:
     Attributes:
         transport: Makes a transport that carries whole messages in some other way than sealed over `udp`, with the
             arguments of `transport.driver.Transport`; a floor above knows its type. None for the real one.
+        standstills: Watches the loop; None where nothing else runs on it, or no other thread could tell.
     """
 
     clock: Clock
@@ -303,3 +325,4 @@ class Runtime:
     offload: Offload
     machine: Machine
     transport: Callable[..., Any] | None = None
+    standstills: Standstills | None = None

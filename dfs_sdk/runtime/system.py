@@ -27,6 +27,7 @@ from dfs_sdk.runtime.locks import FileDiskLock, take_lock
 from dfs_sdk.runtime.machine import SystemMachine
 from dfs_sdk.runtime.mounts import on_network
 from dfs_sdk.runtime.ports import Buffer, Runtime, Udp
+from dfs_sdk.runtime.standstill import ThreadStandstills
 from dfs_sdk.runtime.tasks import settle
 from dfs_sdk.runtime.udp_linux import LinuxUdp
 from dfs_sdk.runtime.udp_portable import PortableUdp
@@ -357,4 +358,6 @@ def system_runtime(
         disk=SystemDisk(),
         offload=ThreadOffload(threads=threads),
         machine=SystemMachine(),
+        # A browser's Python has no threads.
+        standstills=ThreadStandstills() if sys.platform != "emscripten" else None,
     )

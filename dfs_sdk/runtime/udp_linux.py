@@ -20,6 +20,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
 from dfs_sdk.ids import Address
 from dfs_sdk.runtime.forks import on_fork_in_child
@@ -131,6 +132,14 @@ class LinuxUdpSocket:
             return False
         self._rest = (bytes(view[sent:]), segment_bytes, sockaddr)
         return True
+
+    def throw(self, datagram: bytes, destination: Address) -> None:
+        """See `UdpSocket.throw`; counts nothing, for the counters are the loop's."""
+        sock = self._socket
+        sockaddr = self._book.outgoing(destination)
+        if sock is not None and sockaddr is not None:
+            with suppress(OSError):
+                sock.sendto(datagram, sockaddr)
 
     def close(self) -> None:
         """Release the socket; no callback comes afterwards."""

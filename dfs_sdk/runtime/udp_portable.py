@@ -16,6 +16,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from dfs_sdk.ids import Address
@@ -117,6 +118,14 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
                 # asyncio may keep what it cannot send at once, so it gets bytes of its own
                 self._transport.sendto(bytes(datagram), sockaddr)
         return True
+
+    def throw(self, datagram: bytes, destination: Address) -> None:
+        """See `UdpSocket.throw`; counts nothing, for the counters are the loop's."""
+        sock = None if self._closed else self._socket
+        sockaddr = self._book.outgoing(destination)
+        if sock is not None and sockaddr is not None:
+            with suppress(OSError):
+                sock.sendto(datagram, sockaddr)
 
     def close(self) -> None:
         """Release the socket; no callback comes afterwards."""

@@ -188,6 +188,10 @@ class SimSocket:
         network.send(route, bytes(burst), segment_bytes)
         return True
 
+    def throw(self, datagram: bytes, destination: Address) -> None:
+        """Send one datagram; a simulated host has no other threads."""
+        self.send(datagram, len(datagram), destination)
+
     def receive(self, data: bytes, segment_bytes: int, source: Address) -> int:
         """Take datagrams that arrived: hand them on, or keep some while the kernel is blocked.
 

@@ -11,12 +11,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from typing import assert_never
 
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ConfigError, DeadlineError, NodeClosedError, PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Runtime, UdpSocket
+from dfs_sdk.transport.asides import Whisper
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.connection import Connection
 from dfs_sdk.transport.contact import Contact
@@ -24,6 +27,7 @@ from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.identify import Identified
 from dfs_sdk.transport.notices import (
+    AsideArrived,
     MessageArrived,
     MessageSettled,
     Notice,
@@ -61,7 +65,9 @@ class Transport:
         on_message: Called with the connection and a whole message, which is the handler's own.
         on_mute: Called now and then with a connection whose peer acknowledges nothing: it may have been restarted.
 
-    All four are called on the loop `start` ran on, must be quick, and are set before `start`.
+        on_aside: Called with a peer and what it said beside its packets, which may be anything.
+
+    All five are called on the loop `start` ran on, must be quick, and are set before `start`.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Transport:
         self.on_closed: Callable[[Connection, str], None] = _ignore
         self.on_message: Callable[[Connection, memoryview], None] = _ignore
         self.on_mute: Callable[[Connection], None] = _ignore
+        self.on_aside: Callable[[NodeId, bytes], None] = _ignore
         self._runtime = runtime
         self._clock = runtime.clock
         self._config = config or TransportConfig()
@@ -262,6 +269,15 @@ class Transport:
             del self._identify_waiters[token]
             self.endpoint.forget_question(token)
 
+    def whispers(self, count: int) -> tuple[Whisper, ...]:
+        """List ways to say something aside to at most `count` connected peers, the latest connections first.
+
+        They may be used on another thread, by one at a time, also after their connection has ended: then in vain.
+        """
+        _, socket = self._running()
+        latest = islice(reversed(self._connections), count)
+        return tuple(partial(_whisper, socket, session) for session in latest)
+
     def flush(self) -> None:
         """See that what was queued leaves soon; connections call this."""
         self._schedule()
@@ -360,6 +376,8 @@ class Transport:
             case SessionMute(session=session):
                 if session in self._connections:
                     self.on_mute(self._connections[session])
+            case AsideArrived(session=session, content=content):
+                self.on_aside(session.node_id, content)
             case PeerIdentified(token=token, identified=identified):
                 waiter = self._identify_waiters.get(token)
                 if waiter is not None and not waiter.done():
@@ -391,6 +409,10 @@ class Transport:
         if self._loop is None or self._socket is None or self._closed:
             raise NodeClosedError("the transport is not running")
         return self._loop, self._socket
+
+
+def _whisper(socket: UdpSocket, session: Session, content: bytes) -> None:
+    socket.throw(session.asides.seal(content), session.address)
 
 
 async def _done_within(future: asyncio.Future[Connection] | asyncio.Future[Identified], seconds: float) -> bool:

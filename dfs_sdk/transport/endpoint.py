@@ -25,6 +25,7 @@ from dfs_sdk.transport.handshake import Agreement, Network
 from dfs_sdk.transport.handshakes import Handshakes
 from dfs_sdk.transport.inbox import Budget
 from dfs_sdk.transport.notices import (
+    AsideArrived,
     MessageArrived,
     MessageSettled,
     Notice,
@@ -34,7 +35,7 @@ from dfs_sdk.transport.notices import (
     SessionOpened,
 )
 from dfs_sdk.transport.outbox import OutgoingMessage
-from dfs_sdk.transport.packet import DATA_BYTES_MIN, DATA_PREFIX, Kind
+from dfs_sdk.transport.packet import ASIDE_BYTES_MAX, DATA_BYTES_MIN, DATA_PREFIX, Kind
 from dfs_sdk.transport.receiving import SCRATCH_BYTES
 from dfs_sdk.transport.registry import Registry
 from dfs_sdk.transport.sending import BURST_BYTES_MAX
@@ -211,6 +212,9 @@ class Endpoint:
                 position = self._receive_data(buffer, position, segment_bytes, source, now)
                 continue
             position += segment_bytes
+            if packet[0] == Kind.ASIDE:
+                self._receive_aside(packet, now)
+                continue
             try:
                 self._receive_handshake(packet, source, now)
             except (ProtocolError, ValueError):
@@ -280,6 +284,15 @@ class Endpoint:
         if not session.is_open:
             self._end(session)
         return position
+
+    def _receive_aside(self, packet: memoryview, now: float) -> None:
+        fits = DATA_BYTES_MIN <= len(packet) <= ASIDE_BYTES_MAX
+        session = self._registry.by_index(DATA_PREFIX.unpack_from(packet)[1]) if fits else None
+        content = session.receive_aside(packet, now) if session is not None else None
+        if session is None or content is None:
+            self.counters["aside dropped"] += 1
+        else:
+            self._notices.append(AsideArrived(session=session, content=content))
 
     def _confirm(self, index: int, packet: memoryview, now: float) -> Session | None:
         """Turn a half-open handshake into a session if the packet is authentic under its keys."""

@@ -48,6 +48,14 @@ class MessageSettled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AsideArrived:
+    """A peer said something beside its packets."""
+
+    session: Session
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerIdentified:
     """An answer to a question of ours, found by its token."""
 
@@ -55,4 +63,4 @@ class PeerIdentified:
     identified: Identified
 
 
-Notice = SessionOpened | SessionClosed | SessionMute | MessageArrived | MessageSettled | PeerIdentified
+Notice = SessionOpened | SessionClosed | SessionMute | MessageArrived | MessageSettled | AsideArrived | PeerIdentified

@@ -1,8 +1,8 @@
 """The fixed layouts of datagrams: what a stranger's bytes are cut into before anything is believed.
 
 The first byte of a datagram says its kind. HELLO, WELCOME, COOKIE and the two IDENTIFY kinds belong to handshakes;
-DATA carries sealed frames. All integers are big-endian. Nothing here computes: MACs, seals and keys are checked by
-`handshake`, `cookies` and `keys`.
+DATA carries sealed frames, ASIDE what is said beside them, both under the same header. All integers are big-endian.
+Nothing here computes: MACs, seals and keys are checked by `handshake`, `cookies`, `keys` and `asides`.
 
 Source: the message layouts of WireGuard (Donenfeld, 2017, section 5.4), with the numbers of this protocol.
 """
@@ -34,6 +34,7 @@ class Kind(IntEnum):
     IDENTIFIED = 0x05
     DATA = 0x10
     DATA_ODD = 0x11
+    ASIDE = 0x12
 
 
 HELLO_BYTES = 1200
@@ -57,6 +58,8 @@ DATA_PREFIX = Struct(">BI")
 NOISE_HELLO_BYTES = HELLO_BYTES - HELLO_HEADER.size - 2 * MAC_BYTES
 DATA_OVERHEAD = DATA_HEADER.size + TAG_BYTES
 DATA_BYTES_MIN = DATA_OVERHEAD + 1
+# What every path carries: as long as a HELLO.
+ASIDE_BYTES_MAX = HELLO_BYTES
 
 # family (4 or 6), port, IP (an IPv4 one in the first four bytes); 1 reserved byte
 _ADDRESS = Struct(">BxH16s")

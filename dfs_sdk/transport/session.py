@@ -13,6 +13,7 @@ from dfs_sdk.crypto.identity import PublicIdentity
 from dfs_sdk.errors import PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Entropy, Rng
+from dfs_sdk.transport.asides import Asides
 from dfs_sdk.transport.bbr import Bbr
 from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import KIB, TransportConfig
@@ -151,6 +152,12 @@ class Session:
         self._mute_after = now
         self.is_doubted = False
         self._trace = Trace()
+        self.asides = Asides(
+            send_secret=agreement.send_secret,
+            receive_secret=agreement.receive_secret,
+            remote_index=agreement.remote_index,
+            now=now,
+        )
 
     def __repr__(self) -> str:
         return f"Session({self.node_id.short}… at {self.address}, {self.close_reason or 'open'})"
@@ -249,6 +256,13 @@ class Session:
                 self._trace.add(self._sample())
         return opened.position, opened.completed
 
+    def receive_aside(self, datagram: memoryview, now: float) -> bytes | None:
+        """Open what the peer says aside; it lives, though what it began to send may stand still."""
+        content = self.asides.open(datagram, now)
+        if content is not None:
+            self.heard_at, self._idle_asked_at = now, None
+        return content
+
     def send(self, message: OutgoingMessage) -> None:
         """Queue a message.
 
@@ -288,6 +302,7 @@ class Session:
         """Forget the keys, because this is a forked child process."""
         self.sender.keys.wipe()
         self.receiver.keys.wipe()
+        self.asides.wipe()
 
     def extend_window(self) -> bool:
         """Try again to give the peer the window it wants; says whether there is something to tell it."""

@@ -1,4 +1,4 @@
-"""When a view asks its kernel whether it is there: the shipped front end on a page of its own, with a kernel we act for."""
+"""When a view asks its kernel whether it is there: the shipped front end on a page of its own, its kernel is ours."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ DRAW = """async ([code, status]) => {
         anyMessage: { connect: (hear) => listeners.push(hear), disconnect() {} },
         statusChanged: { connect() {}, disconnect() {} },
     };
-    const traits = { problems: [], node: { name: "n", id: "", state: "", health: "", address: "", stored: "", offered: "", lag: "" } };
-    const model = { get: (name) => traits[name], on() {}, off() {}, send: (content) => sent.push(content.kind), widget_manager: { kernel } };
+    const node = { name: "n", id: "", state: "", health: "", address: "", stored: "", offered: "", lag: "" };
+    const traits = { problems: [], node };
+    const send = (content) => sent.push(content.kind);
+    const model = { get: (name) => traits[name], on() {}, off() {}, send, widget_manager: { kernel } };
     const { default: make } = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
     const module = make();
     module.initialize({ model });
