@@ -9,8 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dfs_sdk.sim.campaign import read_book, run_campaign, total
-from dfs_sdk.sim.plan import FAULTY_SECONDS, draw_plan
+from dfs_sdk.sim.campaign import plan_of, read_book, run_campaign, total
+from dfs_sdk.sim.plan import FAULTY_SECONDS
 from dfs_sdk.sim.trial import Verdict, run_trial
 
 RECORDS_KEPT = 400
@@ -27,13 +27,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--book", type=Path, help="file to note each batch in")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seconds", type=float, default=FAULTY_SECONDS, help="virtual seconds of faults a seed")
+    parser.add_argument(
+        "--receipts", action="store_true", help="seeds of the second book: the power goes the instant a receipt comes"
+    )
     parser.add_argument("--verbose", action="store_true", help="print the plan, and what happened last")
     given = parser.parse_args(arguments)
     if given.sum is not None:
         print(total(read_book(given.sum)))
         return 0
     if given.seed is not None:
-        return _replay(given.seed, given.seconds, verbose=given.verbose)
+        return _replay(given.seed, given.seconds, receipts=given.receipts, verbose=given.verbose)
     first = given.first
     if first is None:
         first = 1 + max((batch.last for batch in read_book(given.book)), default=-1) if given.book else 0
@@ -44,14 +47,15 @@ def main(arguments: list[str] | None = None) -> int:
         book=given.book,
         commit=_commit(),
         seconds=given.seconds,
+        receipts=given.receipts,
         on_verdict=lambda verdict: _tell(verdict, verbose=given.verbose),
     )
     print(result)
     return int(result.kept < result.seeds)
 
 
-def _replay(seed: int, seconds: float, *, verbose: bool) -> int:
-    plan, last = draw_plan(seed, seconds=seconds), list[str]()
+def _replay(seed: int, seconds: float, *, receipts: bool, verbose: bool) -> int:
+    plan, last = plan_of(seed, seconds, receipts=receipts), list[str]()
     print(plan)
     if verbose:
         for fault in plan.faults:

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from dfs_sdk.errors import ConfigError
-from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind, draw_plan
+from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind, Plan, draw_plan
+from dfs_sdk.sim.receipts import draw_receipts_plan
 from dfs_sdk.sim.trial import Verdict, run_trial
 
 BATCH_SEEDS = 25
 BROKEN_NAMED_MAX = 100
-CRASHES = (FaultKind.POWER, FaultKind.KILL, FaultKind.WIPE)
+CRASHES = (FaultKind.POWER, FaultKind.KILL, FaultKind.WIPE, FaultKind.RECEIPT)
 PARTITIONS = (FaultKind.ISOLATE, FaultKind.HALVES, FaultKind.RING, FaultKind.ONE_WAY, FaultKind.SWIZZLE)
 READABLE_BOUND = 60.0
 HOUR = 3600.0
@@ -146,6 +147,7 @@ def run_campaign(
     book: Path | None = None,
     commit: str = "",
     seconds: float = FAULTY_SECONDS,
+    receipts: bool = False,
     on_verdict: Reporter | None = None,
 ) -> Batch:
     """Run consecutive seeds, and write each batch into the book as soon as it is done.
@@ -157,6 +159,7 @@ def run_campaign(
         book: Where batches are noted.
         commit: The state of the code, for the book.
         seconds: How long faults may strike in each.
+        receipts: Whether they are seeds of the second book; see `receipts`.
         on_verdict: Called after each seed.
     """
     batches = []
@@ -166,7 +169,7 @@ def run_campaign(
         for start in starts:
             batch = Batch(commit=commit)
             seeds = range(start, min(start + BATCH_SEEDS, first + count))
-            for verdict in _verdicts(pool, seeds, seconds):
+            for verdict in _verdicts(pool, seeds, seconds, receipts=receipts):
                 batch.add(verdict)
                 if on_verdict is not None:
                     on_verdict(verdict)
@@ -176,13 +179,18 @@ def run_campaign(
     return total(batches)
 
 
-def run_seed(seed: int, seconds: float = FAULTY_SECONDS) -> Verdict:
+def plan_of(seed: int, seconds: float = FAULTY_SECONDS, *, receipts: bool = False) -> Plan:
+    """Draw the plan of a seed of either book."""
+    return (draw_receipts_plan if receipts else draw_plan)(seed, seconds=seconds)
+
+
+def run_seed(seed: int, seconds: float = FAULTY_SECONDS, *, receipts: bool = False) -> Verdict:
     """Run one seed in this process."""
-    return run_trial(draw_plan(seed, seconds=seconds))
+    return run_trial(plan_of(seed, seconds, receipts=receipts))
 
 
-def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float) -> Iterator[Verdict]:
-    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds) for seed in seeds]
+def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float, *, receipts: bool) -> Iterator[Verdict]:
+    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds, receipts=receipts) for seed in seeds]
     for future in futures:
         yield future.result()
 

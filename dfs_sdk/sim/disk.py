@@ -163,6 +163,16 @@ class SimDisk:
         """Everything there is to see, by path."""
         return {path: file.content for path, file in sorted(self._now.files.items())}
 
+    def safe(self, path: Path) -> bytes | None:
+        """Give what a file holds after a power cut here, whatever chance keeps; None if it may be gone or torn.
+
+        No step of the disk: looking changes nothing.
+        """
+        file = self._durable.files.get(path)
+        if file is None or file.durable is None or file.dirty:
+            return None
+        return None if any(change.path == path for change in self._pending) else file.durable
+
     def _adopt(self, now: Entries, durable: Entries, pending: list[EntryChange]) -> None:
         self._now, self._durable, self._pending, self._listing = now, durable, pending, None
 

@@ -40,6 +40,7 @@ class Hardware:
         disk_health: How well its disk works, and how fast.
         receive_packets: Datagrams a socket keeps while the kernel is blocked.
         offload_seconds: What handing work to a thread costs, in virtual seconds.
+        offload_queued: Virtual seconds that such work waits before any of it happens, as on a busy disk.
         wall_error: Seconds by which its wall clock is ahead.
         drift_ratio: Seconds its wall clock gains in each second.
         uptime: What its monotonic clock shows when it first starts.
@@ -49,6 +50,7 @@ class Hardware:
     disk_health: DiskHealth = field(default_factory=DiskHealth)
     receive_packets: int = RECEIVE_PACKETS
     offload_seconds: float = OFFLOAD_SECONDS
+    offload_queued: float = 0.0
     wall_error: float = 0.0
     drift_ratio: float = 0.0
     uptime: float = 1000.0
@@ -273,7 +275,12 @@ class Host:
             entropy=SimEntropy(f"{world.seed}/{self.name}/{life.number}"),
             udp=SimUdp(world.network, self.station, life, self.loop, receive_packets=hardware.receive_packets),
             disk=disk,
-            offload=SimOffload(self.loop, seconds=hardware.offload_seconds, taken=lambda: disk.busy_seconds),
+            offload=SimOffload(
+                self.loop,
+                seconds=hardware.offload_seconds,
+                taken=lambda: disk.busy_seconds,
+                queued=hardware.offload_queued,
+            ),
             machine=SimMachine(world.network, self.station),
             transport=self._make_transport,
         )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from dfs_sdk.ids import ChunkId
 from dfs_sdk.sim.faults import DiskHealth
 from dfs_sdk.sim.partitions import Isolated, OneWay, Partition, Ring, halves
-from dfs_sdk.sim.plan import Fault, FaultKind, Plan, rotting_disk, sick_disk
+from dfs_sdk.sim.plan import LOSING, Fault, FaultKind, Plan, rotting_disk, sick_disk
 from dfs_sdk.sim.world import World
 
 LOOK_INTERVAL = 0.5
@@ -17,7 +19,12 @@ CLOCK_STEP_MAX = 86_400.0
 POWER_CUT_STEPS = 40
 """A power cut strikes within so many steps of the disk, or at once if it is idle."""
 
+SPARE_WRITER_RATIO = 0.2
+SPARE_OTHER_RATIO = 0.2
+"""A cut at a receipt spares the writer, or one other host, so often; else nobody."""
+
 RestartHandler = Callable[[str], None]
+CutHandler = Callable[[str, Sequence[ChunkId]], None]
 
 
 class Nemesis:
@@ -27,15 +34,23 @@ class Nemesis:
         world: Where.
         plan: What.
         restart: Called with the name of a host that has to come back.
+        on_cut: Called when the power went at a receipt, with the writer and the chunks that were acknowledged.
+
+    Attributes:
+        struck: How many faults of each kind there were.
+        spoiled: Hosts that lost their store or the truth of it.
     """
 
-    def __init__(self, world: World, plan: Plan, *, restart: RestartHandler) -> None:
+    def __init__(self, world: World, plan: Plan, *, restart: RestartHandler, on_cut: CutHandler) -> None:
         self._world = world
         self._plan = plan
         self._restart = restart
+        self._on_cut = on_cut
         self._rng = world.rng.child("nemesis")
         self._moves = 0
+        self._armed: Fault | None = None
         self.struck: Counter[FaultKind] = Counter()
+        self.spoiled: set[str] = set()
 
     async def run(self) -> None:
         """Let all faults strike, each at its instant; returns when the time of faults is over."""
@@ -43,9 +58,31 @@ class Nemesis:
         self._world.network.set_conditions(self._plan.conditions)
         for fault in self._plan.faults:
             await asyncio.sleep(began + fault.at - self._world.now)
+            if fault.kind is FaultKind.RECEIPT:
+                self._armed = fault
+                continue
             self.struck[fault.kind] += 1
+            if fault.kind in LOSING:
+                self.spoiled.add(fault.host)
             self._strike(fault)
         await asyncio.sleep(began + self._plan.seconds - self._world.now)
+        self._armed = None
+
+    def receipt(self, writer: str, chunk_ids: Sequence[ChunkId], *, whole: bool) -> None:
+        """Hear of a receipt the instant it comes, and strike if a fault has waited for one like it.
+
+        Args:
+            writer: The host that has it.
+            chunk_ids: What was acknowledged.
+            whole: Whether it is that of a file; otherwise that of one chunk.
+        """
+        fault = self._armed
+        if fault is None or whole is not (fault.amount < 0.5):
+            return
+        self._armed = None
+        self.struck[fault.kind] += 1
+        # Not from within the host that is about to end.
+        self._after(0.0, lambda: self._cut_all(fault, writer, chunk_ids))
 
     async def heal(self) -> None:
         """End everything: afterwards all hosts run, on good disks, over a good network."""
@@ -117,6 +154,26 @@ class Nemesis:
             host.disk.cut_in(int(POWER_CUT_STEPS * fault.amount))
         self._after(fault.seconds / 2, host.crash)
         self._after(fault.seconds, lambda: self._restart(fault.host))
+
+    def _cut_all(self, fault: Fault, writer: str, chunk_ids: Sequence[ChunkId]) -> None:
+        """Take the power from all who could hide that a copy is missing; the promised number may lose the disk, too."""
+        coin, spared = self._rng.random(), set[str]()
+        if coin < SPARE_WRITER_RATIO:
+            spared = {writer}
+        elif coin < SPARE_WRITER_RATIO + SPARE_OTHER_RATIO:
+            spared = {fault.host}
+        for name in self._plan.hosts:
+            if name in spared:
+                continue
+            host = self._world.hosts[name]
+            if name in self._plan.doomed - self._plan.liars and self._rng.random() < 0.5:
+                self.spoiled.add(name)
+                host.wipe()
+            else:
+                host.crash()
+            back = fault.seconds * self._rng.uniform(0.2, 1.0)
+            self._after(back, partial(self._restart, name))
+        self._on_cut(writer, chunk_ids)
 
     def _disk(self, fault: Fault, health: DiskHealth) -> None:
         disk = self._world.hosts[fault.host].disk

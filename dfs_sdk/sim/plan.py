@@ -11,6 +11,7 @@ Source: A. Groce et al., "Swarm Testing" (2012), for leaving kinds out; K. Kings
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -44,10 +45,14 @@ class FaultKind(Enum):
     RING = "ring"
     ONE_WAY = "one direction cut"
     SWIZZLE = "swizzle"
+    RECEIPT = "power cut at a receipt"
 
 
 LOSING = frozenset({FaultKind.WIPE, FaultKind.ROT})
 """After these a host's copies may be gone for good."""
+
+DRAWN = tuple(kind for kind in FaultKind if kind is not FaultKind.RECEIPT)
+"""What any seed may draw; receipts are struck in a book of their own (`receipts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +90,7 @@ class Plan:
         seconds: How long faults last.
         sealed: Whether datagrams are sealed and travel one by one, as in the wild; otherwise whole messages do, which
             is three times as fast and leaves the transport untried.
+        disk_queue: Virtual seconds that work for the disk waits before it happens.
     """
 
     seed: int
@@ -97,6 +103,7 @@ class Plan:
     replicas: int
     seconds: float
     sealed: bool = True
+    disk_queue: float = 0.0
 
     def __str__(self) -> str:
         kinds = sorted({fault.kind.value for fault in self.faults})
@@ -117,15 +124,15 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
     """
     rng = SeededRng(seed).child("plan")
     hosts = tuple(f"n{number}" for number in range(rng.randrange(HOSTS_MIN, HOSTS_MAX + 1)))
-    kinds = [kind for kind in FaultKind if rng.random() < 0.4]
-    liars, losing = _doomed(hosts, kinds, rng)
-    faults = _faults(hosts, kinds, losing, seconds, rng)
+    kinds = [kind for kind in DRAWN if rng.random() < 0.4]
+    liars, losing = draw_doomed(hosts, kinds, rng)
+    faults = draw_faults(hosts, kinds, losing, seconds, rng)
     doomed = liars | losing
     quorum = 1 + len(doomed)
     return Plan(
         seed=seed,
         hosts=hosts,
-        conditions=_conditions(rng),
+        conditions=draw_conditions(rng),
         faults=faults,
         liars=liars,
         doomed=doomed,
@@ -136,7 +143,7 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
     )
 
 
-def _doomed(hosts: tuple[str, ...], kinds: list[FaultKind], rng: Rng) -> tuple[frozenset[str], frozenset[str]]:
+def draw_doomed(hosts: tuple[str, ...], kinds: Sequence[FaultKind], rng: Rng) -> tuple[frozenset[str], frozenset[str]]:
     """Draw who lies and whose copies may be lost; together so few that a put can reach a quorum beyond them."""
     budget = (len(hosts) - 2) // 2
     liars = rng.sample(hosts, rng.randrange(0, 1 + min(budget, math.floor(0.3 * len(hosts)))) if kinds else 0)
@@ -145,9 +152,10 @@ def _doomed(hosts: tuple[str, ...], kinds: list[FaultKind], rng: Rng) -> tuple[f
     return frozenset(liars), frozenset(losing)
 
 
-def _faults(
-    hosts: tuple[str, ...], kinds: list[FaultKind], losing: frozenset[str], seconds: float, rng: Rng
+def draw_faults(
+    hosts: tuple[str, ...], kinds: Sequence[FaultKind], losing: frozenset[str], seconds: float, rng: Rng
 ) -> tuple[Fault, ...]:
+    """Draw what strikes whom when: some kinds, at intervals of seconds to minutes."""
     usable = [kind for kind in kinds if losing or kind not in LOSING]
     if not usable:
         return ()
@@ -163,7 +171,7 @@ def _faults(
     return tuple(faults)
 
 
-def _conditions(rng: Rng) -> Conditions:
+def draw_conditions(rng: Rng) -> Conditions:
     """Draw paths: a third are calm, the others may be as bad as the bar says."""
     if rng.random() < 1 / 3:
         return Conditions(delay_min=0.0005, delay_mean=rng.uniform(0, 0.02))

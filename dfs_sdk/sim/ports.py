@@ -79,24 +79,30 @@ class SimOffload:
         loop: Where callers live.
         seconds: What handing over costs, in virtual seconds; 0 does not wait at all.
         taken: The total of virtual seconds that the host's disk has worked so far.
+        queued: Virtual seconds that work waits for its turn; until then nothing of it has happened.
     """
 
-    __slots__ = ("_closed", "_loop", "_seconds", "_taken")
+    __slots__ = ("_closed", "_loop", "_queued", "_seconds", "_taken")
 
-    def __init__(self, loop: SimLoop, *, seconds: float = OFFLOAD_SECONDS, taken: Callable[[], float]) -> None:
+    def __init__(
+        self, loop: SimLoop, *, seconds: float = OFFLOAD_SECONDS, taken: Callable[[], float], queued: float = 0.0
+    ) -> None:
         self._loop = loop
         self._seconds = seconds
         self._taken = taken
+        self._queued = queued
         self._closed = False
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call `function` at once; what it did is done, whether or not the caller lives to see it.
+        """Call `function` when its turn comes; what it did is done, whether or not the caller lives to see it.
 
         Raises:
             NodeClosedError: After `close`.
         """
         if self._closed:
             raise NodeClosedError("the worker threads are closed: the node is not running")
+        if self._queued > 0:
+            await asyncio.sleep(self._queued)
         before = self._taken()
         try:
             return function(*args, **kwargs)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from dfs_sdk.errors import DfsError, NodeClosedError
+from dfs_sdk.errors import CorruptContentError, DfsError, NodeClosedError
+from dfs_sdk.exchange.fetching import NoIntactCopyError
+from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.node import Node
+from dfs_sdk.replication.policy import Policy
+from dfs_sdk.replication.spreader import Spread
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.sim.host import Host
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.liars import Liar
 from dfs_sdk.sim.plan import Plan
 from dfs_sdk.sim.witness import CANARY
-from dfs_sdk.store.base import ChunkStore
+from dfs_sdk.store.base import ChunkStore, NewChunk
 
 PORT = 4001
 FOLDER = Path("/home/user/store")
@@ -29,6 +34,14 @@ FILE_BYTES_MAX = 200_000
 CHECK_RATIO = 0.3
 
 
+class ReceiptHandler(Protocol):
+    """Hears of receipts."""
+
+    def __call__(self, writer: str, chunk_ids: Sequence[ChunkId], *, whole: bool) -> None:
+        """Hear that a chunk, or a whole file, of a host has its quorum."""
+        ...
+
+
 class Resident:
     """One host's user.
 
@@ -38,9 +51,12 @@ class Resident:
         config: Settings of every node.
         ledger: Where what is owed is noted.
         rng: What it does when.
+        on_receipt: Called the instant a chunk or a whole file is acknowledged.
     """
 
-    def __init__(self, host: Host, plan: Plan, config: NodeConfig, ledger: Ledger, rng: Rng) -> None:
+    def __init__(
+        self, host: Host, plan: Plan, config: NodeConfig, ledger: Ledger, rng: Rng, *, on_receipt: ReceiptHandler
+    ) -> None:
         self.host = host
         self.node: Node | None = None
         self.working = True
@@ -48,6 +64,7 @@ class Resident:
         self._config = config
         self._ledger = ledger
         self._rng = rng
+        self._on_receipt = on_receipt
         self._counter = 0
         self._life = 0
 
@@ -153,6 +170,7 @@ class Resident:
         size = int(FILE_BYTES_MAX * self._rng.random() ** 3)
         head = f"{name}:".encode() + CANARY
         data = (head * (size // len(head) + 1))[: max(size, 1)]
+        self._overhear(node)
         file = await node.put(data, name=name, chunk_size=CHUNK_BYTES, quorum=self._plan.quorum)
         chunk_ids = [
             chunk.chunk_id
@@ -162,6 +180,21 @@ class Resident:
         ]
         owed = Owed(name=name, link=str(file.link), data=data, owner=self.name, chunk_ids=tuple(chunk_ids))
         self._ledger.files.append(owed)
+        self._on_receipt(self.name, owed.chunk_ids, whole=True)
+
+    def _overhear(self, node: Node) -> None:
+        """Hear of each chunk of this node that reaches its quorum; harmless to call again."""
+        replication = node._running.replication  # noqa: SLF001 - inspects
+        if "spread" in vars(replication):
+            return
+        spread = replication.spread
+
+        async def heard(chunk: NewChunk, *, policy: Policy) -> Spread:
+            done = await spread(chunk, policy=policy)
+            self._on_receipt(self.name, (chunk.chunk_id,), whole=False)
+            return done
+
+        replication.spread = heard  # type: ignore[method-assign]
 
     async def _get(self, node: Node) -> None:
         standing = self._ledger.standing()
@@ -170,7 +203,14 @@ class Resident:
 
     async def read(self, node: Node, file: Owed) -> None:
         """Read one file and note whether the bytes are right."""
-        data = await node.get(file.link)
+        try:
+            data = await node.get(file.link)
+        except NoIntactCopyError:
+            raise
+        except CorruptContentError as error:
+            # Who sends damaged bytes is passed over: they never get as far as being opened.
+            self._ledger.breach(f"{self.name} opened bytes of {file.name} that are not a chunk of it: {error}")
+            raise
         if isinstance(data, bytes):
             self._ledger.was_read(file, data, self.name)
 

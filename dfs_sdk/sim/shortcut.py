@@ -89,12 +89,14 @@ class ShortcutTransport:
 
     @property
     def local_address(self) -> Address:
-        """The address the socket is bound to.
+        """The address the socket is bound to; once closed, the one it was bound to.
 
         Raises:
-            NodeClosedError: It is not started.
+            NodeClosedError: It was never started.
         """
-        return self._running().local_address
+        if self._socket is None:
+            raise NodeClosedError("the transport is not running")
+        return self._socket.local_address
 
     @property
     def connections(self) -> tuple[ShortcutConnection, ...]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dfs_sdk.dht.config import DhtConfig
 from dfs_sdk.errors import DfsError
+from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
+from dfs_sdk.sim.host import Hardware
+from dfs_sdk.sim.inspector import Inspector
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.nemesis import Nemesis
 from dfs_sdk.sim.plan import FaultKind, Plan
-from dfs_sdk.sim.resident import Resident
+from dfs_sdk.sim.resident import FOLDER, Resident
 from dfs_sdk.sim.witness import Witness
 from dfs_sdk.sim.world import World
 
@@ -132,11 +135,15 @@ class Trial:
         self.readable_after = self.whole_after = 0.0
         rng, config = world.rng.child("residents"), trial_config(plan)
         for name in plan.hosts:
-            world.host(name)
+            world.host(name, hardware=Hardware(offload_queued=plan.disk_queue))
         self.residents = {
-            name: Resident(world.hosts[name], plan, config, ledger, rng.child(name)) for name in plan.hosts
+            name: Resident(world.hosts[name], plan, config, ledger, rng.child(name), on_receipt=self._on_receipt)
+            for name in plan.hosts
         }
-        self.nemesis = Nemesis(world, plan, restart=lambda name: self.residents[name].begin())
+        self.nemesis = Nemesis(world, plan, restart=lambda name: self.residents[name].begin(), on_cut=self._on_cut)
+        self._inspector = Inspector(
+            world, ledger, folder=FOLDER, quorum=plan.quorum, excused=lambda: plan.liars | self.nemesis.spoiled
+        )
 
     async def run(self) -> None:
         """Meet, suffer, heal, be checked."""
@@ -157,6 +164,17 @@ class Trial:
         await self._check_copies(reunited_at)
         if not await self._until(self._all_heard, CHAT_SECONDS):
             self._ledger.breach("messages are missing after everybody was back")
+
+    # Receipts
+
+    def _on_receipt(self, writer: str, chunk_ids: Sequence[ChunkId], *, whole: bool) -> None:
+        if not whole:
+            self._inspector.check_receipt(writer, chunk_ids, when="at its receipt")
+        self.nemesis.receipt(writer, chunk_ids, whole=whole)
+
+    def _on_cut(self, writer: str, chunk_ids: Sequence[ChunkId]) -> None:
+        self._inspector.check_receipt(writer, chunk_ids, when="after the power went")
+        self._inspector.check_standing(when="after the power went")
 
     # Phase two
 
@@ -203,6 +221,9 @@ class Trial:
         self.whole_after = self._world.now - reunited_at
         if not whole:
             self._ledger.breach(f"{COPIES_SECONDS:.0f} s after healing copies are missing: {self._missing()[:3]}")
+        for resident in self._honest():
+            if resident.store is not None:
+                self._inspector.check_store(resident.name, resident.store)
 
     def _missing(self) -> list[str]:
         """Name the chunks with too few copies on honest hosts; what liars confirmed counts as lost from the start."""

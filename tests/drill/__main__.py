@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 from tests.drill.bugs import BUGS
@@ -32,7 +33,8 @@ def row(outcome: Outcome) -> str:
 def seed_row(found: Hunt) -> str:
     """A row of the table of seeds."""
     seed = f"none of the first {found.ran}" if found.seed is None else str(found.seed)
-    return f"| {found.bug.name} | {seed} | {found.problem} | {found.seconds:.0f} |"
+    book = "receipts" if found.receipts else "faults"
+    return f"| {found.bug.name} | {book} | {seed} | {found.problem} | {found.seconds:.0f} |"
 
 
 def places(bug: Bug) -> str:
@@ -54,14 +56,23 @@ def drill(bugs: Sequence[Bug]) -> int:
 
 
 def hunts(bugs: Sequence[Bug], seeds: int, seconds: float) -> int:
-    """Let the simulator look for bugs; returns how many it did not find."""
-    print("| bug | first seed that finds it | what it says | processor seconds |\n|---|---|---|---|", flush=True)
+    """Let the simulator look for bugs with the seeds of both books; returns how many neither found."""
+    print(
+        "| bug | book | first seed that finds it | what it says | processor seconds |\n|---|---|---|---|---|",
+        flush=True,
+    )
+    found_by: Counter[bool] = Counter()
     survived = 0
     for bug in bugs:
-        found = hunt(bug, seeds, seconds)
-        survived += found.seed is None
-        print(seed_row(found), flush=True)
-    print(f"\n{len(bugs) - survived} of {len(bugs)} found within {seeds} seeds and {seconds:.0f} processor seconds")
+        hunted = [hunt(bug, seeds, seconds, receipts=receipts) for receipts in (True, False)]
+        for found in hunted:
+            print(seed_row(found), flush=True)
+            found_by[found.receipts] += found.seed is not None
+        survived += all(found.seed is None for found in hunted)
+    print(
+        f"\n{len(bugs) - survived} of {len(bugs)} found within {seeds} seeds and {seconds:.0f} processor seconds of a "
+        f"book: {found_by[True]} by receipts, {found_by[False]} by faults"
+    )
     return survived
 
 

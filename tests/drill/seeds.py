@@ -23,6 +23,7 @@ class Hunt:
 
     Attributes:
         bug: The bug.
+        receipts: Whether the seeds were those of the simulator's second book.
         seed: The first seed that broke the promise; None if none did.
         ran: How many seeds ran.
         problem: What it said.
@@ -30,19 +31,21 @@ class Hunt:
     """
 
     bug: Bug
+    receipts: bool
     seed: int | None
     ran: int
     problem: str
     seconds: float
 
 
-def hunt(bug: Bug, seeds: int, seconds: float) -> Hunt:
+def hunt(bug: Bug, seeds: int, seconds: float, *, receipts: bool) -> Hunt:
     """Run seeds from 0 on until one breaks the promise, and that one without the bug.
 
     Args:
         bug: What to look for.
         seeds: Run so many at most.
         seconds: Begin none after so many processor seconds.
+        receipts: Whether to take the seeds of the second book.
 
     Raises:
         DriftError: The bug does not fit the code.
@@ -50,14 +53,18 @@ def hunt(bug: Bug, seeds: int, seconds: float) -> Hunt:
     """
     check(bug)
     begin = children_seconds()
-    seed, ran, problem = _first_broken(bug, 0, seeds, seconds)
-    if seed is not None and _first_broken(None, seed, 1, seconds)[0] is not None:
+    seed, ran, problem = _first_broken(bug, 0, seeds, seconds, receipts=receipts)
+    if seed is not None and _first_broken(None, seed, 1, seconds, receipts=receipts)[0] is not None:
         raise DrillError(f"seed {seed} breaks without {bug.name!r}, too")
-    return Hunt(bug=bug, seed=seed, ran=ran, problem=problem, seconds=children_seconds() - begin)
+    took = children_seconds() - begin
+    return Hunt(bug=bug, receipts=receipts, seed=seed, ran=ran, problem=problem, seconds=took)
 
 
-def _first_broken(bug: Bug | None, first: int, count: int, seconds: float) -> tuple[int | None, int, str]:
+def _first_broken(
+    bug: Bug | None, first: int, count: int, seconds: float, *, receipts: bool
+) -> tuple[int | None, int, str]:
     command = [sys.executable, "-m", "tests.drill.seeds", str(first), str(count), str(seconds)]
+    command += ["--receipts"] if receipts else []
     try:
         ended = subprocess.run(
             command, cwd=ROOT, env=environment(bug), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
@@ -70,11 +77,11 @@ def _first_broken(bug: Bug | None, first: int, count: int, seconds: float) -> tu
     return found["seed"], found["ran"], found["problem"]
 
 
-def run_seeds(first: int, count: int, seconds: float) -> tuple[int | None, int, str]:
+def run_seeds(first: int, count: int, seconds: float, *, receipts: bool) -> tuple[int | None, int, str]:
     """Run seeds until one breaks the promise; returns it, how many ran, and what it said."""
     begin, ran = time.process_time(), 0
     while ran < count and (ran == 0 or time.process_time() - begin < seconds):
-        verdict = run_seed(first + ran, FAULTY_SECONDS)
+        verdict = run_seed(first + ran, FAULTY_SECONDS, receipts=receipts)
         ran += 1
         if not verdict.passed:
             return verdict.seed, ran, verdict.problems[0]
@@ -87,8 +94,9 @@ def main() -> None:
     parser.add_argument("first", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
+    parser.add_argument("--receipts", action="store_true")
     options = parser.parse_args()
-    seed, ran, problem = run_seeds(options.first, options.count, options.seconds)
+    seed, ran, problem = run_seeds(options.first, options.count, options.seconds, receipts=options.receipts)
     print(json.dumps({"seed": seed, "ran": ran, "problem": problem}))
 
 

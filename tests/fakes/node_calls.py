@@ -18,6 +18,8 @@ from tests.fakes.members import make
 
 CHUNK_BYTES = 16 * 1024
 SIZE = 5 * CHUNK_BYTES + 1
+# Far beyond what any join takes: a machine that is busy with other things is no finding.
+JOIN_SECONDS = 120.0
 
 Call = Coroutine[Any, Any, Any]
 
@@ -71,7 +73,7 @@ CALLS: dict[str, Callable[[Subject], Call]] = {
     "busy": lambda on: on.node.busy(5),
     "ready": lambda on: on.node.ready(),
     "rejoined": lambda on: on.node.rejoined(),
-    "join": lambda on: on.node.join(str(on.other.address)),
+    "join": lambda on: on.node.join(str(on.other.address), timeout=JOIN_SECONDS),
     "chat.send": lambda on: on.node.chat.send("hello"),
     "chat.send to one": lambda on: on.node.chat.send("hello", to=on.other.node_id),
     "reader.read": lambda on: on.reader.read(),
@@ -91,7 +93,7 @@ async def subject(folder: Path) -> AsyncIterator[Subject]:
         for node in nodes:
             await node.start()
         for node in nodes[1:]:
-            await node.join(str(nodes[0].address))
+            await node.join(str(nodes[0].address), timeout=JOIN_SECONDS)
         content = random.Random(0).randbytes(SIZE)
         # The others put it, so that this node has to fetch it.
         file = await nodes[1].put(content, chunk_size=CHUNK_BYTES, replicas=2)
@@ -153,7 +155,7 @@ class Stage:
 
 LIFE: dict[str, Stage] = {
     "start": Stage(started=False, met=False, call=lambda node, _hub: node.start()),
-    "join": Stage(started=True, met=False, call=lambda node, hub: node.join(str(hub.address))),
+    "join": Stage(started=True, met=False, call=lambda node, hub: node.join(str(hub.address), timeout=JOIN_SECONDS)),
     "found": Stage(started=True, met=False, call=lambda node, _hub: node.found()),
     "close": Stage(started=True, met=True, call=lambda node, _hub: node.close()),
     "leave": Stage(started=True, met=True, call=lambda node, _hub: node.leave()),
@@ -204,7 +206,7 @@ async def _struck(name: str, node: Node, hub: Node, at: int, how: Strike) -> tup
     if stage.started:
         await node.start()
     if stage.met:
-        await node.join(str(hub.address))
+        await node.join(str(hub.address), timeout=JOIN_SECONDS)
         await node.put(b"something", quorum=1)
     struck = await how(lambda: stage.call(node, hub), at)
     return struck.reached, struck.awaits
@@ -214,6 +216,6 @@ async def _goes_on(node: Node, hub: Node) -> None:
     """A node whose start, joining or founding was cancelled starts and joins all the same."""
     await node.start()
     assert node.snapshot().state != "closed"
-    await node.join(str(hub.address))
+    await node.join(str(hub.address), timeout=JOIN_SECONDS)
     file = await node.put(b"and on", quorum=1)
     assert await hub.get(str(file.link)) == b"and on"

@@ -1,6 +1,7 @@
-"""Seeds: three hundred in every run of the tests, those that once failed for ever, and some of them twice.
+"""Seeds: hundreds in every run of the tests, those that once failed for ever, and some of them twice.
 
-A campaign of thousands is `python -m dfs_sdk.sim --seeds 3000 --book docs/ledger/simulator.jsonl`.
+A campaign of thousands is `python -m dfs_sdk.sim --seeds 3000 --book docs/ledger/simulator.jsonl`, and of the second
+book `python -m dfs_sdk.sim --receipts --seeds 1000 --seconds 30 --book docs/ledger/receipts.jsonl`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dfs_sdk.sim.campaign import run_campaign, run_seed
 pytestmark = pytest.mark.system
 
 COUNT = int(os.environ.get("DFS_SEEDS", "300"))
+RECEIPTS = COUNT // 15
 SECONDS = 30.0
 TWICE = (11, 33)
 KNOWN = Path(__file__).with_name("seeds.txt")
@@ -26,19 +28,21 @@ def known() -> list[tuple[int, float, str]]:
     return [(int(seed), float(seconds), why) for seed, seconds, why in (line.split(" ", 2) for line in lines)]
 
 
-def test_promise_holds_on_many_seeds():
+@pytest.mark.parametrize(("count", "receipts"), [(COUNT, False), (RECEIPTS, True)], ids=["faults", "receipts"])
+def test_promise_holds_on_many_seeds(count: int, receipts: bool):
     broken: list[str] = []
     result = run_campaign(
-        COUNT,
+        count,
         first=0,
         processes=os.cpu_count() or 1,
         seconds=SECONDS,
+        receipts=receipts,
         on_verdict=lambda verdict: None if verdict.passed else broken.append(str(verdict)),
     )
     assert not broken, "\n".join(broken)
     assert result.lost == 0
-    assert result.seeds == COUNT
-    assert result.files > COUNT
+    assert result.seeds == count
+    assert result.files > count
 
 
 @pytest.mark.parametrize("seed", TWICE)

@@ -10,6 +10,7 @@ import pytest
 from tests.drill.bugs import BUGS, find_bug
 from tests.drill.drilling import DrillError, environment, run_drill
 from tests.drill.planting import ROOT, Bug, DriftError, Edit, as_text, check, edited, edits_from
+from tests.drill.seeds import hunt
 
 QUICK = (
     "put returns below the quorum",
@@ -44,6 +45,12 @@ def test_every_bug_fits_the_code_and_its_tests_exist(planted: Bug) -> None:
 def test_planted_bug_is_caught(name: str) -> None:
     outcome = run_drill(find_bug(name))
     assert outcome.caught_by is not None
+
+
+def test_seed_of_the_second_book_finds_a_single_holder_that_does_not_sync() -> None:
+    found = hunt(find_bug("no fsync of the chunk's folder"), seeds=3, seconds=60.0, receipts=True)
+    assert found.seed is not None
+    assert "disks" in found.problem
 
 
 def test_change_that_is_no_bug_survives() -> None:

@@ -7,6 +7,8 @@ import pytest
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.errors import HostDownError
+from dfs_sdk.sim.fidelity import CHEAP, Fidelity
+from dfs_sdk.sim.host import Hardware
 from dfs_sdk.sim.world import World
 from tests.fakes.simnodes import PORT, all_met, start_network, start_node
 
@@ -120,3 +122,22 @@ def test_node_that_moved_is_found_under_its_other_address():
 
     with World(5) as world:
         world.run(story(world))
+
+
+@pytest.mark.parametrize("fidelity", [Fidelity(), CHEAP], ids=["datagrams", "messages"])
+def test_node_can_be_looked_at_while_it_moves_to_another_network(fidelity: Fidelity):
+    async def story(world: World) -> set[str]:
+        await start_node(world.host("n0"))
+        # Work for this disk waits so long that the time between two networks is not over within one turn of a loop.
+        host = world.host("n1", hardware=Hardware(offload_queued=0.05))
+        node = await start_node(host)
+        joining = asyncio.ensure_future(host.run(node.join(f"n0:{PORT}")))
+        seen = set()
+        while not joining.done():
+            seen.add(node.snapshot().network)
+            await asyncio.sleep(0.001)
+        await joining
+        return seen | {node.snapshot().network}
+
+    with World(1, fidelity=fidelity) as world:
+        assert len(world.run(story(world))) == 2
