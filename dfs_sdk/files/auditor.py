@@ -64,6 +64,6 @@ class Auditor:
             if asked >= ROUND_CHUNKS_MAX:
                 return
 
-    async def audit(self, entry: Entry) -> None:
-        """Ask who holds the chunks of one file."""
-        await self._supply.locate(list(dict.fromkeys(entry.chunk_ids)), entry.known_cells)
+    async def audit(self, entry: Entry, *, keep_known: bool = False) -> None:
+        """Ask who holds the chunks of one file; `keep_known` believes copies known already beside the answers."""
+        await self._supply.locate(list(dict.fromkeys(entry.chunk_ids)), entry.known_cells, keep_known=keep_known)

@@ -290,6 +290,8 @@ class Files:
             progress=progress,
         )
         entry = await self._catalog.remember(file, now_wall=self._runtime.clock.wall())
+        # Who gave it is known; how many others have it, only they can say.
+        self._in_background("audit a file", self._auditor.audit(entry, keep_known=True))
         self._events.publish(
             FileFetched(
                 at_wall=self._runtime.clock.wall(),

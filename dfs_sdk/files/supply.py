@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from dfs_sdk.errors import ContentUnavailableError
@@ -17,6 +19,7 @@ from dfs_sdk.files.holders import Copy, Holders
 from dfs_sdk.files.ports import Holding, Membership, Replicator
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.runtime.ports import Clock
+from dfs_sdk.store.base import Role
 
 T = TypeVar("T")
 
@@ -75,6 +78,7 @@ class Supply:
             Exception: Whatever `wanted.use` raises.
         """
         chunk_id = wanted.chunk_id
+        wanted = replace(wanted, on_source=partial(self._note_source, wanted, cell))
         pause, patient_until = self._config.round_pause, self._clock.monotonic() + self._config.patience
         for turn in range(1, self._config.rounds + 1):
             sources = self._sources(chunk_id, cell, extra)
@@ -91,9 +95,17 @@ class Supply:
         raise AssertionError("unreachable: the last round returns or raises")
 
     async def locate(
-        self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int]
+        self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int], *, keep_known: bool = False
     ) -> dict[ChunkId, tuple[Copy, ...]]:
-        """Ask who holds some chunks and remember the answers."""
+        """Ask who holds some chunks and remember the answers.
+
+        Args:
+            chunk_ids: The chunks.
+            cells: Their cells as far as they are known.
+            keep_known: Whether copies known already are believed beside the answers: who has just given a chunk
+                may be nobody whom placement would ask.
+        """
+        remember = self._holders.add if keep_known else self._holders.replace
         found: dict[ChunkId, tuple[Copy, ...]] = {}
         for start in range(0, len(chunk_ids), LOCATE_CHUNKS_MAX):
             page = chunk_ids[start : start + LOCATE_CHUNKS_MAX]
@@ -101,8 +113,18 @@ class Supply:
             located = await self._replication.locate(page, page_cells)
             for chunk_id in page:
                 found[chunk_id] = copies_of(located.get(chunk_id, ()))
-                self._holders.replace(chunk_id, found[chunk_id])
+                remember(chunk_id, found[chunk_id])
         return found
+
+    def _note_source(self, wanted: Wanted[T], cell: int | None, source: NodeId) -> None:
+        """Remember who gave a chunk: what it delivered it holds. Why it does is a guess until an audit asks."""
+        chunk_id = wanted.chunk_id
+        if source not in self._holders.holders(chunk_id):
+            role = Role.PRIMARY if source in self._replication.candidates(chunk_id, cell) else Role.CACHE
+            copy = Copy(holder=source, role=role, confirmed_at_wall=self._clock.wall())
+            self._holders.add(chunk_id, (copy,))
+        if wanted.on_source is not None:
+            wanted.on_source(source)
 
     def _sources(self, chunk_id: ChunkId, cell: int | None, extra: Iterable[NodeId]) -> list[NodeId]:
         view = self._peers.view

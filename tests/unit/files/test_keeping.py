@@ -152,6 +152,35 @@ async def test_stat_counts_reachable_copies(network: FakeNetwork):
     assert await d.files.ls() == []
 
 
+async def test_a_file_just_fetched_is_known_to_be_where_it_came_from(network: FakeNetwork):
+    """Its reader has not asked anybody yet how many copies there are."""
+    a, b, c, d = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(5 * CHUNK), name="x.csv", chunk_bytes=CHUNK, policy=TWO)
+    await a.store.delete(list(await chunks_of(a, file.link)))
+    await d.files.get(file.link)
+    (stat,) = d.files.stats()
+    assert stat.copies_min >= 1, "every chunk came from somebody"
+    assert stat.health in (Health.HEALTHY, Health.REPAIRING)
+    for _ in range(100):
+        await asyncio.sleep(0)
+    (stat,) = d.files.stats()
+    assert (stat.copies_min, stat.health) == (2, Health.HEALTHY)
+    assert set(stat.holders) == {b.node_id, c.node_id}
+
+
+async def test_who_gave_a_chunk_counts_though_placement_names_others(network: FakeNetwork):
+    a, b, c, d = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(3 * CHUNK), chunk_bytes=CHUNK, policy=TWO)
+    supply = d.files._supply
+    chunks = await chunks_of(a, file.link)
+    d.replication.others = ()
+    for chunk_id in chunks:
+        await supply.fetch(chunk_id, None, extra=[b.node_id])
+    await supply.locate(list(chunks), {}, keep_known=True)
+    assert all(supply._holders.holders(chunk_id) == [b.node_id] for chunk_id in chunks)
+    assert c.node_id not in supply._holders.holders(next(iter(chunks)))
+
+
 async def test_a_verify_link_audits_without_reading(network: FakeNetwork):
     a, b, c, d = await file_nodes(network, 4, readers=1)
     file = await a.files.put(some(5 * CHUNK - 7), name="secret", chunk_bytes=CHUNK, policy=TWO)
