@@ -223,7 +223,7 @@ def missing(chunk_id: ChunkId, misses: Mapping[NodeId, Miss]) -> ContentUnavaila
     """Say in words why no source gave a chunk."""
     kinds = set(misses.values())
     if kinds <= {Miss.NOT_HELD}:
-        asked = _listed(misses) if misses else "nobody could be asked"
+        asked = _listed(misses) if misses else "no peer that may hold it can be reached; try again when they are back"
         return NotHeldError(f"chunk {chunk_id.short}: {asked}")
     if Miss.DAMAGED in kinds and not kinds & {Miss.UNREACHABLE, Miss.REFUSED}:
         return NoIntactCopyError(f"chunk {chunk_id.short}: no intact copy was found ({_listed(misses)})")

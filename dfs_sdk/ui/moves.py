@@ -107,9 +107,13 @@ class Moves:
         def send(index: int, piece: bytes) -> None:
             self._tell({"kind": "download-piece", "move": move, "index": index}, [piece])
 
+        def wait(seconds: float) -> None:
+            text = f"no peer has given the next piece for {seconds:.0f} s: those that hold it may be blocked or gone"
+            self._tell({"kind": "download-waits", "move": move, "text": text})
+
         async with self._ending(move):
             row = self._find(message)
-            download = Download(row.size, send=send)
+            download = Download(row.size, send=send, wait=wait)
             with self._registered(move, download):
                 reader = await self._node.open(row.file_id)
                 try:

@@ -9,7 +9,8 @@ silence of the browser. Everything here runs on the node's home loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ WINDOW_PIECES = 8
 SILENCE_SECONDS_MAX = 120.0
 SILENCE_SLICES = 24
 RESEND_SECONDS_MIN = 3.0
+WAITING_TOLD_SECONDS = 3.0
 FILE_BYTES_MAX = 2**50
 
 
@@ -123,12 +125,21 @@ class Download:
     Args:
         size: Bytes of the whole file.
         send: Called with an index and a piece.
+        wait: Called with the seconds for which the network has given nothing, from 3 on and every 3 s.
         silence: Seconds without an acknowledgement after which the browser counts as gone.
     """
 
-    def __init__(self, size: int, *, send: Callable[[int, bytes], None], silence: float = SILENCE_SECONDS_MAX) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        send: Callable[[int, bytes], None],
+        wait: Callable[[float], None],
+        silence: float = SILENCE_SECONDS_MAX,
+    ) -> None:
         self._size = size
         self._send = send
+        self._wait = wait
         self._silence = silence
         self._acknowledged = 0
         self._unacknowledged: dict[int, bytes] = {}
@@ -166,7 +177,8 @@ class Download:
         """
         for index in range(self.piece_count):
             await self._until_acknowledged(index - WINDOW_PIECES + 1)
-            piece = await _read(reader, min(PIECE_BYTES, self._size - index * PIECE_BYTES))
+            with _told_while_waiting(self._wait):
+                piece = await _read(reader, min(PIECE_BYTES, self._size - index * PIECE_BYTES))
             self._unacknowledged[index] = piece
             self._send(index, piece)
         await self._until_acknowledged(self.piece_count)
@@ -188,6 +200,23 @@ async def _heard(event: asyncio.Event, silence: float, complaint: str) -> None:
             continue
         return
     raise BrowserSilentError(complaint)
+
+
+@contextmanager
+def _told_while_waiting(wait: Callable[[float], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+
+    def tell() -> None:
+        nonlocal timer
+        timer = loop.call_later(WAITING_TOLD_SECONDS, tell)
+        wait(loop.time() - begun)
+
+    timer = loop.call_later(WAITING_TOLD_SECONDS, tell)
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 async def _read(reader: ReaderFace, size: int) -> bytes:

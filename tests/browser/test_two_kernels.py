@@ -19,9 +19,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SIZE = 5 * 2**20 + 321
 START = """
+from dataclasses import replace
 from dfs_sdk import Node
+from dfs_sdk.exchange.config import ExchangeConfig
 from dfs_sdk.sim.swarm import hurried
-node = await Node({name!r}, store="memory", listen="127.0.0.1:0", config=hurried()).start()
+node = await Node({name!r}, store="memory", listen="127.0.0.1:0", config={config}).start()
 node.dashboard()
 """
 WHOLE = """
@@ -52,8 +54,8 @@ def other_page(browser: Browser) -> Iterator[Page]:
         yield fresh
 
 
-def open_node(lab: Lab, page: Page, name: str, *cells: str) -> Notebook:
-    lab.write_notebook(f"two-{name}", [START.format(name=name), *cells])
+def open_node(lab: Lab, page: Page, name: str, *cells: str, config: str = "hurried()") -> Notebook:
+    lab.write_notebook(f"two-{name}", [START.format(name=name, config=config), *cells])
     notebook = lab.open(page, f"two-{name}")
     notebook.run(0)
     expect(story.dashboard(page)).to_contain_text(name)
@@ -90,6 +92,9 @@ def test_two_kernels_join_store_fetch_talk_and_outlive_a_holder(
     story.turn_to(page, "Files")
     expect(story.file_row(page, source.name)).to_contain_text("3 of 3", timeout=story.STEP_MS)
     story.turn_to(page, "Chunks")
+    summary = story.dashboard(page).locator(".dfs-placement .dfs-summary").first
+    expect(summary).to_contain_text("Each has the copies wanted", timeout=story.STEP_MS)
+    expect(summary).not_to_contain_text("Not answering")
     page.screenshot(path=artefacts / "repaired.png")
     assert story.download(other_page, source.name) == source.read_bytes()
     assert watched == [([], []), ([], [])], "a script failed, or something was asked of another server"
@@ -129,3 +134,29 @@ def test_restart_and_run_all_makes_a_node_and_a_panel_that_work(lab: Lab, page: 
     expect(story.dashboard(page)).to_contain_text("ivy")
     assert story.read_invite(page).startswith("dfs-join:")
     assert notebook.path.exists()
+
+
+def test_peer_gone_in_the_middle_of_a_download_is_said_and_no_half_file_is_saved(lab: Lab, page: Page, artefacts: Path):
+    """Its file lies nowhere else: this kernel has no room for it."""
+    impatient = "replace(hurried().with_quota('1 MiB'), exchange=ExchangeConfig(fetch_timeout=6.0))"
+    open_node(lab, page, "kim", config=impatient)
+    saved: list[str] = []
+    page.on("download", lambda download: saved.append(download.suggested_filename))
+    with far_members("dot", options=("--share", "64")) as far:
+        story.join(page, far.address)
+        story.turn_to(page, "Files")
+        row = story.file_row(page, "only-there.bin")
+        expect(row).to_be_visible(timeout=story.STEP_MS)
+        row.get_by_role("button", name="Download").click()
+        move = page.get_by_role("list", name="uploads and downloads of this browser").locator("li")
+        page.wait_for_function("() => document.querySelector('.dfs-move progress')?.value > 0.05", timeout=60_000)
+        far.kill("dot")
+    expect(move).to_contain_text("no peer has given the next piece for", timeout=story.STEP_MS)
+    expect(move).to_contain_text("MiB of 64 MiB")
+    page.screenshot(path=artefacts / "peer-gone.png")
+    expect(move).to_contain_text(re.compile("failed: .*try again"), timeout=90_000)
+    expect(move.get_by_role("button", name="Try again")).to_be_visible()
+    expect(row).to_contain_text("unavailable")
+    assert saved == []
+    move.get_by_role("button", name="Clear", exact=True).click()
+    expect(move).to_have_count(0)

@@ -58,7 +58,7 @@ function movesOf(model) {
       samples: [[now, 0]], finish: () => {}, again,
       moved(bytes) {
         const at = Date.now();
-        Object.assign(move, { movedAt: at, stalled: false, bytes: Math.min(bytes, size) });
+        Object.assign(move, { movedAt: at, stalled: false, awaits: "", bytes: Math.min(bytes, size) });
         move.samples.push([at, move.bytes]);
         while (move.samples.length > 2 && at - move.samples[0][0] > 1000 * RATE_SECONDS) move.samples.shift();
         changed();
@@ -151,6 +151,11 @@ function movesOf(model) {
         },
         nudge: () => model.send({ kind: "ack", move: move.id, next }),
         receive(content, buffers) {
+          if (content.kind === "download-waits") {
+            Object.assign(move, { movedAt: Date.now(), stalled: false, awaits: content.text }); // the kernel is there
+            changed();
+            return;
+          }
           if (content.kind !== "download-piece" || content.index !== next) return;
           next += 1;
           const [count, piece] = [next, new Blob([buffers[0]])];
@@ -243,6 +248,7 @@ function moveText(move) {
   if (move.state === "done") return `${move.direction === "upload" ? "is in the network" : "downloaded"}, ${sizeText(move.size)}`;
   if (move.state !== "moving") return MOVE_WORDS[move.state];
   if (move.stalled) return "waits for the kernel, which is busy";
+  if (move.awaits) return `${sizeText(move.bytes)} of ${sizeText(move.size)}; ${move.awaits}`;
   if (move.direction === "upload" && move.bytes >= move.size) return "all of it is at the node, which makes the copies";
   const rate = move.rate();
   const left = rate > 0 ? `, ${spanText((move.size - move.bytes) / rate)} to go` : "";

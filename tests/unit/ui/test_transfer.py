@@ -22,6 +22,10 @@ def piece(content: bytes, index: int) -> bytes:
     return content[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]
 
 
+def never(seconds: float) -> None:
+    raise AssertionError(f"the network gave nothing for {seconds} s")
+
+
 class Browser:
     """Sends an upload as the script does: up to a window beyond the acknowledged piece, some of it lost or swapped."""
 
@@ -145,7 +149,7 @@ async def download_through(content: bytes, seed: int, loss: float) -> tuple[byte
         if rng.random() >= loss:
             arrived.put_nowait((index, part))
 
-    download = Download(len(content), send=send)
+    download = Download(len(content), send=send, wait=never)
 
     async def browser() -> None:
         nonlocal most
@@ -185,7 +189,7 @@ def test_download_survives_lost_pieces(seed: int, size: int):
 def test_repeated_acknowledgements_at_once_send_the_pieces_again_once():
     async def scenario() -> list[int]:
         sent: list[int] = []
-        download = Download(2 * PIECE_BYTES, send=lambda index, _piece: sent.append(index))
+        download = Download(2 * PIECE_BYTES, send=lambda index, _piece: sent.append(index), wait=never)
         running = asyncio.create_task(download.run(FakeReader(bytes(2 * PIECE_BYTES))))
         await asyncio.sleep(1)
         for _ in range(5):
@@ -199,7 +203,7 @@ def test_repeated_acknowledgements_at_once_send_the_pieces_again_once():
 
 def test_silent_browser_ends_the_download_in_words():
     async def scenario() -> None:
-        download = Download(12 * PIECE_BYTES, send=lambda _index, _piece: None)
+        download = Download(12 * PIECE_BYTES, send=lambda _index, _piece: None, wait=never)
         with pytest.raises(DeadlineError, match="browser stopped answering"):
             await download.run(FakeReader(bytes(12 * PIECE_BYTES)))
 
@@ -209,7 +213,7 @@ def test_silent_browser_ends_the_download_in_words():
 def test_file_that_ends_early_is_an_error():
     async def scenario() -> None:
         with pytest.raises(DfsError, match="ended 1 bytes early"):
-            await Download(3, send=lambda _index, _piece: None).run(FakeReader(b"ab"))
+            await Download(3, send=lambda _index, _piece: None, wait=never).run(FakeReader(b"ab"))
 
     run_virtual(scenario())
 
@@ -218,3 +222,22 @@ def test_downloads_go_to_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert transfer.download_folder() == tmp_path / "dfs_downloads"
     assert transfer.download_folder().is_dir()
+
+
+def test_a_network_that_gives_nothing_is_told_of_every_three_seconds_and_no_longer():
+    class SlowReader(FakeReader):
+        async def read(self, size: int = -1, /) -> bytes:
+            await asyncio.sleep(10)
+            return await super().read(size)
+
+    async def story() -> None:
+        told: list[float] = []
+        download = Download(3, send=lambda _index, _piece: None, wait=lambda seconds: told.append(round(seconds)))
+        running = asyncio.create_task(download.run(SlowReader(b"abc")))
+        await asyncio.sleep(11)
+        download.acknowledge(1)
+        await running
+        await asyncio.sleep(60)
+        assert told == [3, 6, 9]
+
+    run_virtual(story())
