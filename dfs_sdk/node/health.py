@@ -62,15 +62,23 @@ def in_words(files: Sequence[Kept], *, peers: int, machines: int, read_only: str
     """
     if read_only:
         return f"the store only reads: {read_only}"
+    lost = sum(file.copies_min == 0 for file in files)
     if not peers:
-        return "alone: what is stored is only here" if files else "alone: join a network or hand on an invite"
+        return _alone(files, lost)
     company = "1 peer" if peers == 1 else f"{peers} peers"
     if not files:
         return f"{company}; no files yet"
-    lost = sum(file.copies_min == 0 for file in files)
     if lost:
         return f"{company}; {_of(lost, files)} cannot be read just now"
     return f"{company}; {_kept(files, peers=peers, machines=machines)}"
+
+
+def _alone(files: Sequence[Kept], lost: int) -> str:
+    if not files:
+        return "alone: join a network or hand on an invite"
+    if lost:
+        return f"alone; {_of(lost, files)} cannot be read just now"
+    return "alone: what is stored is only here"
 
 
 def _kept(files: Sequence[Kept], *, peers: int, machines: int) -> str:

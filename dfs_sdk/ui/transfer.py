@@ -205,18 +205,20 @@ async def _heard(event: asyncio.Event, silence: float, complaint: str) -> None:
 @contextmanager
 def _told_while_waiting(wait: Callable[[float], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    begun, timers = loop.time(), list[asyncio.TimerHandle]()
+
+    def again() -> None:
+        timers[:] = [loop.call_later(WAITING_TOLD_SECONDS, tell)]
 
     def tell() -> None:
-        nonlocal timer
-        timer = loop.call_later(WAITING_TOLD_SECONDS, tell)
+        again()
         wait(loop.time() - begun)
 
-    timer = loop.call_later(WAITING_TOLD_SECONDS, tell)
+    again()
     try:
         yield
     finally:
-        timer.cancel()
+        timers[0].cancel()
 
 
 async def _read(reader: ReaderFace, size: int) -> bytes:

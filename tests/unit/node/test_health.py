@@ -77,6 +77,7 @@ ONE = Kept(1, 0, 0)
     [
         ([], 0, 0, "alone: join a network or hand on an invite"),
         ([ONE], 0, 0, "alone: what is stored is only here"),
+        ([ONE, Kept(0, 0, 0)], 0, 0, "alone; 1 of 2 files cannot be read just now"),
         ([], 3, 3, "3 peers; no files yet"),
         ([Kept(0, 0, 0), ONE], 1, 1, "1 peer; 1 of 2 files cannot be read just now"),
         ([Kept(0, 0, 0)], 1, 1, "1 peer; the one file cannot be read just now"),
