@@ -66,6 +66,8 @@ class Panel(anywidget.AnyWidget):
     """One view of one node. Subclasses say what to show (`render`) and what the browser may ask (`actions`)."""
 
     title: ClassVar[str] = ""
+    unfold: ClassVar[str] = ""
+    """What of the node's card a saved notebook shows unfolded, as in `views.html.node_card`."""
     _css = traitlets.Unicode(style()).tag(sync=True)
     problems: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
@@ -267,7 +269,7 @@ class Panel(anywidget.AnyWidget):
         bundle = super()._repr_mimebundle_(**kwargs)
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if isinstance(data, dict):
-            data["text/html"] = html.node_card(self._snapshot)
+            data["text/html"] = html.node_card(self._snapshot, unfold=self.unfold)
             data["text/plain"] = f"{self.title} of\n{text.node_text(self._snapshot)}"
         return bundle
 

@@ -40,6 +40,7 @@ class ChatPanel(Panel):
     """The log of each conversation, who is here, and a field in which Enter sends."""
 
     title: ClassVar[str] = "Chat"
+    unfold: ClassVar[str] = "messages"
     _esm = traitlets.Unicode(script("moves.js", "outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
     _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -35,6 +35,7 @@ class FilesPanel(Panel):
     """Lists files with their health, and moves them."""
 
     title: ClassVar[str] = "Files"
+    unfold: ClassVar[str] = "files"
     _esm = traitlets.Unicode(script("moves.js", "filelist.js", "files.js")).tag(sync=True)
     _css = traitlets.Unicode(style("files.css")).tag(sync=True)
     files_total = traitlets.Int().tag(sync=True)

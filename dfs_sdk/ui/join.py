@@ -47,6 +47,7 @@ class JoinPanel(Panel):
     """Forms that found or join a network, the steps of an attempt, the invite to hand on, and who is there."""
 
     title: ClassVar[str] = "Join"
+    unfold: ClassVar[str] = "members"
     _esm = traitlets.Unicode(script("qr.js", "join.js")).tag(sync=True)
     _css = traitlets.Unicode(style("join.css")).tag(sync=True)
     status = traitlets.Dict().tag(sync=True)

@@ -25,6 +25,7 @@ class NetworkPanel(Panel):
     """The topology, the findings, and the events as they happen."""
 
     title: ClassVar[str] = "Network"
+    unfold: ClassVar[str] = "news"
     _esm = traitlets.Unicode(script("network.js")).tag(sync=True)
     _css = traitlets.Unicode(style("network.css")).tag(sync=True)
     peers: traitlets.List[Any] = traitlets.List().tag(sync=True)

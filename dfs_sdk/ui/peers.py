@@ -23,6 +23,7 @@ class PeersPanel(Panel):
     """The members of the network as a table: state, round trip, load, uptime, and how full each is."""
 
     title: ClassVar[str] = "Peers"
+    unfold: ClassVar[str] = "members"
     _esm = traitlets.Unicode(script("peers.js")).tag(sync=True)
     _css = traitlets.Unicode(style("peers.css")).tag(sync=True)
     members: traitlets.List[Any] = traitlets.List().tag(sync=True)

@@ -25,6 +25,7 @@ class TransfersPanel(Panel):
     """A line for each transfer; one that has ended stays until it is cleared."""
 
     title: ClassVar[str] = "Transfers"
+    unfold: ClassVar[str] = "transfers"
     _esm = traitlets.Unicode(script("transfers.js")).tag(sync=True)
     _css = traitlets.Unicode(style("transfers.css")).tag(sync=True)
     transfers: traitlets.List[Any] = traitlets.List().tag(sync=True)

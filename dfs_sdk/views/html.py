@@ -7,24 +7,30 @@ the root keep MathJax from typesetting a `$` of a foreign text.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 from markupsafe import Markup
 
-from dfs_sdk.node.snapshot import ChunkRow, FileRow, NodeSnapshot, PeerRow, TransferRow
+from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
 from dfs_sdk.views import text, words
 
 ROWS_SHOWN_MAX = 100
+NEWS_SHOWN_MAX = 20
+_SHOWN_ALONE = frozenset({"messages", "transfers"})
 
 _STYLE = Markup("""<style>
-.dfs-card{color-scheme:inherit;color:var(--jp-ui-font-color1,var(--vscode-foreground,light-dark(#1f2328,#e6edf3)));
-font:13px/1.45 var(--jp-ui-font-family,system-ui,sans-serif);max-width:60em}
+.dfs-card{color-scheme:inherit;color:var(--vscode-foreground,var(--jp-ui-font-color1,light-dark(#1f2328,#e6edf3)));
+font:13px/1.45 var(--vscode-font-family,var(--jp-ui-font-family,system-ui,sans-serif));max-width:60em}
 .dfs-card table{border-collapse:collapse;margin:.3em 0;font-size:inherit}
 .dfs-card th,.dfs-card td{padding:.15em .9em .15em 0;text-align:left;vertical-align:top;overflow-wrap:anywhere}
-.dfs-card th{font-weight:600;color:var(--jp-ui-font-color2,light-dark(#59636e,#9198a1));white-space:nowrap}
-.dfs-card .dfs-rows tr{border-bottom:1px solid var(--jp-border-color2,light-dark(#d1d9e0,#3d444d))}
+.dfs-card th{font-weight:600;white-space:nowrap;
+color:var(--vscode-descriptionForeground,var(--jp-ui-font-color2,light-dark(#59636e,#9198a1)))}
+.dfs-card .dfs-rows tr{border-bottom:1px solid
+var(--vscode-panel-border,var(--jp-border-color2,light-dark(#d1d9e0,#3d444d)))}
 .dfs-card .dfs-title{font-weight:600;font-size:1.1em}
-.dfs-card .dfs-quiet{color:var(--jp-ui-font-color2,light-dark(#59636e,#9198a1))}
+.dfs-card .dfs-quiet{color:var(--vscode-descriptionForeground,var(--jp-ui-font-color2,light-dark(#59636e,#9198a1)))}
 .dfs-card summary{cursor:pointer;padding:.15em 0}
 .dfs-card details{margin-left:.2em}
 .dfs-card code{font-family:var(--jp-code-font-family,monospace);background:none}
@@ -42,10 +48,16 @@ _CELL = Markup("<td>{}</td>")
 _CODE = Markup("<code>{}</code>")
 _IMAGE = Markup('<img src="data:image/png;base64,{}" alt="{}" style="max-width:100%">')
 _DETAILS = Markup("<details><summary>{}</summary>{}</details>")
+_UNFOLDED = Markup("<details open><summary>{}</summary>{}</details>")
 
 
-def node_card(snapshot: NodeSnapshot) -> str:
-    """Show a node: state and health in words, and its files, members and news to unfold."""
+def node_card(snapshot: NodeSnapshot, *, unfold: str = "") -> str:
+    """Show a node: state and health in words, and its files, members and news to unfold.
+
+    Args:
+        snapshot: The node's.
+        unfold: What to show unfolded: `files`, `members`, `news`, or `messages` or `transfers`, which show only then.
+    """
     facts = [
         ("state", words.visible(snapshot.state)),
         ("health", words.visible(snapshot.health)),
@@ -54,14 +66,19 @@ def node_card(snapshot: NodeSnapshot) -> str:
         ("network", _network(snapshot)),
         ("stores", f"{words.size(snapshot.used_bytes)} of {words.size(snapshot.capacity_bytes)}"),
     ]
-    news = [(words.ago(row.at_wall, snapshot.at_wall), words.masked(row.text)) for row in snapshot.events[-20:][::-1]]
-    body = (
-        _pairs(facts)
-        + _fold(words.count(len(snapshot.files), "file"), _file_rows(snapshot.files), snapshot.files)
-        + _fold(words.count(len(snapshot.peers), "member"), _peer_rows(snapshot.peers), snapshot.peers)
-        + _fold("news", _rows(("when", "what"), news, len(news)), news)
-    )
-    return _card(f"Node {_name(snapshot.name)}", body)
+    parts: dict[str, tuple[str, Callable[[Any], Markup], Sequence[object]]] = {
+        "messages": (words.count(len(snapshot.messages), "message"), _message_rows, snapshot.messages),
+        "transfers": (words.count(len(snapshot.transfers), "transfer"), _transfer_rows, snapshot.transfers),
+        "files": (words.count(len(snapshot.files), "file"), _file_rows, snapshot.files),
+        "members": (words.count(len(snapshot.peers), "member"), _peer_rows, snapshot.peers),
+        "news": ("news", partial(_news_rows, snapshot.at_wall), snapshot.events),
+    }
+    shown = [
+        _fold(summary, draw(rows), rows, unfolded=key == unfold)
+        for key, (summary, draw, rows) in parts.items()
+        if key == unfold or key not in _SHOWN_ALONE
+    ]
+    return _card(f"Node {_name(snapshot.name)}", _pairs(facts) + Markup().join(shown))
 
 
 def file_card(row: FileRow, chunks: Sequence[ChunkRow] = ()) -> str:
@@ -206,6 +223,34 @@ def _file_rows(rows: Sequence[FileRow]) -> Markup:
     return _rows(("file", "size", "copies", "health", "origin"), cells, len(rows))
 
 
+def _message_rows(rows: Sequence[MessageRow]) -> Markup:
+    newest = rows[-ROWS_SHOWN_MAX:]
+    cells = [
+        (words.visible(row.room, length_max=60), "you" if row.mine else _name(row.sender), words.masked(row.text))
+        for row in newest
+    ]
+    return _rows(("conversation", "who", "what"), cells, len(rows))
+
+
+def _transfer_rows(rows: Sequence[TransferRow]) -> Markup:
+    cells = [
+        (
+            "upload" if row.direction == "put" else "download",
+            _name(row.file),
+            words.visible(row.state),
+            f"{words.size(row.bytes_done)} of {words.size(row.bytes_total)}",
+            words.masked(row.error),
+        )
+        for row in rows[:ROWS_SHOWN_MAX]
+    ]
+    return _rows(("direction", "file", "state", "done", "error"), cells, len(rows))
+
+
+def _news_rows(now_wall: float, rows: Sequence[EventRow]) -> Markup:
+    cells = [(words.ago(row.at_wall, now_wall), words.masked(row.text)) for row in rows[-NEWS_SHOWN_MAX:][::-1]]
+    return _rows(("when", "what"), cells, len(cells))
+
+
 def _chunk_label(row: ChunkRow) -> str:
     return "manifest" if row.chunk < 0 else str(row.chunk)
 
@@ -228,5 +273,7 @@ def _rows(heads: Iterable[str], rows: Sequence[Sequence[object]], total: int) ->
     return table + (_QUIET.format(f"… and {total - len(rows):,} more") if total > len(rows) else Markup())
 
 
-def _fold(summary: str, content: Markup, items: Sequence[object]) -> Markup:
-    return _DETAILS.format(summary, content) if items else _QUIET.format(summary)
+def _fold(summary: str, content: Markup, items: Sequence[object], *, unfolded: bool = False) -> Markup:
+    if not items:
+        return _QUIET.format(summary)
+    return (_UNFOLDED if unfolded else _DETAILS).format(summary, content)

@@ -70,6 +70,23 @@ def test_panel_shows_without_a_running_node(traffic, kind, snapshot):
     panel.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "kept"),
+    [
+        (FilesPanel, "notes.txt"),
+        (TransfersPanel, "too few peers confirmed"),
+        (PeersPanel, "node-2"),
+        (ChatPanel, "me too"),
+        (NetworkPanel, "node-2 left"),
+    ],
+)
+def test_saved_notebook_shows_of_each_panel_what_it_is_about(traffic, kind, kept):
+    panel = kind(FakeNode(full_snapshot()))
+    _, _, unfolded = panel._repr_mimebundle_()[0]["text/html"].partition("<details open>")
+    assert kept in unfolded.partition("</details>")[0]
+    panel.close()
+
+
 @pytest.mark.parametrize("kind", PANELS)
 def test_quiet_node_makes_a_silent_panel(traffic, kind):
     async def scenario() -> int:
