@@ -113,9 +113,9 @@ class Dht:
 
     async def start(self) -> None:
         """Answer questions, look for those known from before, begin the upkeep."""
-        self._rpc.serve(FindNode, self._on_find_node)
-        self._rpc.serve(FindRecord, self._on_find_record)
-        self._rpc.serve(StoreRecord, self._on_store_record)
+        self._rpc.serve_at_once(FindNode, self._on_find_node)
+        self._rpc.serve_at_once(FindRecord, self._on_find_record)
+        self._rpc.serve_at_once(StoreRecord, self._on_store_record)
         known = await self._memory.load()
         if known:
             self._scope.spawn("rejoin", self.join(known))
@@ -226,10 +226,10 @@ class Dht:
         """Enter a node that asked us: its session proves its keys and its address, so nothing is left to ask it."""
         self.table.answered(caller.contact, self._clock.monotonic())
 
-    async def _on_find_node(self, caller: Caller, request: FindNode, _body: memoryview) -> Found:
+    def _on_find_node(self, caller: Caller, request: FindNode, _body: memoryview) -> Found:
         return self._answer(caller, request.target, serves=request.serves)
 
-    async def _on_find_record(self, caller: Caller, request: FindRecord, _body: memoryview) -> Found:
+    def _on_find_record(self, caller: Caller, request: FindRecord, _body: memoryview) -> Found:
         records = self._shelf.get(request.kind, request.key, now_wall=self._clock.wall(), rng=self._rng)
         return self._answer(caller, request.key, serves=request.serves, records=tuple(records))
 
@@ -244,7 +244,7 @@ class Dht:
             records=records,
         )
 
-    async def _on_store_record(self, caller: Caller, request: StoreRecord, _body: memoryview) -> StoreReply:
+    def _on_store_record(self, caller: Caller, request: StoreRecord, _body: memoryview) -> StoreReply:
         if not self._mint.check(request.token, caller.node_id, caller.address, self._clock.monotonic()):
             raise Refusal(RefusalCode.DENIED, "the write token is not for this node, or too old")
         now_wall = self._clock.wall()

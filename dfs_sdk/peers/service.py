@@ -173,10 +173,10 @@ class Peers:
             weight_exponent=weight_exponent(usage.capacity_bytes),
             storage_uuid=self._store.storage_uuid,
         )
-        self._rpc.serve(Ping, self._on_ping, concurrency_max=256)
+        self._rpc.serve_at_once(Ping, self._on_ping)
         self._rpc.serve(ProbeFor, self._on_probe_for)
-        self._rpc.serve(Sync, self._on_sync, concurrency_max=8)
-        self._rpc.serve(Offer, self._on_offer)
+        self._rpc.serve_at_once(Sync, self._on_sync)
+        self._rpc.serve_at_once(Offer, self._on_offer)
         self._rpc.on_connected(self._meet)
         self._rpc.on_disconnected(self._look_after)
         self._turn_at = (self._clock.monotonic(), self._clock.wall())
@@ -368,7 +368,7 @@ class Peers:
 
     # Calls of others
 
-    async def _on_ping(self, caller: Caller, request: Ping, _body: memoryview) -> Pong:
+    def _on_ping(self, caller: Caller, request: Ping, _body: memoryview) -> Pong:
         self._desk.heard(caller.node_id)
         self._desk.take(caller.node_id, request.descs, request.rumours)
         if caller.node_id not in self._membership:
@@ -384,13 +384,13 @@ class Peers:
             return ProbeReply(answered=False)
         return ProbeReply(answered=await self._prober.ping(request.node_id))
 
-    async def _on_sync(self, caller: Caller, request: Sync, body: memoryview) -> SyncReply:
+    def _on_sync(self, caller: Caller, request: Sync, body: memoryview) -> SyncReply:
         self._desk.heard(caller.node_id)
         reply = self._syncer.answer(caller, request, body)
         self._after_change()
         return reply
 
-    async def _on_offer(self, caller: Caller, request: Offer, _body: memoryview) -> Taken:
+    def _on_offer(self, caller: Caller, request: Offer, _body: memoryview) -> Taken:
         self._desk.heard(caller.node_id)
         before = self._membership.version
         self._desk.take(caller.node_id, request.descs, ())

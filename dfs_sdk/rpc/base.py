@@ -88,6 +88,8 @@ class Refusal(Exception):  # noqa: N818 - an answer that a handler gives, not so
 
 # Answers a request: the reply message, or a pair of the reply message and bulk bytes. The body is whole and ours.
 Handler = Callable[[Caller, RequestT, memoryview], Awaitable[object]]
+# The same from a plain function, for what is known without waiting.
+PlainHandler = Callable[[Caller, RequestT, memoryview], object]
 
 
 class RpcService(Protocol):
@@ -126,6 +128,19 @@ class RpcService(Protocol):
             handler: Called on the home loop in a task of its own, which is cancelled when the caller cancels,
                 disconnects or its time-out passes.
             concurrency_max: Handlers of this kind that run at one time; further calls wait, bounded, then get BUSY.
+
+        Raises:
+            ValueError: The tag is served already.
+        """
+        ...
+
+    def serve_at_once(self, request_type: type[RequestT], handler: PlainHandler[RequestT]) -> None:
+        """Answer calls of one kind without a task: the handler is a plain function that waits for nothing.
+
+        Args:
+            request_type: The request's class; each tag is served once.
+            handler: Returns the reply or (reply, body), or raises `Refusal`. It is called on the home loop, in the
+                order in which calls arrive; what it takes, everything else on the loop waits.
 
         Raises:
             ValueError: The tag is served already.

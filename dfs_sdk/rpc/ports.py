@@ -76,6 +76,14 @@ class ConnectionPort(Protocol):
         """
         ...
 
+    def send_now(self, parts: Sequence[Buffer], *, priority: Priority) -> SentPort | None:
+        """Queue the concatenation of `parts` as one message; None, and nothing is sent, while the queue is full.
+
+        Raises:
+            PeerUnreachableError: The connection is closed.
+        """
+        ...
+
     def close(self, reason: str) -> None:
         """Say goodbye and forget the session."""
         ...

@@ -14,12 +14,13 @@ import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from dfs_sdk.errors import DfsError, ProtocolError
 from dfs_sdk.ids import NodeId
-from dfs_sdk.rpc.base import Caller, Handler, Refusal, RefusalCode
+from dfs_sdk.rpc.base import Caller, Handler, PlainHandler, Refusal, RefusalCode
 from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.runtime.tasks import TaskScope
@@ -47,7 +48,8 @@ class IncomingCall:
         header: The encoded request.
         body: The bulk bytes that came with it.
         timeout: Seconds that the caller waits.
-        respond: Sends the outcome; called at most once.
+        respond: Sends the outcome, when there is room; called at most once.
+        respond_now: Sends the outcome if there is room; says whether nothing is left to be sent.
         on_end: Called once when the call is over in any way.
     """
 
@@ -57,22 +59,32 @@ class IncomingCall:
     body: memoryview
     timeout: float
     respond: Callable[[Outcome], Awaitable[None]]
+    respond_now: Callable[[Outcome], bool]
     on_end: Callable[[], None]
     request: Any = field(default=None, init=False)
     route: _Route | None = field(default=None, init=False)
     task: asyncio.Task[None] | None = field(default=None, init=False)
+    turn: asyncio.Handle | None = field(default=None, init=False)
     ended: bool = field(default=False, init=False)
 
 
 class _Route:
     """One kind of request: its handler, and the calls that wait for it."""
 
-    __slots__ = ("concurrency_max", "handler", "queues", "reply_type", "request_type", "running")
+    __slots__ = ("at_once", "concurrency_max", "handler", "queues", "reply_type", "request_type", "running")
 
-    def __init__(self, request_type: type[Request[Any]], handler: Handler[Any], concurrency_max: int) -> None:
+    def __init__(
+        self,
+        request_type: type[Request[Any]],
+        handler: Callable[[Caller, Any, memoryview], Any],
+        *,
+        at_once: bool = False,
+        concurrency_max: int = 1,
+    ) -> None:
         self.request_type = request_type
         self.reply_type = request_type.reply
         self.handler = handler
+        self.at_once = at_once
         self.concurrency_max = concurrency_max
         self.running = 0
         self.queues: OrderedDict[NodeId, deque[IncomingCall]] = OrderedDict()
@@ -140,11 +152,17 @@ class Router:
         Raises:
             ValueError: The tag is out of range or served already, or `concurrency_max` is below 1.
         """
-        if not 0 < request_type.tag < 2**16 or concurrency_max < 1:
-            raise ValueError(f"{request_type.__name__}: tag {request_type.tag:#x}, concurrency {concurrency_max}")
-        if request_type.tag in self._routes:
-            raise ValueError(f"tag {request_type.tag:#06x} is served already")
-        self._routes[request_type.tag] = _Route(request_type, handler, concurrency_max)
+        if concurrency_max < 1:
+            raise ValueError(f"{request_type.__name__}: concurrency {concurrency_max}")
+        self._enter(_Route(request_type, handler, concurrency_max=concurrency_max))
+
+    def serve_at_once(self, request_type: type[Request[Any]], handler: PlainHandler[Any]) -> None:
+        """Answer requests of one class by a function that waits for nothing.
+
+        Raises:
+            ValueError: The tag is out of range or served already.
+        """
+        self._enter(_Route(request_type, handler, at_once=True))
 
     def refuse_all(self) -> None:
         """Refuse every call from here on as LEAVING; those under way go on."""
@@ -165,7 +183,9 @@ class Router:
         call.request = decode(route.request_type, call.header)
         self._hold(call)
         call.route = route
-        if route.running < route.concurrency_max:
+        if route.at_once:
+            call.turn = self._scope.soon(f"answer {route.request_type.__name__}", self._answer, route, call)
+        elif route.running < route.concurrency_max:
             self._start(route, call)
         else:
             route.push(call)
@@ -174,9 +194,20 @@ class Router:
         """End a call without an answer, whether it runs or waits; a call that is over is fine."""
         if call.task is not None:
             call.task.cancel()
+        elif call.turn is not None:
+            call.turn.cancel()
+            self._end(call)
         elif call.route is not None and not call.ended:
             call.route.discard(call)
             self._end(call)
+
+    def _enter(self, route: _Route) -> None:
+        tag = route.request_type.tag
+        if not 0 < tag < 2**16:
+            raise ValueError(f"{route.request_type.__name__}: tag {tag:#x}")
+        if tag in self._routes:
+            raise ValueError(f"tag {tag:#06x} is served already")
+        self._routes[tag] = route
 
     def _hold(self, call: IncomingCall) -> None:
         held = self._held.get(call.caller.node_id) or _Held()
@@ -191,6 +222,30 @@ class Router:
         for count in (held, self._total):
             count.calls += 1
             count.bytes += size
+
+    def _answer(self, route: _Route, call: IncomingCall) -> None:
+        """Answer at once; a task is made only where the peer has not taken enough of the earlier answers."""
+        try:
+            outcome = self._answer_of(route, call)
+            if call.respond_now(outcome):
+                return self._end(call)
+        except BaseException:
+            self._end(call)
+            raise
+        call.task = self._scope.spawn(f"answer {route.request_type.__name__}", self._answer_late(call, outcome))
+        call.task.add_done_callback(lambda _task: self._end(call))
+        return None
+
+    def _answer_of(self, route: _Route, call: IncomingCall) -> Outcome:
+        try:
+            return route.outcome(route.handler(call.caller, call.request, call.body))
+        except Exception as error:  # noqa: BLE001 - each is told apart there
+            return self._refuse(route, call, error)
+
+    async def _answer_late(self, call: IncomingCall, outcome: Outcome) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(call.timeout, self._config.handler_timeout_max)):
+                await call.respond(outcome)
 
     def _start(self, route: _Route, call: IncomingCall) -> None:
         route.running += 1
@@ -229,15 +284,21 @@ class Router:
     async def _outcome(self, route: _Route, call: IncomingCall) -> Outcome:
         try:
             return route.outcome(await route.handler(call.caller, call.request, call.body))
-        except Refusal as refusal:
-            return Outcome(refusal=refusal)
-        except ProtocolError as error:
-            logger.info("%s of %s is malformed: %s", route.request_type.__name__, call.caller.node_id.short, error)
+        except Exception as error:  # noqa: BLE001 - each is told apart there
+            return self._refuse(route, call, error)
+
+    @staticmethod
+    def _refuse(route: _Route, call: IncomingCall, error: Exception) -> Outcome:
+        """Turn what a handler raised into what its caller may know of it."""
+        name, peer = route.request_type.__name__, call.caller.node_id.short
+        if isinstance(error, Refusal):
+            return Outcome(refusal=error)
+        if isinstance(error, ProtocolError):
+            logger.info("%s of %s is malformed: %s", name, peer, error)
             return Outcome(refusal=Refusal(RefusalCode.DENIED, "the request breaks the protocol"))
-        except DfsError as error:
-            logger.warning("%s for %s failed: %s", route.request_type.__name__, call.caller.node_id.short, error)
-            return Outcome(refusal=Refusal(RefusalCode.FAILED))
-        except Exception:
+        if isinstance(error, DfsError):
+            logger.warning("%s for %s failed: %s", name, peer, error)
+        else:
             # What went wrong is our own affair: a stranger learns no path, name or state from it.
-            logger.exception("%s for %s failed", route.request_type.__name__, call.caller.node_id.short)
-            return Outcome(refusal=Refusal(RefusalCode.FAILED))
+            logger.error("%s for %s failed", name, peer, exc_info=error)
+        return Outcome(refusal=Refusal(RefusalCode.FAILED))

@@ -11,7 +11,6 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import ip_address
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,7 +19,7 @@ from dfs_sdk.errors import DeadlineError, DfsError, NodeClosedError, PeerUnreach
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.rpc.addressbook import AddressBook
 from dfs_sdk.rpc.addresses import may_dial, scope_of
-from dfs_sdk.rpc.base import CALL_TIMEOUT, HANDLER_CONCURRENCY, Answer, Handler
+from dfs_sdk.rpc.base import CALL_TIMEOUT, HANDLER_CONCURRENCY, Answer, Handler, PlainHandler
 from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.rpc.ports import ConnectionPort, IdentifiedPort, TransportPort
 from dfs_sdk.rpc.router import Router
@@ -104,7 +103,8 @@ class Rpc:
     def local_addresses(self) -> tuple[Address, ...]:
         """List where others can reach us: as configured, as peers see us, as bound; most promising first.
 
-        Computed anew after a connection came or went, and every few seconds, since a peer may come to see us elsewhere.
+        Computed anew after one of the first connections came or went, and every few seconds, since a peer may come to
+        see us elsewhere.
         """
         now = self._clock.monotonic()
         if now >= self._local_until:
@@ -140,6 +140,14 @@ class Rpc:
         """
         self._router.serve(request_type, handler, concurrency_max=concurrency_max)
 
+    def serve_at_once(self, request_type: type[RequestT], handler: PlainHandler[RequestT]) -> None:
+        """Answer calls of one kind without a task: see `RpcService.serve_at_once`.
+
+        Raises:
+            ValueError: The tag is served already.
+        """
+        self._router.serve_at_once(request_type, handler)
+
     def refuse_calls(self) -> None:
         """Answer every further call with LEAVING; those under way go on."""
         self._router.refuse_all()
@@ -169,18 +177,14 @@ class Rpc:
         if self._scope.closed:
             raise NodeClosedError("this node is closed: it calls nobody")
         started = self._clock.monotonic()
-        session: Session | None = None
+        session = self._current.get(peer) or await self._reach_within(peer, timeout)
+        rest = max(timeout - (self._clock.monotonic() - started), 0.001)
         try:
-            async with asyncio.timeout(timeout):
-                session = self._current.get(peer) or await self._reach(peer)
-                rest = max(timeout - (self._clock.monotonic() - started), 0.001)
-                reply, answer_body = await session.call(request, body=body, timeout=rest, priority=priority)
+            reply, answer_body = await session.call(request, body=body, timeout=rest, priority=priority)
         except TimeoutError as error:
             if isinstance(error, DfsError):
                 raise
             what = type(request).__name__
-            if session is None:
-                raise PeerUnreachableError(f"peer {peer.short} could not be reached within {timeout:.3g} s") from None
             raise DeadlineError(f"peer {peer.short} did not answer {what} within {timeout:.3g} s") from None
         return Answer(reply=reply, body=answer_body, elapsed=self._clock.monotonic() - started)
 
@@ -266,6 +270,15 @@ class Rpc:
             raise PeerUnreachableError(f"the connection to {peer.short} ended at once")
         return session
 
+    async def _reach_within(self, peer: NodeId, seconds: float) -> Session:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._reach(peer)
+        except TimeoutError as error:
+            if isinstance(error, DfsError):
+                raise
+            raise PeerUnreachableError(f"peer {peer.short} could not be reached within {seconds:.3g} s") from None
+
     async def _dial(self, contact: Contact) -> DfsError | None:
         """Connect, and give back the error: every waiting caller raises it."""
         peer = contact.node_id
@@ -290,7 +303,7 @@ class Rpc:
         version = 6 if ":" in bound.host else 4
         # Those on this machine reach us over loopback, which comes last.
         hosts = (*self._own_hosts(), "::1" if version == 6 else "127.0.0.1")
-        listening = (Address(host, bound.port) for host in hosts if ip_address(host).version == version)
+        listening = (Address(host, bound.port) for host in hosts if (":" in host) is (version == 6))
         return (*self._config.advertised, *listening)
 
     def _own_hosts(self) -> tuple[str, ...]:
@@ -307,7 +320,7 @@ class Rpc:
         peer = connection.node_id
         session = Session(connection, router=self._router, scope=self._scope, config=self._config)
         self._sessions[connection] = session
-        self._local_until = -math.inf
+        self._look_anew()
         self.book.confirm(connection.peer, connection.address)
         known = self._current.pop(peer, None)
         self._current[peer] = session
@@ -319,7 +332,7 @@ class Rpc:
         session = self._sessions.pop(connection, None)
         if session is None:
             return
-        self._local_until = -math.inf
+        self._look_anew()
         peer = connection.node_id
         last = self._current.get(peer) is session
         if last:
@@ -328,6 +341,11 @@ class Rpc:
         if last:
             for handler in self._disconnected_handlers:
                 _notify(handler, peer, reason)
+
+    def _look_anew(self) -> None:
+        """Find our addresses anew where one connection more or less can change them; of many, none is so important."""
+        if len(self._current) <= WITNESSES_FROM:
+            self._local_until = -math.inf
 
     def _on_message(self, connection: ConnectionPort, message: memoryview) -> None:
         session = self._sessions.get(connection)

@@ -43,6 +43,11 @@ class _Pending:
     request: Request[Any]
     answer: asyncio.Future[tuple[Any, memoryview]]
 
+    def expire(self) -> None:
+        """Fail: the time is over."""
+        if not self.answer.done():
+            self.answer.set_exception(TimeoutError())
+
 
 class Session:
     """Calls over one connection.
@@ -69,15 +74,16 @@ class Session:
     async def call(
         self, request: Request[ReplyT], *, body: Buffer, timeout: float, priority: Priority
     ) -> tuple[ReplyT, memoryview]:
-        """Send a request and wait for its answer; the caller keeps the time.
+        """Send a request and wait for its answer.
 
         Args:
             request: The request message.
             body: Bulk bytes.
-            timeout: Seconds to tell the peer, above 0.
+            timeout: Seconds to wait, and to tell the peer; above 0.
             priority: How urgent it is.
 
         Raises:
+            TimeoutError: No answer in time.
             PeerUnreachableError, RemoteError, ProtocolError, MessageTooLargeError: See `RpcService.call`.
         """
         call_id = self._free_id()
@@ -94,18 +100,24 @@ class Session:
                 body=body,
             )
         )
-        pending = _Pending(request, asyncio.get_running_loop().create_future())
-        self._pending[call_id] = pending
+        loop = asyncio.get_running_loop()
+        pending = self._pending[call_id] = _Pending(request, loop.create_future())
+        # A timer of the loop and no `asyncio.timeout`: that one costs as much as all the rest of a small call.
+        timer = loop.call_later(timeout, pending.expire)
         sent = None
         try:
-            sent = await self.connection.send(parts, priority=priority)
+            sent = self.connection.send_now(parts, priority=priority)
+            if sent is None:
+                async with asyncio.timeout(timeout):
+                    sent = await self.connection.send(parts, priority=priority)
             return await pending.answer
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, TimeoutError):
             if sent is not None:
                 sent.cancel()
-                self._send_later("cancel", Envelope(kind=Kind.CANCEL, call_id=call_id))
+                self._send_later(Envelope(kind=Kind.CANCEL, call_id=call_id))
             raise
         finally:
+            timer.cancel()
             self._pending.pop(call_id, None)
             if pending.answer.done() and not pending.answer.cancelled():
                 pending.answer.exception()  # marks it as seen where the send failed first
@@ -157,6 +169,7 @@ class Session:
             body=memoryview(envelope.body),
             timeout=envelope.timeout_ms / 1000,
             respond=lambda outcome: self._respond(envelope, outcome),
+            respond_now=lambda outcome: self._respond_now(envelope, outcome),
             on_end=lambda: self._forget(call_id),
         )
         self._incoming[call_id] = call
@@ -218,37 +231,38 @@ class Session:
         self._incoming.pop(call_id, None)
 
     async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
-        if outcome.refusal is not None:
-            await self._reply(_refusal(asked.call_id, outcome.refusal), priority=Priority.INTERACTIVE)
-            return
-        reply = Envelope(
-            kind=Kind.REPLY, call_id=asked.call_id, tag=asked.tag, header=outcome.header, body=outcome.body
-        )
-        try:
-            await self._reply(reply, priority=asked.priority)
-        except MessageTooLargeError:
-            refusal = _refusal(asked.call_id, Refusal(RefusalCode.TOO_LARGE))
-            await self._reply(refusal, priority=Priority.INTERACTIVE)
-
-    async def _reply(self, envelope: Envelope, *, priority: Priority) -> None:
-        """Send a reply once the peer has taken enough of the earlier ones."""
-        parts = pack_envelope(envelope)
+        parts, priority = _answer_parts(asked, outcome)
         size = sum(map(len, parts))
+        # Once the peer has taken enough of the earlier ones.
         await self._replies.wait_for_room()
         sent = await self._send(parts, priority=priority)
         if sent is not None:
             self._replies.add(size, sent)
 
+    def _respond_now(self, asked: Envelope, outcome: Outcome) -> bool:
+        """Send an answer at once; say whether it needed no waiting."""
+        if not self._replies.has_room:
+            return False
+        parts, priority = _answer_parts(asked, outcome)
+        try:
+            sent = self.connection.send_now(parts, priority=priority)
+        except PeerUnreachableError:
+            return True  # gone meanwhile: nobody waits for it
+        if sent is None:
+            return False
+        self._replies.add(sum(map(len, parts)), sent)
+        return True
+
     def _refuse_later(self, call_id: int, refusal: Refusal) -> None:
         if self._refusals >= self._config.peer_refusals_max:
             raise ProtocolError("the peer asks on without taking the refusals")
         self._refusals += 1
-        self._send_later("refuse", _refusal(call_id, refusal), on_settled=self._count_refusal)
+        self._send_later(_refusal(call_id, refusal), on_settled=self._count_refusal)
 
     def _count_refusal(self) -> None:
         self._refusals -= 1
 
-    def _send_later(self, name: str, envelope: Envelope, *, on_settled: Callable[[], None] | None = None) -> None:
+    def _send_later(self, envelope: Envelope, *, on_settled: Callable[[], None] | None = None) -> None:
         """Send something small that no task waits for, and say when the peer has it or never will."""
 
         async def send() -> None:
@@ -257,7 +271,7 @@ class Session:
                 sent.acked.add_done_callback(lambda _acked: on_settled())
 
         if not self._scope.closed:
-            self._scope.spawn(name, send())
+            self._scope.spawn(envelope.kind.name.lower(), send())
 
     async def _send(self, parts: Sequence[Buffer], *, priority: Priority) -> SentPort | None:
         """Send what nobody waits for: a connection that has gone meanwhile is none of our worries."""
@@ -265,6 +279,20 @@ class Session:
             return await self.connection.send(parts, priority=priority)
         except PeerUnreachableError:
             return None
+
+
+def _answer_parts(asked: Envelope, outcome: Outcome) -> tuple[list[Buffer], Priority]:
+    """Lay an answer out, as a refusal where it is one or would be too large."""
+    if outcome.refusal is None:
+        reply = Envelope(
+            kind=Kind.REPLY, call_id=asked.call_id, tag=asked.tag, header=outcome.header, body=outcome.body
+        )
+        try:
+            parts = pack_envelope(reply)
+        except MessageTooLargeError:
+            return pack_envelope(_refusal(asked.call_id, Refusal(RefusalCode.TOO_LARGE))), Priority.INTERACTIVE
+        return parts, asked.priority
+    return pack_envelope(_refusal(asked.call_id, outcome.refusal)), Priority.INTERACTIVE
 
 
 def _refusal(call_id: int, refusal: Refusal) -> Envelope:

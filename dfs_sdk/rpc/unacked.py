@@ -22,6 +22,11 @@ class UnackedBytes:
         self._bytes_max = bytes_max
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a message may go out at once."""
+        return self._bytes < self._bytes_max and not self._waiting
+
     async def wait_for_room(self) -> None:
         """Wait while at least as many bytes are under way as may be."""
         while self._bytes >= self._bytes_max:

@@ -50,14 +50,18 @@ class Liar:
 
     def _exchange(self, router: Router, request: Any, lie: Callable[..., Awaitable[Any]]) -> None:
         route = router._routes[request.tag]  # noqa: SLF001 - the liar sits inside
-        honest: Handler = route.handler
+        told, at_once = route.handler, route.at_once
+
+        async def honest(caller: Caller, question: Any, body: memoryview) -> Any:
+            answer = told(caller, question, body)
+            return answer if at_once else await answer
 
         async def handler(caller: Caller, question: Any, body: memoryview) -> Any:
             if self._rng.random() >= LIE_RATIO:
                 return await honest(caller, question, body)
             return await lie(honest, caller, question, body)
 
-        route.handler = handler
+        route.handler, route.at_once = handler, False
 
     async def _confirm(self, _honest: Handler, _caller: Caller, question: Push, _body: memoryview) -> Pushed:
         return Pushed(role=question.role, already=False, load=IDLE)

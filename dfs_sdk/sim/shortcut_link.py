@@ -175,18 +175,30 @@ class ShortcutConnection:
             ConfigError: It is empty.
             PeerUnreachableError: The connection is closed.
         """
+        while (sent := self.send_now(parts, priority=priority)) is None:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._waiting.append(waiter)
+            await waiter
+        return sent
+
+    def send_now(self, parts: Sequence[Buffer], *, priority: Priority) -> ShortcutSent | None:
+        """See `ConnectionPort`.
+
+        Raises:
+            MessageTooLargeError: It is longer than a message may be.
+            ConfigError: It is empty.
+            PeerUnreachableError: The connection is closed.
+        """
         payload = b"".join(parts)
         if not payload:
             raise ConfigError("a message has at least 1 byte")
         if len(payload) > MESSAGE_BYTES_MAX:
             raise MessageTooLargeError(f"a message has at most {MESSAGE_BYTES_MAX} bytes, not {len(payload)}")
         limit = self._transport.config.send_queue_bytes_max * (1 if priority >= Priority.TRANSFER else 2)
-        while self._open and self._queued_bytes >= limit:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._waiting.append(waiter)
-            await waiter
         if not self._open:
             raise PeerUnreachableError(f"the connection with peer {self.node_id.short} is closed")
+        if self._queued_bytes >= limit:
+            return None
         sent = ShortcutSent(self, self.next_number, payload, self._clock.monotonic())
         self.next_number += 1
         self._sent[sent.number] = sent

@@ -150,11 +150,23 @@ class Connection:
             ConfigError: It is empty.
             PeerUnreachableError: The connection is closed.
         """
+        while (sent := self.send_now(parts, priority=priority)) is None:
+            await self._wait_for_room()
+        return sent
+
+    def send_now(self, parts: Sequence[Buffer], *, priority: Priority) -> SentMessage | None:
+        """Queue the concatenation of `parts` as `send` does; None, and nothing is sent, while too much is queued.
+
+        Raises:
+            MessageTooLargeError: It is longer than a message may be.
+            ConfigError: It is empty.
+            PeerUnreachableError: The connection is closed.
+        """
         total = sum(map(len, parts))
         if total > MESSAGE_BYTES_MAX:
             raise MessageTooLargeError(f"a message has at most {MESSAGE_BYTES_MAX} bytes, not {total}")
-        while self._must_wait(priority):
-            await self._wait_for_room()
+        if self._must_wait(priority):
+            return None
         head, body = split(parts)
         message = SentMessage(head, body, priority, connection=self, loop=self._loop)
         self._endpoint.send(self._session, message)

@@ -65,6 +65,9 @@ class FakeConnection:
         return self.transport.local_address
 
     async def send(self, parts: Sequence[Buffer], *, priority: Priority) -> FakeSent:
+        return self.send_now(parts, priority=priority)
+
+    def send_now(self, parts: Sequence[Buffer], *, priority: Priority) -> FakeSent:
         if not self.is_open:
             raise PeerUnreachableError("the connection is closed")
         network = self.transport.network

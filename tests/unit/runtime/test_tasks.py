@@ -339,3 +339,27 @@ async def test_settle_outlasts_repeated_cancellation() -> None:
         await waiter
     assert waiter.cancelled()
     assert not future.cancelled()
+
+
+async def test_plain_function_runs_in_the_next_turn_as_ours_and_its_error_is_reported(errors: Errors) -> None:
+    scope, seen = TaskScope("s", on_error=errors), list[object]()
+
+    def fail(text: str) -> None:
+        seen.append((text, in_background()))
+        raise ValueError(text)
+
+    scope.soon("plain", fail, "first")
+    assert seen == []
+    await spin()
+    assert seen == [("first", True)]
+    assert [(name, str(error)) for name, error in errors.seen] == [("s/plain", "first")]
+
+
+async def test_plain_function_is_not_called_once_its_scope_is_closed(errors: Errors) -> None:
+    scope, seen = TaskScope("s", on_error=errors), list[object]()
+    scope.soon("plain", seen.append, "late")
+    await scope.close()
+    await spin()
+    assert seen == []
+    with pytest.raises(NodeClosedError):
+        scope.soon("plain", seen.append, "later")
