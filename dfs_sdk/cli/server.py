@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import socket
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -19,10 +20,11 @@ from typing import Any, ClassVar
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop, PeriodicCallback
-from tornado.netutil import bind_sockets
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+
+from dfs_sdk.errors import ConfigError
 
 HOST = "127.0.0.1"
 TEMPLATE_FOLDER = Path(__file__).parent / "voila"
@@ -87,10 +89,10 @@ class WindowServer(Voila):  # type: ignore[misc]  # Voilà ships no types
 
     def listen(self) -> None:
         """Bind, say where, and serve until the last window closes, Ctrl-C or SIGTERM."""
-        sockets = bind_sockets(self.port, HOST)
-        self.port = sockets[0].getsockname()[1]
+        listening = bind(self.port)
+        self.port = listening.getsockname()[1]
         server = HTTPServer(self.app)
-        server.add_sockets(sockets)
+        server.add_socket(listening)
         self.ioloop = IOLoop.current()
         watch = PeriodicCallback(_Watch(self).look, LOOK_SECONDS * 1000)
         watch.start()
@@ -103,6 +105,25 @@ class WindowServer(Voila):  # type: ignore[misc]  # Voilà ships no types
             watch.stop()
             server.stop()
             self.stop()
+
+
+def bind(port: int) -> socket.socket:
+    """Listen on a port of this machine.
+
+    Args:
+        port: 0 picks a free one.
+
+    Raises:
+        ConfigError: It is taken, or not for this user.
+    """
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot listen on {HOST}:{port} ({error.strerror}): give another --port, or none for a free one"
+        ) from error
+    listening.setblocking(False)
+    return listening
 
 
 class _Watch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 
 pytest.importorskip("voila", reason='pip install "dfs-sdk[app]"')
 
+from dfs_sdk.cli.server import bind
+from dfs_sdk.errors import ConfigError
 from tests.browser import story
 from tests.browser.app import running_app, start_app
 from tests.browser.far import Far, far_members
@@ -96,6 +99,15 @@ def test_second_program_on_a_store_says_so_and_ends(tmp_path: Path):
         out, _ = second.communicate(timeout=60)
         assert (second.returncode, out) == (7, "")
         assert "has a window already" in (tmp_path / "ada" / "app.log").read_text()
+
+
+def test_port_that_is_taken_is_named_with_a_way_out():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as other,
+        pytest.raises(ConfigError, match="give another --port") as said,
+    ):
+        bind(port := other.getsockname()[1])
+    assert f"127.0.0.1:{port}" in str(said.value)
 
 
 def test_second_page_of_a_program_says_that_the_store_is_in_use(page: Page, other_page: Page, tmp_path: Path):
