@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -60,7 +61,7 @@ def open_lab(folder: Path | None, *, port: int, browser: bool) -> int:
     show.out.print(Text(f"notebooks in {chosen}: {in_words(copies)}"), soft_wrap=True)
     show.out.print("JupyterLab starts; Ctrl-C ends it and the nodes in it")
     sys.stdout.flush()
-    return _run(_command(chosen, port=port, browser=browser))
+    return _run(_command(chosen, port=port, browser=browser, root=_is_root()))
 
 
 def tutorial() -> Path:
@@ -108,11 +109,18 @@ def in_words(copies: Copies) -> str:
     return ", ".join(parts)
 
 
-def _command(folder: Path, *, port: int, browser: bool) -> list[str]:
+def _is_root() -> bool:
+    """Whether the user is root, as in most containers; Windows knows no such user."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _command(folder: Path, *, port: int, browser: bool, root: bool = False) -> list[str]:
     options = [
         "--ip=127.0.0.1", f"--port={port}", f"--ServerApp.root_dir={folder}", f"--LabApp.default_url=/lab/tree/{FIRST}",
         "--ServerApp.answer_yes=True",  # Ctrl-C is an answer, not a question
     ]  # fmt: skip
+    if root:  # JupyterLab refuses otherwise; with a token and this machine only, root gains nothing it had not
+        options.append("--allow-root")
     return [sys.executable, "-m", "jupyterlab", *options, *([] if browser else ["--no-browser"])]
 
 

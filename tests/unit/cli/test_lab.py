@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from dfs_sdk.cli import lab
 from dfs_sdk.cli.lab import FIRST, NOTES_FILE, copy_notebooks, in_words, tutorial
 from dfs_sdk.errors import StoreError
 
@@ -70,3 +71,15 @@ def test_an_installation_without_notebooks_says_so(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="install dfs_sdk again"):
         copy_notebooks(tmp_path / "empty", tmp_path / "mine")
+
+
+@pytest.mark.parametrize(("user", "allowed"), [(0, True), (1000, False), (None, False)])
+def test_root_of_a_container_gets_a_jupyterlab_that_starts(tmp_path, monkeypatch, user, allowed):
+    monkeypatch.delattr(lab.os, "geteuid", raising=False)
+    if user is not None:  # Windows has no such call
+        monkeypatch.setattr(lab.os, "geteuid", lambda: user, raising=False)
+    commands = []
+    monkeypatch.setattr(lab, "_run", lambda command: commands.append(command) or 0)
+    lab.open_lab(tmp_path, port=0, browser=False)
+    assert ("--allow-root" in commands[0]) is allowed
+    assert "--ip=127.0.0.1" in commands[0]
