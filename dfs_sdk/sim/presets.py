@@ -63,8 +63,9 @@ CAMPUS_WIFI = Net(
 )
 """Laptops on a shared wireless network: some milliseconds with a long tail, short bursts of loss, lids that close.
 
-Source: A. Balachandran et al., "Characterizing User Behavior and Network Performance in a Public Wireless LAN" (2002),
-for sessions of minutes to an hour with a heavy tail.
+Source: M. Papadopouli, H. Shen, M. Spanakis, "Characterizing the Duration and Association Patterns of Wireless Access
+in a Campus" (European Wireless 2005), for sessions with a heavy tail, which they model as BiPareto. That ours are
+Weibull, their medians and shapes, and everything about the paths are our assumptions.
 """
 
 CLASSROOM_DAY = Net(name="classroom-day", conditions=CAMPUS_CONDITIONS, link=CAMPUS_LINK, timeline=Classroom())
@@ -79,7 +80,8 @@ INTERNET_CHURN = Net(
 )
 """Households all over the world: sessions of heavy-tailed length, after which a node vanishes and later starts anew.
 
-Source: D. Stutzbach, R. Rejaie, "Understanding Churn in Peer-to-Peer Networks" (IMC 2006), for Weibull sessions.
+Source: D. Stutzbach, R. Rejaie, "Understanding Churn in Peer-to-Peer Networks" (IMC 2006), for Weibull sessions of
+shape below 1. The medians, the shape of 0.5 and the paths are our assumptions.
 """
 
 FLAKY_MOBILE = Net(
@@ -108,6 +110,7 @@ FLAKY_MOBILE = Net(
 """Telephones and tethered laptops: deep queues, bursts of loss, holes in the coverage, devices that doze.
 
 Source: H. Jiang et al., "Tackling Bufferbloat in 3G/4G Networks" (IMC 2012), for queues of half a second and more.
+The other figures are our assumptions.
 """
 
 NETS = {net.name: net for net in (LAN, CAMPUS_WIFI, CLASSROOM_DAY, INTERNET_CHURN, FLAKY_MOBILE)}
