@@ -53,6 +53,7 @@ FILE_BUGS = (
         tests=(
             "tests/unit/replication/test_service.py::test_too_few_confirmations_are_told_after_everybody_was_asked",
         ),
+        seeds=True,
     ),
     Bug(
         name="trimmed below the copies wanted",
@@ -295,5 +296,6 @@ FILE_BUGS = (
             ),
         ),
         tests=("tests/system/test_cli.py::test_no_secret_is_logged",),
+        seeds=True,
     ),
 )

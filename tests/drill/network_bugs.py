@@ -26,6 +26,7 @@ NETWORK_BUGS = (
             ),
         ),
         tests=("tests/unit/transport/test_attacks.py::test_no_key_and_counter_pair_repeats_on_a_hostile_wire",),
+        seeds=True,
     ),
     Bug(
         name="replayed packet accepted",
