@@ -11,6 +11,7 @@ burst-noise channels" (1963); L. Devroye, "Non-Uniform Random Variate Generation
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
@@ -138,14 +139,27 @@ class Hits:
         self._log = math.log1p(-ratio) if 0 < ratio < 1 else 0.0
         self._left = self._gap()
 
-    def among(self, count: int) -> list[int]:
+    def among(self, count: int) -> Sequence[int]:
         """Draw the positions that are hit among the next `count`, in order."""
-        left, found = self._left, []
+        left = self._left
+        if left >= count:  # nearly always: a path is asked for each of its bursts
+            self._left = left - count
+            return ()
+        found = []
         while left < count:
             found.append(int(left))
             left += 1 + self._gap()
         self._left = left - count
         return found
+
+    @property
+    def left(self) -> float:
+        """How many datagrams pass before the next hit; infinite where none comes."""
+        return self._left
+
+    def skip(self, count: int) -> None:
+        """Let datagrams pass of which none is hit: at most `left`."""
+        self._left -= count
 
     def _gap(self) -> float:
         if self._ratio <= 0:
@@ -169,11 +183,20 @@ class Losses:
         self._to_good = Hits(conditions.bad_leave_ratio if self._bad else 0.0, rng)
 
     @property
+    def left(self) -> float:
+        """How many datagrams pass before the next loss; 0 where each has to be asked about."""
+        return 0 if self._bad else self._lost_good.left
+
+    def skip(self, count: int) -> None:
+        """Let datagrams pass of which none is lost: at most `left`."""
+        self._lost_good.skip(count)
+
+    @property
     def is_bad(self) -> bool:
         """Whether the path is in its bad state."""
         return self._is_bad
 
-    def among(self, count: int) -> list[int]:
+    def among(self, count: int) -> Sequence[int]:
         """Draw the positions that are lost among the next `count`, in order."""
         if not self._bad:
             return self._lost_good.among(count)

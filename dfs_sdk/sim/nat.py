@@ -1,11 +1,13 @@
 """Routers that translate addresses, of the four classic kinds; pure.
 
 A mapping is made by what goes out and lives for a while after the last datagram that did; what may come back in depends
-on the kind. Source: RFC 3489 section 5 for the kinds, RFC 4787 REQ-5 and REQ-6 for time-outs and their refresh.
+on the kind. Both tables are bounded, as in real routers: where one is full, what was used longest ago ends. Source: RFC
+3489 section 5 for the kinds, RFC 4787 REQ-5 and REQ-6 for time-outs and their refresh.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -13,6 +15,8 @@ from dfs_sdk.errors import ConfigError
 from dfs_sdk.ids import Address
 
 MAPPINGS_MAX = 4_096
+MET_MAX = 4_096
+"""Addresses outside that one mapping remembers having sent to."""
 FIRST_PORT = 20_000
 LAST_PORT = 65_535
 
@@ -31,7 +35,14 @@ class _Mapping:
     inner: Address
     port: int
     used_at: float
-    met: dict[Address, float] = field(default_factory=dict)
+    met: OrderedDict[Address, float] = field(default_factory=OrderedDict)
+
+    def note(self, destination: Address, now: float) -> None:
+        """Remember having sent somewhere."""
+        self.used_at = self.met[destination] = now
+        self.met.move_to_end(destination)
+        if len(self.met) > MET_MAX:
+            self.met.popitem(last=False)
 
 
 class Nat:
@@ -53,25 +64,24 @@ class Nat:
         self.kind = kind
         self.hairpin = hairpin
         self._timeout = timeout
-        self._by_inner: dict[tuple[Address, Address | None], _Mapping] = {}
+        self._by_inner: OrderedDict[tuple[Address, Address | None], _Mapping] = OrderedDict()  # least used first
         self._by_port: dict[int, _Mapping] = {}
         self._next_port = FIRST_PORT
 
     def __repr__(self) -> str:
         return f"<Nat {self.kind.value} at {self.host}, {len(self._by_port)} mappings>"
 
-    def outgoing(self, inner: Address, destination: Address, now: float) -> Address | None:
-        """Translate the source of a datagram that goes out; None when no port is free."""
+    def outgoing(self, inner: Address, destination: Address, now: float) -> Address:
+        """Translate the source of a datagram that goes out; where there are too many mappings, the idlest ends."""
         key = (inner, destination if self.kind is NatKind.SYMMETRIC else None)
         mapping = self._by_inner.get(key)
         if mapping is not None and now - mapping.used_at > self._timeout:
-            self._drop(key, mapping)
+            self._drop(key)
             mapping = None
         if mapping is None:
             mapping = self._map(key, now)
-            if mapping is None:
-                return None
-        mapping.used_at = mapping.met[destination] = now
+        mapping.note(destination, now)
+        self._by_inner.move_to_end(key)
         return Address(self.host, mapping.port)
 
     def incoming(self, port: int, source: Address, now: float) -> Address | None:
@@ -93,13 +103,9 @@ class Nat:
             return any(met.host == source.host and now - at <= self._timeout for met, at in mapping.met.items())
         return now - mapping.met.get(source, float("-inf")) <= self._timeout
 
-    def _map(self, key: tuple[Address, Address | None], now: float) -> _Mapping | None:
-        if len(self._by_port) >= MAPPINGS_MAX:
-            for old_key, old in tuple(self._by_inner.items()):
-                if now - old.used_at > self._timeout:
-                    self._drop(old_key, old)
-            if len(self._by_port) >= MAPPINGS_MAX:
-                return None
+    def _map(self, key: tuple[Address, Address | None], now: float) -> _Mapping:
+        if len(self._by_inner) >= MAPPINGS_MAX:
+            self._drop(next(iter(self._by_inner)))
         while self._next_port in self._by_port:
             self._advance()
         mapping = _Mapping(inner=key[0], port=self._next_port, used_at=now)
@@ -110,6 +116,5 @@ class Nat:
     def _advance(self) -> None:
         self._next_port = self._next_port + 1 if self._next_port < LAST_PORT else FIRST_PORT
 
-    def _drop(self, key: tuple[Address, Address | None], mapping: _Mapping) -> None:
-        del self._by_inner[key]
-        self._by_port.pop(mapping.port, None)
+    def _drop(self, key: tuple[Address, Address | None]) -> None:
+        del self._by_port[self._by_inner.pop(key).port]

@@ -256,6 +256,9 @@ class SimNetwork:
         path = route.path
         if route.special or path is None:
             self._send_special(route, data, segment_bytes, count)
+        elif not path.is_plain:
+            for arrival, part in path.carry(data, segment_bytes, self.scheduler.now, self.counters):
+                self.scheduler.at(arrival, self._arrive, (route, route.source, part, segment_bytes))
         else:
             self.scheduler.at(
                 path.arrival(self.scheduler.now), self._arrive, (route, route.source, data, segment_bytes)
@@ -269,8 +272,7 @@ class SimNetwork:
             return True
         link = route.sender.link
         return (
-            not path.is_plain
-            or link.up_bytes > 0
+            link.up_bytes > 0
             or target.station.link.down_bytes > 0
             or bool(self._partitions and self.is_cut(route.sender.name, target.station.name))
             or bool(self._clogged)
@@ -307,6 +309,10 @@ class SimNetwork:
                 epoch=self.epoch, sender=route.sender, source=source, destination=route.destination, target=target
             )
             route.path = path
+        if not route.sender.link.up_bytes:
+            for arrival, part in path.carry(data, segment_bytes, self.scheduler.now, self.counters):
+                self.scheduler.at(arrival, self._arrive, (route, source, part, segment_bytes))
+            return
         for piece, size, at in self._through_link(route.sender, data, segment_bytes):
             for arrival, part in path.carry(piece, size, at, self.counters):
                 self.scheduler.at(arrival, self._arrive, (route, source, part, size))
@@ -317,10 +323,7 @@ class SimNetwork:
             return route.target, route.source
         now, nat, source = self.scheduler.now, route.sender.nat, route.source
         if nat is not None:
-            translated = nat.outgoing(source, route.destination, now)
-            if translated is None:
-                return None
-            source = translated
+            source = nat.outgoing(source, route.destination, now)
         router = self._routers.get(route.destination.host)
         if router is not None:
             inner = router.incoming(route.destination.port, source, now) if router is not nat or nat.hairpin else None
@@ -333,9 +336,6 @@ class SimNetwork:
     def _through_link(self, sender: Station, data: bytes, segment_bytes: int) -> Iterator[tuple[bytes, int, float]]:
         """Send over a host's own uplink: pieces, the bytes of their datagrams, and when each has left."""
         rate, now = sender.link.up_bytes, self.scheduler.now
-        if not rate:
-            yield data, segment_bytes, now
-            return
         for piece in pieces(data, segment_bytes, rate):
             free_at = max(sender.up_free_at, now)
             waiting = (free_at - now) * rate

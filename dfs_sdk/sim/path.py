@@ -16,6 +16,10 @@ CORRUPT_BYTES_MAX = 3
 PIECE_SECONDS = 0.005
 
 
+Carried = tuple[float, bytes]
+"""When what arrives."""
+
+
 class Path:
     """Carries bursts one way.
 
@@ -33,12 +37,15 @@ class Path:
         "_any_size",
         "_corrupted",
         "_delays",
+        "_dice",
         "_duplicated",
         "_free_at",
         "_last",
         "_losses",
+        "_passed",
         "_reordered",
         "_rng",
+        "_spare",
         "_spike_at",
         "_spike_ends",
         "conditions",
@@ -65,6 +72,8 @@ class Path:
             self._duplicated = Hits(conditions.duplicate_ratio, rng)
             self._reordered = Hits(conditions.reorder_ratio, rng)
             self._corrupted = Hits(conditions.corrupt_ratio, rng)
+            self._dice = (self._losses, self._duplicated, self._reordered, self._corrupted)
+        self._spare = self._passed = 0
         self._spike_at = math.inf if conditions.spike_interval == 0 else -math.inf
         self.is_plain = self._losses is None and conditions.rate_bytes == 0 and conditions.spike_interval == 0
 
@@ -78,7 +87,7 @@ class Path:
         self._last = arrival
         return arrival
 
-    def carry(self, data: bytes, segment_bytes: int, now: float, counters: Counters) -> Iterator[tuple[float, bytes]]:
+    def carry(self, data: bytes, segment_bytes: int, now: float, counters: Counters) -> list[Carried]:
         """Carry a burst: the parts of it that arrive, each with its instant.
 
         Args:
@@ -90,23 +99,31 @@ class Path:
         conditions, count = self.conditions, -(-len(data) // segment_bytes)
         if min(segment_bytes, len(data)) > conditions.datagram_bytes_max and not self._any_size:
             counters.too_large += count
-            return
+            return []
         if conditions.rate_bytes:
             free_at = max(self._free_at, now)
             waiting = (free_at - now) * conditions.rate_bytes
             if waiting + len(data) > conditions.queue_bytes and (waiting or not self._any_size):
                 counters.queue_full += count
-                return
+                return []
             now = self._free_at = free_at + len(data) / conditions.rate_bytes
         now += self._spike(now)
         if self._losses is None:
-            yield self.arrival(now), data
-            return
-        yield from self._one_by_one(data, segment_bytes, now, counters, self._losses)
+            return [(self.arrival(now), data)]
+        if count <= self._spare:
+            self._spare -= count
+            self._passed += count
+            return [(self.arrival(now), data)]
+        for die in self._dice:
+            die.skip(self._passed)
+        carried = list(self._one_by_one(data, segment_bytes, now, counters, self._losses))
+        # So many datagrams need not be asked about: nothing befalls them.
+        self._spare, self._passed = int(min(1e9, *(die.left for die in self._dice))), 0
+        return carried
 
     def _one_by_one(
         self, data: bytes, segment_bytes: int, now: float, counters: Counters, losses: Losses
-    ) -> Iterator[tuple[float, bytes]]:
+    ) -> Iterator[Carried]:
         count = -(-len(data) // segment_bytes)
         lost, corrupted = losses.among(count), self._corrupted.among(count)
         reordered, duplicated = self._reordered.among(count), self._duplicated.among(count)

@@ -12,7 +12,7 @@ from dfs_sdk.runtime.ports import UdpSocket
 from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.sim.conditions import Conditions, Hits, Link, Losses
 from dfs_sdk.sim.host import Host
-from dfs_sdk.sim.nat import Nat, NatKind
+from dfs_sdk.sim.nat import MAPPINGS_MAX, MET_MAX, Nat, NatKind
 from dfs_sdk.sim.partitions import Groups, Isolated, OneWay, Partition, Ring, halves, swizzle
 from dfs_sdk.sim.world import World
 
@@ -91,7 +91,7 @@ def test_delays_spread_and_keep_the_order():
 def test_hits_have_their_ratio(ratio: float):
     hits, count = Hits(ratio, SeededRng(1)), 0
     for _ in range(2000):
-        found = hits.among(17)
+        found = list(hits.among(17))
         assert found == sorted(set(found))
         assert all(0 <= position < 17 for position in found)
         count += len(found)
@@ -356,7 +356,6 @@ def test_router_lets_in_whom_its_kind_lets_in(kind: NatKind):
     nat, inner = Nat("60.0.0.1", kind, timeout=60), Address("192.168.0.2", 5)
     met = Address("61.0.0.1", 7)
     outer = nat.outgoing(inner, met, 0.0)
-    assert outer is not None
     assert outer.host == "60.0.0.1"
     for source, same_host, same_port in (
         (met, True, True),
@@ -371,6 +370,30 @@ def test_router_lets_in_whom_its_kind_lets_in(kind: NatKind):
     nat.reboot()
     assert nat.incoming(outer.port, met, 1.0) is None
     assert nat.outgoing(inner, met, 2.0) != outer
+
+
+def test_router_with_too_many_mappings_ends_the_idlest():
+    nat, met = Nat("60.0.0.1", timeout=60), Address("61.0.0.1", 7)
+    inner = [Address("192.168.0.2", 1000 + number) for number in range(MAPPINGS_MAX + 1)]
+    outer = [nat.outgoing(address, met, 0.0) for address in inner[:-1]]
+    nat.outgoing(inner[0], met, 1.0)  # the first is used again: the second is the idlest now
+    last = nat.outgoing(inner[-1], met, 1.0)
+    assert nat.incoming(outer[0].port, met, 1.0) == inner[0]
+    assert nat.incoming(outer[1].port, met, 1.0) is None
+    assert nat.incoming(outer[2].port, met, 1.0) == inner[2]
+    assert nat.incoming(last.port, met, 1.0) == inner[-1]
+    assert repr(nat).endswith(f"{MAPPINGS_MAX} mappings>")
+
+
+def test_router_forgets_whom_a_mapping_met_longest_ago():
+    nat, inner = Nat("60.0.0.1", timeout=60), Address("192.168.0.2", 5)
+    met = [Address(f"61.{number >> 8}.{number & 255}.1", 7) for number in range(MET_MAX + 1)]
+    outer = nat.outgoing(inner, met[0], 0.0)
+    for address in met[1:]:
+        nat.outgoing(inner, address, 0.0)
+    assert nat.incoming(outer.port, met[0], 0.0) is None
+    assert nat.incoming(outer.port, met[1], 0.0) == inner
+    assert nat.incoming(outer.port, met[-1], 0.0) == inner
 
 
 def test_hosts_behind_routers_talk_out_and_get_answers():
