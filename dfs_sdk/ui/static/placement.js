@@ -1,6 +1,7 @@
 const MAP_HIGH_MAX = 580;
 const HEADS_PIXELS = 96;
-const LABELS_PIXELS_MAX = 210;
+const LABELS_PIXELS_MAX = 222;
+const LABEL_MARGINS_PIXELS = 26;
 const WHY_SECONDS = 0.12;
 const TABLE_ROWS = 50;
 
@@ -120,7 +121,7 @@ const view = (model, root, picture) => {
     const pen = canvas.getContext("2d");
     pen.font = `bold 12px ${getComputedStyle(root).fontFamily}`;
     const sample = everyFile() ? picture.files.map((file) => `! ${file} manifest`) : ["! manifest"];
-    left = Math.ceil(Math.min(LABELS_PIXELS_MAX, 14 + Math.max(60, ...sample.slice(0, 300).map((text) => pen.measureText(text).width))));
+    left = Math.ceil(Math.min(LABELS_PIXELS_MAX, LABEL_MARGINS_PIXELS + Math.max(60, ...sample.slice(0, 300).map((text) => pen.measureText(text).width))));
     const size = cell();
     pale.hidden = size >= SHAPES_FROM || !picture.rows;
     sizer.style.width = `${left + columns() * size + 60}px`;
