@@ -13,160 +13,149 @@
 # %% [markdown]
 # # A day in a classroom
 #
-# Ten laptops share their course material. Nobody runs a server; lids close between lectures, batteries die, people
-# come late. Does the material survive the day? Here is a day in about a minute: real nodes over loopback UDP, which
-# come and go by a timetable.
+# Eight laptops share their course material. Nobody runs a server; lids close in the breaks, cells block kernels,
+# kernels are restarted. Does the material survive the day? Here is a whole one in about a minute: the real code of
+# the nodes on simulated machines, in virtual time.
 
 # %%
 from dfs_sdk import Swarm
-from dfs_sdk.sim.swarm import hurried
+from dfs_sdk.sim.pace import at_leisure
 
-LAPTOPS = 10
-swarm = await Swarm(LAPTOPS, replicas=3, config=hurried(LAPTOPS), seed=7).start()
+LAPTOPS, SEED = 8, 7
+swarm = await Swarm(LAPTOPS, net="classroom-day", seed=SEED, config=at_leisure(40)).start()
 swarm
 
 # %% [markdown]
-# The teacher's laptop is the first one. She brings slides, exercises and a recording, and each is cut into chunks with
-# three copies.
+# `at_leisure(40)` lets the nodes look around a fortieth as often as real ones do: a day costs that much less to
+# compute. The first laptop is the teacher's, and the only one that stays open. She brings slides and exercises; each
+# file is cut into chunks with three copies.
 
 # %%
 import random
 
-teacher, chance = swarm[0], random.Random(7)
-material = {
-    "slides.pdf": chance.randbytes(700_000),
-    "exercises.zip": chance.randbytes(400_000),
-    "recording.mp4": chance.randbytes(2_500_000),
-}
+teacher, chance = swarm[0], random.Random(SEED)
+material = {"slides.pdf": chance.randbytes(700_000), "exercises.zip": chance.randbytes(400_000)}
 links = {}
 for name, content in material.items():
     links[name] = (await teacher.put(content, name=name, chunk_size=64 * 1024)).link
-await swarm.settled()
 teacher.files()[["name", "size", "chunks", "copies_min", "health"]]
 
-# %%
-axes = swarm.plot_load()
 # %% [markdown]
-# ## The timetable
+# ## From nine to five
 #
-# One line is one hour of the day, played in a few seconds. A laptop that leaves vanishes without a goodbye, as lids
-# do; who comes is somebody new to the network, with an empty disk. No more than two lids close at one instant: with
-# three copies, a third one could take the last copy of some chunk along. Try it.
+# There are lectures at 9, 11 and 14 o'clock. Between two cells time stands still; it passes while `run` does. Its bar
+# can be stopped, and so can the cell (■): the next run goes on from there. The same seed gives the same day, event for
+# event.
 
 # %%
-timetable = [
-    ("08 arrivals", 0, 1),
-    ("09 lecture", 0, 1),
-    ("10 break", 2, 0),
-    ("11 lecture", 0, 2),
-    ("12 lunch", 2, 0),
-    ("13 exercises", 0, 2),
-    ("14 exercises", 1, 1),
-    ("15 going home", 2, 0),
-]
+report = await swarm.run(hours=8)
+report
 
 # %% [markdown]
-# While it runs we take notes: how many laptops are open, and how many copies the scarcest chunk has. The teacher's
-# node asks the holders itself; nobody tells it what happens.
+# Everything a node tells is there as a DataFrame, with virtual timestamps. What happened to whom, hour by hour:
 
 # %%
-import asyncio
-import time
-
 import pandas as pd
 
-notes = []
-began = time.perf_counter()
+events = swarm.events()
+struck = events[events["kind"].isin(["sleep", "freeze", "crash"])]
+pd.crosstab(struck["at"].dt.hour, struck["kind"]).rename_axis("hour")
 
-
-async def watch(hour):
-    """Note how the material stands at this instant."""
-    await teacher.audit()
-    shot = teacher.snapshot()
-    alive = {}
-    for row in shot.chunks:
-        alive[row.chunk_id] = alive.get(row.chunk_id, 0) + (row.state in ("self", "alive"))
-    notes.append(
-        {
-            "seconds": time.perf_counter() - began,
-            "hour": hour,
-            "laptops": sum(node.running for node in swarm),
-            "scarcest": min(alive.values()),
-            "average": sum(alive.values()) / len(alive),
-        }
-    )
-
+# %% [markdown]
+# `history` has a row for each look at the swarm: how many laptops answered, how many copies were within reach.
 
 # %%
-HOUR_SECONDS = 3.0
-for hour, leave, come in timetable:
-    students = [place for place, node in enumerate(swarm) if node.running and node is not teacher]
-    for place in chance.sample(students, leave):
-        await swarm.kill(place)
-    for _ in range(come):
-        await swarm.add()
-    ends = time.perf_counter() + HOUR_SECONDS
-    while time.perf_counter() < ends:
-        await watch(hour)
-        await asyncio.sleep(0.4)
-day = pd.DataFrame(notes)
-day.groupby("hour", sort=False)[["laptops", "scarcest", "average"]].agg(
-    {"laptops": "last", "scarcest": "min", "average": "mean"}
-)
+day = swarm.history()
+hours = day.groupby(day["at"].dt.hour)[["answering", "copies_min", "copies_mean", "copies_kept", "readable"]]
+hours.mean().round(1).rename_axis("hour")
 
 # %% [markdown]
 # ## The day in a picture
 #
-# Each time lids close, copies are missing for a moment. Then the survivors agree on who is gone, and make new ones: for
-# each chunk, the first node in the order of its cell leads, and no coordinator is asked.
+# In the breaks lids close, and copies are out of *reach*. They are not *lost*: they lie on disks that come back. Those
+# who stay awake make new ones of what they still reach, and let go of the surplus when the others are back.
 
 # %%
 import matplotlib.pyplot as plt
+from matplotlib.dates import DateFormatter
 
 figure, (above, below) = plt.subplots(2, 1, figsize=(8, 4.5), sharex=True)
-above.step(day["seconds"], day["laptops"], where="post", color="black")
-above.set(ylabel="laptops open", ylim=(0, None))
-below.plot(day["seconds"], day["average"], label="on average")
-below.step(day["seconds"], day["scarcest"], where="post", label="of the scarcest chunk")
-below.axhline(1, linestyle=":", color="gray")
-below.set(xlabel="seconds", ylabel="copies", ylim=(0, None))
-below.legend(loc="lower right")
+above.step(day["at"], day["answering"], where="post", color="black")
+above.set(ylabel="laptops awake", ylim=(0, None))
+below.plot(day["at"], day["copies_kept"], color="gray", label="on disks, on average")
+below.plot(day["at"], day["copies_mean"], label="within reach, on average")
+below.step(day["at"], day["copies_min"], where="post", label="within reach, of the scarcest chunk")
+below.set(ylabel="copies", ylim=(0, None))
+below.legend(loc="lower left", fontsize="x-small", framealpha=0.6)
+below.xaxis.set_major_formatter(DateFormatter("%H:%M"))
 plt.show()
+
+# %%
+axes = swarm.plot_events()
 
 # %% [markdown]
 # ## Did anybody lose anything?
 #
-# In the evening a student who came at noon, and has never seen the files, reads all of it.
+# Let the students come back the next morning: the one who was there least reads all of it.
 
 # %%
-seconds = await swarm.settled()
-reader = next(node for node in reversed(swarm.nodes) if node.running and node is not teacher)
+await swarm.run(hours=16.5)
+present = [node for place, node in enumerate(swarm) if place and node.snapshot().state != "alone"]
+reader = min(present, key=lambda node: node.snapshot().used_bytes)
 for name, content in material.items():
     assert await reader.get(links[name]) == content
-print(f"whole again after {seconds:.1f} s; {reader.name} has read everything, byte for byte")
-
-# %%
-events = swarm.events()
-repairs = events[events["kind"] == "RepairFinished"]
-print(f"{len(repairs)} repairs, led by {repairs['node'].nunique()} different laptops")
-repairs["node"].value_counts().head(5)
+print(f"{swarm.history()['at'].iloc[-1]:%A %H:%M}: {reader.name} has read everything, byte for byte")
 
 # %% [markdown]
-# ## What would have been
+# ## Three policies side by side
 #
-# With `replicas=1`, each lid that closes takes its chunks along. How likely is it that a whole file is still readable
-# after one such day, with one, two or three copies and no repair at all? Each laptop stays with probability `stay`:
+# What would have been with one copy only? And does a *pin* on the one laptop that stays open help? The same seed, the
+# same class, the same lids; only the policy differs.
 
 # %%
-stay = pd.Series([0.5, 0.7, 0.9, 0.95], name="stay")
-chunks = teacher.files().set_index("name")["chunks"]["recording.mp4"]
-pd.DataFrame({f"{copies} copies": (1 - (1 - stay) ** copies) ** chunks for copies in (1, 2, 3)}).set_index(stay).round(
-    4
-)
+POLICIES = {"1 copy": (1, False), "3 copies": (3, False), "3 copies and a pin": (3, True)}
+
+
+async def school_day(replicas, pinned):
+    """Play the morning and the lunch break of the class under one policy, and return its history."""
+    other = await Swarm(LAPTOPS, replicas=replicas, net="classroom-day", seed=SEED, config=at_leisure(40)).start()
+    file = await other[0].put(material["slides.pdf"], name="slides.pdf", chunk_size=64 * 1024)
+    if pinned:
+        await other[0].pin(file)
+    await other.run(hours=4.5)
+    history = other.history()
+    await other.close()
+    return history[history["files"] > 0]
+
+
+days = {words: await school_day(*policy) for words, policy in POLICIES.items()}
+
+# %%
+pd.DataFrame(
+    {
+        words: {
+            "readable, share of the time": history["readable"].mean(),
+            "copies within reach": history["copies_mean"].mean(),
+            "scarcest chunk, at worst": history["copies_min"].min(),
+            "MB sent": history["bytes_delivered"].iloc[-1] / 1e6,
+        }
+        for words, history in days.items()
+    }
+).T.round(2)
+
+# %%
+figure, axes = plt.subplots(len(days), 1, figsize=(8, 3.6), sharex=True)
+for axis, (words, history) in zip(axes, days.items(), strict=True):
+    axis.fill_between(history["at"], history["readable"], step="post", alpha=0.6)
+    axis.set(yticks=[0, 1], yticklabels=["no", "yes"], ylim=(0, 1.05))
+    axis.set_title(f"readable with {words}", loc="left", fontsize="small")
+axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+plt.tight_layout()
+plt.show()
 
 # %% [markdown]
-# A file is lost with any one of its chunks: three copies are not enough for a day like this one. Copies that are *made
-# again* are: what counts is that not all three vanish within the seconds that a repair takes.
+# Copies are cheap, and they help while *some* lids are open. When nearly all are closed, no number of copies on
+# students' laptops helps: a pin on a machine that stays on does. That is why a class wants one such machine.
 
 # %%
 await swarm.close()

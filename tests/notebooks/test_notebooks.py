@@ -91,5 +91,6 @@ def test_the_talk_runs() -> None:
 def test_nothing_is_lost_in_the_classroom() -> None:
     notebook = run(NOTEBOOKS / "05_classroom.ipynb")
     assert_quiet(notebook)
+    assert sum("passed: 8 h" in text for text in shown(notebook, "text/plain")) == 1
     assert "has read everything, byte for byte" in printed(notebook)
-    assert len(shown(notebook, "image/png")) == 2
+    assert len(shown(notebook, "image/png")) == 3
