@@ -1,12 +1,13 @@
 """Model-based congestion control: send at the measured bottleneck rate, keep about two round trips under way.
 
 Random loss does not slow it down, which is why it is the default: on a wireless or long path with 1 % loss a
-loss-based window collapses. Loss above `LOSS_RATIO_MAX` in a round, a sign of a shallow or policed queue, caps the
-window. Three quanta are added to the window, because bursts of up to 64 packets arrive and are acknowledged together.
+loss-based window collapses. Loss above `LOSS_RATIO_MAX` over a few rounds, the sign of a policer, or loss beside a
+standing queue caps the window (`loss_cap`). Three quanta are added to the window, because bursts of up to 64 packets
+arrive and are acknowledged together.
 
 Source: Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016); draft-ietf-ccwg-bbr for gains, filters and
 the compensation of aggregated acknowledgements. The evidence that ends the start after two rounds without growth
-instead of three, and the cap that lets flows meet, are ours.
+instead of three, and the cap, are ours.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from math import inf
 
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.transport.congestion import INITIAL_WINDOW_PACKETS, MINIMUM_WINDOW_PACKETS, Delivery
+from dfs_sdk.transport.loss_cap import LossCap
 from dfs_sdk.transport.pacing import BURST_INTERVAL, BURST_PACKETS_MAX, BURST_PACKETS_MIN
 from dfs_sdk.transport.rtt import INITIAL_RTT
 
@@ -35,9 +37,7 @@ PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
 QUEUE_LOSS_RATIO_MAX = 0.02
-LOSS_BACKOFF = 0.7
 LOSS_MEMORY_ROUNDS = 8
-CAP_GROWTH = 1.25
 PROBE_GROWTH = 1.1
 BURST_BYTES_MAX = 65_000
 WINDOW_BYTES_MAX = 32 * 1024 * 1024
@@ -94,11 +94,12 @@ class Bbr:
         self._round_acked = 0
         self._round_lost = 0
         self._round_rtt = inf
+        self._round_rtt_sum = 0.0
+        self._round_rtt_count = 0
         self._round_in_flight = 0
         self._round_is_congested = False
         self._loss_ratio = 0.0
-        self._loss_cap = float(WINDOW_BYTES_MAX)
-        self._cap_growth = 0.0
+        self._loss_cap = LossCap(WINDOW_BYTES_MAX)
         self._full_bandwidth = 0.0
         self._full_rounds = 0
         self._full = False
@@ -111,7 +112,7 @@ class Bbr:
     @property
     def window_bytes(self) -> int:
         """How many bytes may be under way."""
-        window = min(self._window, self._loss_cap)
+        window = min(self._window, self._loss_cap.window_bytes)
         if self._phase is Phase.PROBE_RTT:
             window = min(window, PROBE_RTT_WINDOW_RATIO * self._product() + self._quantum())
         return int(max(window, MINIMUM_WINDOW_PACKETS * self._packet_bytes))
@@ -146,6 +147,8 @@ class Bbr:
         self._round_in_flight = max(self._round_in_flight, delivery.in_flight_bytes + delivery.acked_bytes)
         if delivery.rtt is not None:
             self._round_rtt = min(self._round_rtt, delivery.rtt)
+            self._round_rtt_sum += delivery.rtt
+            self._round_rtt_count += 1
         if delivery.acked_bytes:
             round_ended = delivery.prior_delivered_bytes >= self._round_end_delivered
             if round_ended:
@@ -164,29 +167,27 @@ class Bbr:
         lost, sent = self._round_lost, self._round_acked + self._round_lost
         ratio = max(lost, 0) / sent if sent > 0 else 0.0
         self._loss_ratio += (ratio - self._loss_ratio) / LOSS_MEMORY_ROUNDS
-        excess = self._round_rtt - self._rtt_minimum if self._round_rtt < inf else 0.0
-        queued = excess > QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
+        queue = QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
         # Twice that to leave the start: a loop that is late looks like a queue, and ending too soon costs more.
-        long_queue = excess > 2 * (QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS)
+        long_queue = inf > self._round_rtt > self._rtt_minimum + 2 * queue
         self._round_is_congested = long_queue or ratio > LOSS_RATIO_MAX
+        # On average, since a shallow queue that others fill, too, is empty at some instant of any round.
+        queued = self._round_rtt_sum > self._round_rtt_count * (self._rtt_minimum + queue)
         overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
-        self._move_cap(lower=overflows or self._loss_ratio > LOSS_RATIO_MAX)
+        if overflows or self._loss_ratio > LOSS_RATIO_MAX:
+            self._loss_cap.lower(
+                min(self._window, self._round_in_flight),
+                packet_bytes=self._packet_bytes,
+                shared=overflows,
+                floor_bytes=MINIMUM_WINDOW_PACKETS * self._packet_bytes,
+                round_number=self._round,
+                now=delivery.now,
+            )
+        else:
+            self._loss_cap.on_round(self._packet_bytes, delivery.now)
         self._round_acked = self._round_lost = self._round_in_flight = 0
-        self._round_rtt = inf
-
-    def _move_cap(self, *, lower: bool) -> None:
-        """Lower the cap of the window by a ratio after congestion, or raise it by a growing number of packets.
-
-        That flows lose shares and gain packets is what makes them meet at equal parts.
-        """
-        if lower:
-            floor = MINIMUM_WINDOW_PACKETS * self._packet_bytes
-            self._loss_cap = max(LOSS_BACKOFF * min(self._window, self._loss_cap, self._round_in_flight), floor)
-            self._cap_growth = self._packet_bytes
-        elif self._loss_cap < WINDOW_BYTES_MAX:
-            self._loss_cap += self._cap_growth
-            self._cap_growth *= CAP_GROWTH
+        self._round_rtt, self._round_rtt_sum, self._round_rtt_count = inf, 0.0, 0
 
     def _update_bandwidth(self, delivery: Delivery) -> None:
         rate = delivery.rate

@@ -110,7 +110,10 @@ def test_a_newcomer_meets_a_flow_of_ours_at_equal_shares(queue):
     assert sum(rates) > 0.95 * 10 * MEGABIT
 
 
-@pytest.mark.parametrize(("queue", "ours", "theirs"), [(0.5, 0.5, 0.08), (1, 0.3, 0.3), (3, 0.15, 0.5)])
+BESIDE_TCP = [(0.25, 0.35, 0.25), (0.5, 0.35, 0.3), (1, 0.3, 0.3), (3, 0.15, 0.5)]
+
+
+@pytest.mark.parametrize(("queue", "ours", "theirs"), BESIDE_TCP)
 def test_beside_tcp_neither_starves(queue, ours, theirs):
     flows = [Flow(), Flow(congestion=Cubic)]
     bottleneck = Bottleneck(link(10, 0.05, queue=queue), flows)
