@@ -1,9 +1,11 @@
-"""A file between a browser and a network, both ways: JupyterLab, Chromium, a node and two holders on disk.
+"""A file between a browser and a network, both ways, while somebody uses the dashboard.
 
     python tests/bench/bench_browser.py [MIB]
 
-Prints the rates, whether the bytes are equal, by how much the kernel's memory grew at its peak, and how many messages
-other than pieces and their acknowledgements went to the browser in the busiest second.
+JupyterLab, Chromium, a node and two holders on disk. Prints the rates, whether the bytes are equal, how long clicks
+took to show meanwhile, by how much the memory of the kernel and of the page's process grew at its peak, and how many
+messages a second the kernel sent to the page other than pieces of files and their acknowledgements. The download goes
+to the browser's disk piece by piece, as with a save picker, for which it takes a file of 256 MiB or more.
 """
 
 from __future__ import annotations
@@ -14,21 +16,23 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from playwright.sync_api import Page, expect, sync_playwright
+import psutil
+from playwright.sync_api import Page, sync_playwright
 
-from tests.browser.lab import CHROMIUM_FLAGS, Lab, find_chromium, open_page, running_lab
+from tests.browser.lab import CHROMIUM_FLAGS, Lab, find_chromium, open_page, running_lab, tab
 
-SECONDS_MAX = 900
+SECONDS_MAX = 1_800
+SLICE_BYTES = 16 * 2**20
 START = """
-import asyncio, collections, json, tempfile, time
+import asyncio, json, tempfile
 from pathlib import Path
 import psutil
 from dfs_sdk import Node
-from dfs_sdk.ui import FilesPanel
 
 folder = tempfile.TemporaryDirectory()
 nodes = [Node(name, store=f"{folder.name}/{name}", listen="127.0.0.1:0") for name in ("ada", "ben", "cyd")]
@@ -36,15 +40,6 @@ for node in nodes:
     await node.start()
 for other in nodes[1:]:
     await other.join(str(nodes[0].address))
-panel = FilesPanel(nodes[0])
-seconds = collections.Counter()
-tell = panel.tell
-
-def counted(content, buffers=None):
-    seconds[int(time.monotonic())] += content["kind"] not in ("upload-next", "download-piece")
-    tell(content, buffers)
-
-panel.tell = panel._moves._tell = counted
 memory = [psutil.Process().memory_info().rss]
 
 async def watch():
@@ -53,15 +48,61 @@ async def watch():
         memory.append(psutil.Process().memory_info().rss)
 
 watching = asyncio.get_running_loop().create_task(watch())
-panel
+nodes[0].dashboard()
 """
 END = """
 watching.cancel()
-Path("figures.json").write_text(json.dumps([max(memory) - memory[0], max(seconds.values())]))
+Path("figures.json").write_text(json.dumps(max(memory) - memory[0]))
 for node in nodes:
     await node.abort()
 folder.cleanup()
 """
+# Nobody is there to pick a place: the browser's own file system stands for it.
+PICKER = """() => {
+    window.showSaveFilePicker = async ({ suggestedName }) =>
+        (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+}"""
+COUNT = """() => {
+    window.perSecond = {};
+    const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+    kernel.anyMessage.connect((_, { msg, direction }) => {
+        if (direction !== "recv" || msg.header.msg_type !== "comm_msg") return;
+        if (["download-piece", "upload-next"].includes(msg.content.data?.content?.kind)) return;
+        const second = Math.floor(performance.now() / 1000);
+        window.perSecond[second] = (window.perSecond[second] || 0) + 1;
+    });
+}"""
+TURN = """async () => {
+    const tabs = [...document.querySelectorAll(".dfs-dashboard .dfs-nav [role=tab]")];
+    const other = tabs.find((tab) => tab.textContent.startsWith("Peers")), files = tabs[0];
+    const begun = performance.now();
+    other.click();
+    while (files.getAttribute("aria-selected") === "true" || !document.querySelector(".dfs-peers")?.offsetParent)
+        await new Promise(requestAnimationFrame);
+    const took = performance.now() - begun;
+    files.click();
+    return took;
+}"""
+SAY = """async (text) => {
+    const box = document.querySelector(".dfs-dashboard textarea");
+    const begun = performance.now();
+    box.value = text;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+    box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+    const mine = () => [...document.querySelectorAll(".dfs-mine .dfs-message-text")];
+    while (!mine().some((node) => node.textContent === text) && performance.now() - begun < 20000)
+        await new Promise((go) => setTimeout(go, 2));
+    return performance.now() - begun;
+}"""
+DIGESTS = """async ([name, slice]) => {
+    const file = await (await (await navigator.storage.getDirectory()).getFileHandle(name)).getFile();
+    const found = [file.size];
+    for (let at = 0; at < file.size; at += slice) {
+        const digest = await crypto.subtle.digest("SHA-256", await file.slice(at, at + slice).arrayBuffer());
+        found.push(Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join(""));
+    }
+    return found;
+}"""
 
 
 def main(mebibytes: int) -> None:
@@ -69,34 +110,76 @@ def main(mebibytes: int) -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
         path = folder / "large.bin"
-        digest = written(path, mebibytes)
+        digests = written(path, mebibytes)
         chromium = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
         with running_lab(folder) as lab, open_page(chromium) as page:
-            move(lab, page, path, digest)
+            move(lab, page, path, digests)
         chromium.close()
 
 
-def move(lab: Lab, page: Page, path: Path, digest: str) -> None:
-    """Upload the file, download it again, compare."""
+class Use:
+    """Somebody who uses the dashboard while a file moves."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._said = 0
+        self.turns: list[float] = []
+        self.messages: list[float] = []
+        self.page_bytes: list[int] = [renderer_bytes()]
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Turn pages and talk, about once a second, until the file is there."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while not done():
+            assert time.monotonic() < deadline, "it never ended"
+            self.turns.append(float(self._page.evaluate(TURN)))
+            self._said += 1
+            self.messages.append(float(self._page.evaluate(SAY, f"still here {self._said}")))
+            self.page_bytes.append(renderer_bytes())
+            self._page.wait_for_timeout(800)
+
+
+def move(lab: Lab, page: Page, path: Path, digests: list[int | str]) -> None:
+    """Upload the file, download it again, compare; use the dashboard meanwhile."""
     lab.write_notebook("bench", [START, END])
     notebook = lab.open(page, "bench")
     notebook.run(0)
-    page.evaluate("() => { delete window.showSaveFilePicker; }")  # nobody is there to pick a place
-    size = path.stat().st_size
+    page.evaluate(PICKER)
+    page.evaluate(COUNT)
+    for title in ("Chat", "Peers", "Files"):  # what was never shown is not drawn
+        tab(page, title)
+    size, use = path.stat().st_size, Use(page)
+    rows, moves = page.locator(".dfs-list tbody tr"), page.locator(".dfs-move .dfs-move-state")
     begun = time.monotonic()
     page.locator(".dfs-upload").set_input_files(path)
-    expect(page.locator(".dfs-list tbody tr")).to_have_count(1, timeout=1000 * SECONDS_MAX)
+    use.until(lambda: rows.count() == 1)
     say("up", size, time.monotonic() - begun)
     begun = time.monotonic()
-    with page.expect_download(timeout=1000 * SECONDS_MAX) as download:
-        page.locator(".dfs-list").get_by_role("button", name="Download").click()
-    received = Path(download.value.path())
+    rows.get_by_role("button", name="Download").click()
+    use.until(lambda: any(text.startswith("downloaded") for text in moves.all_inner_texts()))
     say("down", size, time.monotonic() - begun)
-    with received.open("rb") as file:
-        equal = hashlib.file_digest(file, "sha256").hexdigest() == digest
+    equal = page.evaluate(DIGESTS, [path.name, SLICE_BYTES]) == digests
+    seconds = sorted(page.evaluate("Object.values(window.perSecond)"))
     notebook.run(1)
-    grown, busiest = json.loads((lab.folder / "figures.json").read_text())
-    print(f"equal: {equal}; the kernel grew by {grown / 2**20:.0f} MiB; {busiest} other messages in the busiest second")
+    grown = json.loads((lab.folder / "figures.json").read_text())
+    page_grown = max(use.page_bytes) - use.page_bytes[0]
+    print(f"equal: {equal}; grew: kernel with three nodes {grown / 2**20:.0f} MiB, page {page_grown / 2**20:.0f} MiB")
+    for what, times in (("a page turned", use.turns), ("a message said and shown", use.messages)):
+        times.sort()
+        print(f"{what}: {times[len(times) // 2]:.0f} ms in the middle of {len(times)}, at most {times[-1]:.0f} ms")
+    print(f"other messages in a second: {seconds[len(seconds) // 2]} in the middle, {seconds[-1]} at most")
+
+
+def renderer_bytes() -> int:
+    """Resident memory of the largest page process below this one."""
+    found = [0]
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "--type=renderer" in process.cmdline():
+                found.append(process.memory_info().rss)
+        except psutil.Error:
+            continue  # it has just ended
+    return max(found)
 
 
 def say(way: str, size: int, seconds: float) -> None:
@@ -104,15 +187,16 @@ def say(way: str, size: int, seconds: float) -> None:
     print(f"{way}: {size / 2**20:.0f} MiB in {seconds:.1f} s, {size / seconds / 1e6:.1f} MB/s", flush=True)
 
 
-def written(path: Path, mebibytes: int) -> str:
-    """Fill a file with chance and return its SHA-256."""
-    digest = hashlib.sha256()
-    with path.open("wb") as file:
+def written(path: Path, mebibytes: int) -> list[int | str]:
+    """Fill a file with chance; returns its size and the SHA-256 of each slice."""
+    digests: list[int | str] = [mebibytes << 20]
+    with path.open("wb+") as file:
         for _ in range(mebibytes):
-            piece = os.urandom(2**20)
-            digest.update(piece)
-            file.write(piece)
-    return digest.hexdigest()
+            file.write(os.urandom(2**20))
+        file.seek(0)
+        while part := file.read(SLICE_BYTES):
+            digests.append(hashlib.sha256(part).hexdigest())
+    return digests
 
 
 if __name__ == "__main__":
