@@ -263,7 +263,7 @@ class Upload:
 
     def _note_receipts(self, chunk_id: ChunkId, receipts: Sequence[Receipt]) -> None:
         now_wall = self._tools.clock.wall()
-        self._transfer.sources.update(receipt.peer for receipt in receipts)
+        self._transfer.sources.update(receipt.peer for receipt in receipts if receipt.peer != self._tools.me)
         self._tools.holders.add(
             chunk_id,
             [Copy(holder=receipt.peer, role=receipt.role, confirmed_at_wall=now_wall) for receipt in receipts],

@@ -66,6 +66,16 @@ def test_a_file_is_read_by_anybody_and_its_places_are_known():
     play(scenario)
 
 
+def test_an_upload_names_the_peers_it_went_to_and_not_itself():
+    async def scenario(swarm: FakeSwarm, files: list[Files]) -> None:
+        await files[0].put(some(40 * CHUNK), name="x", chunk_bytes=CHUNK)
+        await asyncio.sleep(10)
+        assert any(copy.holder == swarm.nodes[0].node_id for copy in files[0].places()[0].chunks[1].copies)
+        assert files[0].transfers[0].sources == {node.node_id for node in swarm.nodes[1:]}
+
+    play(scenario, count=3)
+
+
 def test_all_but_one_holder_may_vanish():
     async def scenario(swarm: FakeSwarm, files: list[Files]) -> None:
         file = await files[0].put(some(20 * CHUNK), name="x", chunk_bytes=CHUNK)
