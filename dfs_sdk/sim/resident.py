@@ -194,7 +194,7 @@ class Resident:
             self._on_receipt(self.name, (chunk.chunk_id,), whole=False)
             return done
 
-        replication.spread = heard  # type: ignore[method-assign]
+        replication.spread = heard  # type: ignore[method-assign]  # what it reports is heard, too
 
     async def _get(self, node: Node) -> None:
         standing = self._ledger.standing()
