@@ -170,8 +170,9 @@ def test_seed_replays_anywhere_with_the_same_digest(capsys: pytest.CaptureFixtur
     assert len(digests) == 1
 
 
-def test_document_agrees_with_the_book():
+@pytest.mark.parametrize(("mark", "name"), [("campaign", "simulator.jsonl"), ("receipts", "receipts.jsonl")])
+def test_document_agrees_with_the_books(mark: str, name: str):
     docs = Path(__file__).parents[3] / "docs"
-    page, book = (docs / "reliability.md").read_text(encoding="utf-8"), read_book(docs / "ledger" / "simulator.jsonl")
-    told = page.split("<!-- campaign -->\n", 1)[1].split("<!-- end -->", 1)[0]
+    page, book = (docs / "reliability.md").read_text(encoding="utf-8"), read_book(docs / "ledger" / name)
+    told = page.split(f"<!-- {mark} -->\n", 1)[1].split("<!-- end -->", 1)[0]
     assert told == f"{total(book)}.\n"
