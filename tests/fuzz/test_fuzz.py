@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.fuzz import book
 from tests.fuzz.law import MEMORY_BYTES_MAX, Target, check, check_memory
-from tests.fuzz.running import GROUPS, Fuzzer
+from tests.fuzz.running import GROUPS, Fuzzer, obeys
 
 # The gate fuzzes both groups for a minute, at the same time; a run by hand just sees that it works.
 SECONDS = int(os.environ.get("DFS_FUZZ_SECONDS", "60" if os.environ.get("CI") else "5"))
@@ -66,3 +67,19 @@ def test_the_law_bites() -> None:
     with pytest.raises(IndexError):
         check(target(broken), b"")
     assert check(target(broken), b"x")
+
+
+def test_slowness_is_judged_by_processor_time_and_a_loop_without_end_is_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.fuzz.running.REPLAY_SECONDS_MAX", 0.2)
+
+    def endless(data: bytes) -> None:
+        while True:
+            pass
+
+    def waits(data: bytes) -> None:
+        threading.Event().wait(0.06)
+
+    assert not obeys(Target(name="planted", run=endless, refusal=ValueError, seeds=()), b"")
+    assert obeys(Target(name="planted", run=waits, refusal=ValueError, seeds=()), b"")
