@@ -57,6 +57,7 @@ def node_card(snapshot: NodeSnapshot, *, unfold: str = "") -> str:
     Args:
         snapshot: The node's.
         unfold: What to show unfolded: `files`, `members`, `news`, or `messages` or `transfers`, which show only then.
+            Of the messages those to everybody: a saved notebook is handed on, and a direct conversation is not.
     """
     facts = [
         ("state", words.visible(snapshot.state)),
@@ -66,8 +67,9 @@ def node_card(snapshot: NodeSnapshot, *, unfold: str = "") -> str:
         ("network", _network(snapshot)),
         ("stores", f"{words.size(snapshot.used_bytes)} of {words.size(snapshot.capacity_bytes)}"),
     ]
+    said = [row for row in snapshot.messages if not row.room_id]
     parts: dict[str, tuple[str, Callable[[Any], Markup], Sequence[object]]] = {
-        "messages": (words.count(len(snapshot.messages), "message"), _message_rows, snapshot.messages),
+        "messages": (words.count(len(said), "message"), _message_rows, said),
         "transfers": (words.count(len(snapshot.transfers), "transfer"), _transfer_rows, snapshot.transfers),
         "files": (words.count(len(snapshot.files), "file"), _file_rows, snapshot.files),
         "members": (words.count(len(snapshot.peers), "member"), _peer_rows, snapshot.peers),
@@ -225,11 +227,8 @@ def _file_rows(rows: Sequence[FileRow]) -> Markup:
 
 def _message_rows(rows: Sequence[MessageRow]) -> Markup:
     newest = rows[-ROWS_SHOWN_MAX:]
-    cells = [
-        (words.visible(row.room, length_max=60), "you" if row.mine else _name(row.sender), words.masked(row.text))
-        for row in newest
-    ]
-    return _rows(("conversation", "who", "what"), cells, len(rows))
+    cells = [("you" if row.mine else _name(row.sender), words.masked(row.text)) for row in newest]
+    return _rows(("who", "what"), cells, len(rows))
 
 
 def _transfer_rows(rows: Sequence[TransferRow]) -> Markup:

@@ -6,7 +6,7 @@ import pytest
 import dfs_sdk
 from dfs_sdk.views import html, text
 from tests.fakes.hostile import HOSTILE, SURROGATES, active_content, html_shape
-from tests.fakes.rows import empty_snapshot, file_row, full_snapshot, peer_row, snapshot_saying
+from tests.fakes.rows import empty_snapshot, file_row, full_snapshot, message_row, peer_id, peer_row, snapshot_saying
 
 
 class FakeLink:
@@ -123,3 +123,10 @@ def test_no_f_string_of_the_package_makes_a_tag():
                 if any("</" in each or "/>" in each or "<div" in each or "<span" in each for each in constants):
                     offenders.append(f"{path.name}:{node.lineno}")
     assert offenders == []
+
+
+def test_card_keeps_no_direct_conversation():
+    said = (message_row("to all of you"), message_row("between us", room="node-1", room_id=peer_id(1)))
+    card = html.node_card(full_snapshot(messages=said), unfold="messages")
+    assert "to all of you" in card
+    assert "between us" not in card
