@@ -122,10 +122,12 @@ class Resident:
                 self.name, store=FOLDER, home="loop", listen=f"0.0.0.0:{PORT}", config=self._config,
                 runtime=self.host.runtime,
             )  # fmt: skip
+            was_good = self.host.disk.health.draws_nothing
             try:
                 await node.start()
             except DfsError as error:
-                if self.host.disk.health.draws_nothing and self.name not in self._plan.doomed:
+                # A slow disk tells of an error when it may be mended already.
+                if was_good and self.host.disk.health.draws_nothing and self.name not in self._plan.doomed:
                     self._ledger.breach(f"{self.name} does not start on a good disk: {error}")
                     return None
                 await asyncio.sleep(START_PAUSE)
