@@ -198,7 +198,7 @@ class Fetching:
         """Call a function whose last argument is the chunk's bytes: here where they are few, else in a worker."""
         if len(arguments[-1]) <= wanted.inline_bytes_max:
             return function(*arguments)
-        return await self._offload.run(function, *arguments)
+        return await self._offload.compute(function, *arguments)
 
     def _blame(self, source: NodeId) -> Miss:
         self._loads.blame(source, now=self._clock.monotonic())

@@ -265,6 +265,10 @@ class Offload(Protocol):
         """Call `function` in a worker thread and wait for it without holding the loop."""
         ...
 
+    async def compute(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `run`, for work that keeps a processor busy: one processor at least is left to the loop."""
+        ...
+
     async def close(self) -> None:
         """Wait for running work and end the threads."""
         ...

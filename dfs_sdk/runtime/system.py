@@ -263,15 +263,23 @@ class ThreadOffload:
     Calls beyond the number of threads wait in a queue; each is held by the task that awaits it, so the callers' own
     bounds are the queue's bound.
 
+    What computes has threads of its own, fewer than the machine has processors: more of them than can run at one time
+    would only take turns, with each other and with the loop.
+
     Args:
-        threads: The most threads, 1 to 256.
+        threads: The most threads that wait for a disk, and the most that compute, 1 to 256.
+        processors: How many this process may use; asked of the system if not given.
         name: Prefix of the threads' names.
     """
 
-    def __init__(self, *, threads: int = OFFLOAD_THREADS, name: str = "dfs-offload") -> None:
+    def __init__(
+        self, *, threads: int = OFFLOAD_THREADS, processors: int | None = None, name: str = "dfs-offload"
+    ) -> None:
         if not 1 <= threads <= OFFLOAD_THREADS_MAX:
             raise ConfigError(f"threads must be 1 to {OFFLOAD_THREADS_MAX}, not {threads}")
+        beside_loop = max((_processors() if processors is None else processors) - 1, 1)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._computing = ThreadPoolExecutor(min(threads, beside_loop), thread_name_prefix=f"{name}-compute")
         self._running: dict[Future[Any], None] = {}
         self._closed = False
 
@@ -285,9 +293,15 @@ class ThreadOffload:
             NodeClosedError: After `close`.
             Exception: Whatever `function` raises.
         """
-        call = partial(function, *args, **kwargs)
+        return await self._run_in(self._executor, partial(function, *args, **kwargs))
+
+    async def compute(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function`, which keeps a processor busy, in a thread beside those of `run`; else as `run`."""
+        return await self._run_in(self._computing, partial(function, *args, **kwargs))
+
+    async def _run_in(self, executor: ThreadPoolExecutor, call: Callable[[], T]) -> T:
         try:
-            future = self._submit(call)
+            future = self._submit(executor, call)
         except _InterpreterExitError:
             return call()
         waiter = asyncio.wrap_future(future)
@@ -309,15 +323,16 @@ class ThreadOffload:
                 await settle(asyncio.wrap_future(future))
             except asyncio.CancelledError as error:
                 cancelled = error
-        self._executor.shutdown(wait=True)  # every thread is idle: this takes microseconds
+        for executor in (self._executor, self._computing):
+            executor.shutdown(wait=True)  # every thread is idle: this takes microseconds
         if cancelled is not None:
             raise cancelled
 
-    def _submit(self, call: Callable[[], T]) -> Future[T]:
+    def _submit(self, executor: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
         if self._closed:
             raise NodeClosedError("the worker threads are closed: the node is not running")
         try:
-            future = self._executor.submit(call)
+            future = executor.submit(call)
         except RuntimeError as error:
             # Pools refuse work once the interpreter exits, before atexit handlers say goodbye.
             raise _InterpreterExitError from error
@@ -327,6 +342,11 @@ class ThreadOffload:
 
     def _forget(self, future: Future[Any]) -> None:
         self._running.pop(future, None)
+
+
+def _processors() -> int:
+    """Say how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _InterpreterExitError(Exception):

@@ -5,7 +5,7 @@ source in one buffer. Where the kernel or the device refuses, each datagram is s
 difference.
 
 Nothing a destination does raises: errors are counted by their symbol. The reader returns to the loop after at most
-3 ms or 64 batches; the selector is level-triggered and calls again.
+1.5 ms or 64 batches; the selector is level-triggered and calls again.
 
 Source: Linux udp(7); Willem de Bruijn, "Optimizing UDP for content delivery: GSO, pacing and zerocopy" (LPC 2018).
 """
@@ -37,7 +37,7 @@ from dfs_sdk.runtime.udp_bursts import BurstGatherer
 
 logger = logging.getLogger(__name__)
 
-READ_SECONDS_MAX = 0.003
+READ_SECONDS_MAX = 0.0015
 READ_BATCHES_MAX = 64
 SEGMENT_REFUSALS_MAX = 3  # in a row, each followed by single datagrams that passed: then GSO is given up
 

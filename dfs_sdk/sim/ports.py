@@ -112,6 +112,10 @@ class SimOffload:
             if seconds > 0 and not isinstance(sys.exception(), PowerCut):
                 await asyncio.sleep(seconds)
 
+    async def compute(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """See `run`: simulated hosts have as many processors as they like."""
+        return await self.run(function, *args, **kwargs)
+
     async def close(self) -> None:
         """Refuse new calls."""
         self._closed = True

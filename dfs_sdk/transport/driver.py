@@ -1,6 +1,6 @@
 """The async shell around the endpoint: one socket, one timer, one `_transmit`.
 
-It reads the clock once a wake-up, gives control back to the loop after 2 ms of packet work, and turns notices into
+It reads the clock once a wake-up, gives control back to the loop after 1 ms of packet work, and turns notices into
 handler calls and futures. Whatever is decided is decided below.
 """
 
@@ -43,7 +43,7 @@ __all__ = ["Connection", "Transport"]
 logger = logging.getLogger(__name__)
 
 ANY_ADDRESS = Address("0.0.0.0", 0)  # noqa: S104 - a peer listens on every interface unless told otherwise
-WORK_SECONDS_MAX = 0.002
+WORK_SECONDS_MAX = 0.001
 ADDRESS_STAGGER = 0.25  # RFC 8305 section 5, connection attempt delay
 IDENTIFY_INTERVAL = 0.5
 # Longer than most bursts of loss, and a few times within the time that closing may take.
@@ -320,7 +320,7 @@ class Transport:
             self._transmit()
 
     def _transmit(self) -> None:
-        """Tell what happened, then send what may leave, for at most 2 ms and a burst."""
+        """Tell what happened, then send what may leave, for at most 1 ms and a burst."""
         self._tell()
         now = self._clock.monotonic()
         if self._send_parked():

@@ -6,8 +6,8 @@ In the same run, turn by turn, the same bytes come over TLS and over plain TCP w
 file, durable as well. Printed as JSON: megabytes a second of each run, their median and its ratio to the others',
 processor seconds a gigabyte of both sides, and of our reader how late its loop was and how far its memory grew.
 
-Right before each turn a file of the same size is deleted that was written for that: on a virtual machine the first
-touch of memory that the host took back costs more than all the rest.
+In each turn page cache that was in use a moment ago is at hand (`ballast.py`): on a virtual machine the first touch of
+memory that the host took back costs more than all the rest.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import psutil
 
 from dfs_sdk import Node, NodeConfig
 from dfs_sdk.runtime.system import system_runtime
+from tests.bench.ballast import Ballast
 from tests.bench.peers_tcp import TcpPeer, tcp_peer
 
 MIB = 1024 * 1024
@@ -135,21 +136,12 @@ async def serve(arguments: argparse.Namespace) -> None:
             await asyncio.to_thread(sys.stdin.read)
 
 
-def make_ballast(path: Path, size: int) -> None:
-    """Write a file of this size, to be deleted right before a turn."""
-    piece = bytes(MIB)
-    with path.open("wb", buffering=0) as file:
-        for _ in range(size // MIB):
-            file.write(piece)
-
-
-async def fetch(told: dict[str, str], target: Path, ballast: Path, turns: Turns, sender: psutil.Process, meter: Meter,
+async def fetch(told: dict[str, str], target: Path, turns: Turns, sender: psutil.Process, meter: Meter,
                 arguments: argparse.Namespace) -> None:  # fmt: skip
     """One turn of ours, with a fresh node that has cached nothing."""
     async with node("near", "memory", arguments) as near:
         await near.join(told["invite"])
         watching = asyncio.get_running_loop().create_task(meter.watch())
-        os.unlink(ballast)
         with turns.turn(sender):
             await near.get(told["link"], target)
         watching.cancel()
@@ -162,16 +154,16 @@ def compare(source: Path, folder: Path, arguments: argparse.Namespace) -> dict[s
     command = [sys.executable, "-m", "tests.bench.bench_get", "--serve", str(source), *sys.argv[1:]]
     far = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    ballast = folder / "ballast.bin"
+    ballast = Ballast(folder, size)
 
     def run(action: Callable[[], object]) -> None:
         target.unlink(missing_ok=True)
-        make_ballast(ballast, size)
-        action()
+        ballast.write()
+        with ballast.released_beside(f"{target.stem}*"):
+            action()
 
     def turn_of(peer: TcpPeer, turns: Turns) -> Callable[[], object]:
         def act() -> None:
-            ballast.unlink()
             with turns.turn(peer.process):
                 peer.receive(target)
 
@@ -182,7 +174,7 @@ def compare(source: Path, folder: Path, arguments: argparse.Namespace) -> dict[s
         told, sender = json.loads(far.stdout.readline()), psutil.Process(far.pid)
         with tcp_peer(source, tls=True) as secured, tcp_peer(source, tls=False) as plain:
             for _ in range(arguments.runs):
-                run(lambda: asyncio.run(fetch(told, target, ballast, ours, sender, meter, arguments)))
+                run(lambda: asyncio.run(fetch(told, target, ours, sender, meter, arguments)))
                 if not arguments.alone:
                     run(turn_of(secured, tls))
                     run(turn_of(plain, tcp))

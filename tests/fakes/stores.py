@@ -41,6 +41,9 @@ class YieldingOffload:
         await asyncio.sleep(0)
         return result
 
+    async def compute(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self.run(function, *args, **kwargs)
+
     async def close(self) -> None:
         return
 

@@ -269,6 +269,51 @@ async def test_offload_close_waits_for_running_work_and_ends_the_threads() -> No
     await offload.close()
 
 
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (2, 1), (3, 2), (64, 4)])
+async def test_what_computes_leaves_one_processor_to_the_loop(processors: int, threads: int) -> None:
+    offload = ThreadOffload(threads=4, processors=processors)
+    together = threading.Barrier(threads)
+    gate, running, most = threading.Lock(), 0, 0
+
+    def work() -> None:
+        nonlocal running, most
+        with gate:
+            running += 1
+            most = max(most, running)
+        together.wait(10)
+        with gate:
+            running -= 1
+
+    await asyncio.gather(*(offload.compute(work) for _ in range(4 * threads)))
+    assert most == threads
+    await offload.close()
+
+
+async def test_waiting_for_a_disk_and_computing_do_not_hold_each_other_up() -> None:
+    offload = ThreadOffload(threads=1, processors=1)
+    loop, began, gate = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+    def wait() -> None:
+        loop.call_soon_threadsafe(began.set)
+        gate.wait(10)
+
+    waiting = asyncio.create_task(offload.run(wait))
+    await began.wait()
+    assert await offload.compute(int, "7") == 7
+    gate.set()
+    await waiting
+    began.clear()
+    gate.clear()
+    waiting = asyncio.create_task(offload.compute(wait))
+    await began.wait()
+    assert await offload.run(int, "8") == 8
+    gate.set()
+    await waiting
+    await offload.close()
+    with pytest.raises(NodeClosedError):
+        await offload.compute(int, "9")
+
+
 async def test_cancelled_caller_waits_until_its_work_has_ended() -> None:
     offload = ThreadOffload(threads=1)
     loop = asyncio.get_running_loop()
