@@ -33,6 +33,11 @@ class Event:
         """Say what happened in one sentence."""
         return type(self).__name__
 
+    @property
+    def subject(self) -> str:
+        """What it tells the state of: faces show the newest event of a subject; empty for one that stands alone."""
+        return ""
+
 
 EventT = TypeVar("EventT", bound=Event)
 Handler = Callable[[Any], None]

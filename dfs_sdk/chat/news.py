@@ -66,4 +66,10 @@ class ChatDelivered(Event):
     @property
     def text(self) -> str:
         """How many nodes confirmed it so far."""
-        return f"a message of ours reached {self.message.delivered} node(s)"
+        count = self.message.delivered
+        return f"a message of ours reached {count} {'node' if count == 1 else 'nodes'}"
+
+    @property
+    def subject(self) -> str:
+        """The message: each confirmation says the count anew."""
+        return self.message.message_id

@@ -14,6 +14,7 @@ from dfs_sdk.cli.lines import stdin_lines
 from dfs_sdk.cli.session import Options, open_node
 from dfs_sdk.errors import DfsError
 from dfs_sdk.node.node import Node
+from dfs_sdk.views import words
 
 DELIVERY_TIMEOUT = 5.0
 HISTORY_LENGTH = 20
@@ -52,7 +53,7 @@ async def _say(node: Node, options: Options, text: str, to: str | None) -> int:
     if options.json:
         show.as_json({"message_id": sent_id, "delivered": delivered})
     elif delivered:
-        show.out.print(Text(f"delivered to {delivered} node(s)"))
+        show.out.print(Text(f"delivered to {words.count(delivered, 'node')}"))
     else:
         show.err.print(Text(_undelivered(options)), soft_wrap=True)
     return Exit.OK if delivered else Exit.UNREACHABLE

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from dfs_sdk.events import EVENT_LOG_LENGTH_MAX
+from dfs_sdk.events import EVENT_LOG_LENGTH_MAX, EventBus
 from dfs_sdk.files.catalog import FileStat
 from dfs_sdk.files.observe import ChunkPlace, FilePlaces
 from dfs_sdk.files.transfers import Transfer
@@ -39,8 +39,7 @@ class Observer:
         self._foundation = foundation
         self._chunks = _Kept[ChunkRow]()
         self._messages = _Kept[MessageRow]()
-        self._event_rows: deque[EventRow] = deque(maxlen=EVENT_LOG_LENGTH_MAX)
-        self._events_seen = 0
+        self._news = EventRows()
         self._events = _Kept[EventRow]()
 
     def observe(self, stack: Stack, *, lag: float) -> NodeSnapshot:
@@ -76,21 +75,32 @@ class Observer:
             peers=tuple(_peer_rows(stack, view, given)),
             files=tuple(map(file_row, stats)),
             transfers=tuple(map(transfer_row, stack.files.transfers)),
-            events=self._events.rows((bus.count(),), self._new_events),
+            events=self._events.rows((bus.count(),), lambda: self._news.follow(bus)),
             messages=self._messages.rows((bus.count("chat"), view.digest), lambda: _message_rows(stack, view)),
             addresses=tuple(map(str, stack.rpc.local_addresses())),
             partitioned=view.partitioned,
         )
 
-    def _new_events(self) -> Iterable[EventRow]:
-        bus = self._foundation.events
-        unseen = bus.count() - self._events_seen
-        self._events_seen = bus.count()
+
+class EventRows:
+    """The rows of a bus's news, oldest first; of those about one subject only the newest."""
+
+    def __init__(self) -> None:
+        self._rows: OrderedDict[int | str, EventRow] = OrderedDict()  # by subject, or by number if it stands alone
+        self._seen = 0
+
+    def follow(self, bus: EventBus) -> Iterable[EventRow]:
+        """Take in what was published since the last call, and return all rows that are kept: 10,000 at the most."""
+        seen, self._seen = self._seen, bus.count()
         log = list(bus.log())
-        for event in log[max(0, len(log) - unseen) :]:
+        for number, event in enumerate(log[max(0, len(log) - (self._seen - seen)) :], seen):
             row = EventRow(at_wall=event.at_wall, topic=event.topic, kind=type(event).__name__, text=event.text)
-            self._event_rows.append(row)
-        return self._event_rows
+            key = event.subject or number
+            self._rows[key] = row
+            self._rows.move_to_end(key)
+            if len(self._rows) > EVENT_LOG_LENGTH_MAX:
+                self._rows.popitem(last=False)
+        return self._rows.values()
 
 
 class _Kept(Generic[RowT]):
