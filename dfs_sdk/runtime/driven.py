@@ -16,8 +16,8 @@ from typing import Any, Protocol, TypeVar
 
 from dfs_sdk.errors import NodeClosedError, SyncCallError
 from dfs_sdk.runtime.calls import Call, called
+from dfs_sdk.runtime.daemon import DaemonHome
 from dfs_sdk.runtime.home import GOODBYE_SECONDS, Home
-from dfs_sdk.runtime.homes import JOIN_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Driver(Protocol):
         ...
 
 
-class DrivenHome(Home):
+class DrivenHome(DaemonHome):
     """A daemon thread that drives a world while calls from outside are under way.
 
     Args:
@@ -65,16 +65,11 @@ class DrivenHome(Home):
     """
 
     def __init__(self, driver: Driver, *, name: str = "dfs-world") -> None:
-        super().__init__()
+        super().__init__(name)
         self._driver = driver
         self._loop: asyncio.AbstractEventLoop = driver.loop
-        self._name = name
-        self._guard = threading.Lock()
         self._wakened = threading.Event()
         self._held: dict[Call[Any], None] = {}
-        self._thread: threading.Thread | None = None
-        self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._stopping = False
         self._failure: BaseException | None = None
 
     @property
@@ -82,11 +77,6 @@ class DrivenHome(Home):
         """The world's own loop; asking for it starts the thread."""
         self.start()
         return self._loop
-
-    @property
-    def thread_id(self) -> int:
-        """The identifier of the thread; 0 while there is none."""
-        return (self._thread.ident or 0) if self._thread is not None else 0
 
     @property
     def is_wanted(self) -> bool:
@@ -105,10 +95,7 @@ class DrivenHome(Home):
                 raise NodeClosedError(f"the simulated world failed: {self._failure}") from self._failure
             if self._stopping:
                 raise NodeClosedError("the simulated world has ended: start a new one")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
-                self._thread.start()
-                self._arm_exit()
+            self._launch()
 
     def wake(self) -> None:
         """Tell the thread that there may be something to do; from any thread."""
@@ -143,14 +130,6 @@ class DrivenHome(Home):
             coroutine.close()
             raise SyncCallError("this runs inside the simulated world: write `await` instead of `.sync`")
         return self._wait(self.submit(coroutine), timeout, None)
-
-    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """See `Home.run`; when the coroutine closed this home, the thread has ended on return."""
-        try:
-            return await super().run(coroutine)
-        finally:
-            if self._stopping and not self.on_thread:
-                await self._ended()
 
     async def close(self) -> None:
         """End all calls, the world and the thread; from inside the world, after the calling task."""
@@ -200,14 +179,6 @@ class DrivenHome(Home):
             self._held.pop(call, None)  # type: ignore[call-overload] # the callback's type says any future
             if not self._held:
                 self._driver.stop()
-
-    async def _ended(self) -> None:
-        await asyncio.shield(asyncio.wrap_future(self._stopped))
-        self._join()
-
-    def _join(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
 
     def _part(self) -> Callable[[], None]:
         self._stopping = True

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from dfs_sdk.errors import ConfigError, NodeClosedError, SyncCallError
 from dfs_sdk.runtime.calls import Call
+from dfs_sdk.runtime.daemon import DaemonHome
 from dfs_sdk.runtime.home import GOODBYE_SECONDS, Home
 from dfs_sdk.runtime.nesting import run_nested, warn_about_old_nesting
 from dfs_sdk.runtime.tasks import in_background
@@ -31,7 +32,6 @@ T = TypeVar("T")
 HomeKind = Literal["auto", "loop", "thread"]
 
 START_SECONDS = 10.0  # a loop that takes up nothing for so long is blocked, perhaps by who waits for us
-JOIN_SECONDS = 5.0
 
 
 class LoopHome(Home):
@@ -130,18 +130,13 @@ class LoopHome(Home):
         return lambda: loop.run_until_complete(task)
 
 
-class ThreadHome(Home):
+class ThreadHome(DaemonHome):
     """A loop on a daemon thread of its own, started with the first call or by `start`."""
 
     def __init__(self, name: str = "dfs-home") -> None:
-        super().__init__()
-        self._name = name
-        self._guard = threading.Lock()
-        self._thread: threading.Thread | None = None
+        super().__init__(name)
         self._ready = threading.Event()
         self._stop: asyncio.Event | None = None
-        self._stopped: concurrent.futures.Future[None] = concurrent.futures.Future()
-        self._stopping = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -150,11 +145,6 @@ class ThreadHome(Home):
         if self._loop is None or self._loop.is_closed():
             raise NodeClosedError("the thread of this node has ended: start a new node")
         return self._loop
-
-    @property
-    def thread_id(self) -> int:
-        """The identifier of the thread; 0 while there is none."""
-        return (self._thread.ident or 0) if self._thread is not None else 0
 
     def start(self) -> None:
         """Start the thread and wait until its loop runs; calling it again is harmless.
@@ -168,10 +158,7 @@ class ThreadHome(Home):
         with self._guard:
             if self._stopping:
                 raise NodeClosedError("the thread of this node has ended: start a new node")
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._main, name=self._name, daemon=True)
-                self._thread.start()
-                self._arm_exit()
+            self._launch()
         self._ready.wait()
 
     def block(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
@@ -184,14 +171,6 @@ class ThreadHome(Home):
         finally:
             if self._stopping:
                 self._join()
-
-    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """See `Home.run`; when the coroutine closed this home, the thread has ended on return."""
-        try:
-            return await super().run(coroutine)
-        finally:
-            if self._stopping and not self.is_here:
-                await self._stopped_thread()
 
     async def close(self) -> None:
         """End all calls and the thread; from the home itself, the thread ends after the calling task."""
@@ -207,7 +186,7 @@ class ThreadHome(Home):
             return
         if first:
             self._stop_threadsafe()
-        await self._stopped_thread()
+        await self._ended()
 
     def _main(self) -> None:
         try:
@@ -241,14 +220,6 @@ class ThreadHome(Home):
                 self._loop.call_soon_threadsafe(self._stop.set)
             except RuntimeError:
                 logger.debug("the loop of a node's thread was closed already")
-
-    async def _stopped_thread(self) -> None:
-        await asyncio.shield(asyncio.wrap_future(self._stopped))
-        self._join()
-
-    def _join(self) -> None:
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_SECONDS)
 
     def _part(self) -> Callable[[], None]:
         thread = self._thread
