@@ -37,7 +37,7 @@ FILE_BUGS = (
             ),
         ),
         tests=(
-            "tests/unit/replication/test_service.py::test_too_few_confirmations_are_told_after_everybody_was_asked",
+            "tests/unit/replication/test_spreading.py::test_too_few_confirmations_are_told_after_everybody_was_asked",
         ),
         seeds=True,
     ),
@@ -51,7 +51,7 @@ FILE_BUGS = (
             ),
         ),
         tests=(
-            "tests/unit/replication/test_service.py::test_too_few_confirmations_are_told_after_everybody_was_asked",
+            "tests/unit/replication/test_spreading.py::test_too_few_confirmations_are_told_after_everybody_was_asked",
         ),
         seeds=True,
     ),
@@ -184,7 +184,7 @@ FILE_BUGS = (
                 ),
             ),
         ),
-        tests=("tests/unit/replication/test_service.py::test_a_cancelled_spread_asks_nobody_else",),
+        tests=("tests/unit/replication/test_spreading.py::test_a_cancelled_spread_asks_nobody_else",),
     ),
     Bug(
         name="chat message shown twice",
@@ -223,7 +223,7 @@ FILE_BUGS = (
                 new="            await asyncio.sleep(0)  # a signature",
             ),
         ),
-        tests=("tests/unit/chat/test_service.py::test_nobody_speaks_for_another",),
+        tests=("tests/unit/chat/test_hostile.py::test_nobody_speaks_for_another",),
     ),
     Bug(
         name="name not escaped in a card",

@@ -49,7 +49,7 @@ NETWORK_BUGS = (
             ),
         ),
         tests=(
-            "tests/unit/transport/test_attacks.py::test_a8_cookie_of_another_address_or_port_draws_a_fresh_one_at_most",
+            "tests/unit/transport/test_attack_hellos.py::test_a8_cookie_of_another_address_or_port_draws_a_fresh_one_at_most",
         ),
     ),
     Bug(
@@ -68,7 +68,7 @@ NETWORK_BUGS = (
             ),
         ),
         tests=(
-            "tests/unit/transport/test_attacks.py::test_a6_half_open_table_is_bounded_for_those_who_prove_their_address_too",
+            "tests/unit/transport/test_attack_hellos.py::test_a6_half_open_table_is_bounded_for_those_who_prove_their_address_too",
         ),
     ),
     Bug(
@@ -105,7 +105,7 @@ NETWORK_BUGS = (
                 new="            held.bytes",
             ),
         ),
-        tests=("tests/unit/rpc/test_service.py::test_what_a_peer_keeps_waiting_is_bounded_and_the_rest_told_busy",),
+        tests=("tests/unit/rpc/test_turns.py::test_what_a_peer_keeps_waiting_is_bounded_and_the_rest_told_busy",),
     ),
     Bug(
         name="loopback address of a stranger dialled",
@@ -160,7 +160,7 @@ NETWORK_BUGS = (
                 new="len(token) == len(_token(secret, node_id, address)) for",
             ),
         ),
-        tests=("tests/unit/dht/test_service.py::test_a_store_needs_a_token_of_this_node_for_this_node_and_recent",),
+        tests=("tests/unit/dht/test_hostile.py::test_a_store_needs_a_token_of_this_node_for_this_node_and_recent",),
     ),
     Bug(
         name="a sleeper accuses everybody and repairs in a storm",

@@ -12,12 +12,13 @@ from typing import ParamSpec, TypeVar
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Runtime
-from dfs_sdk.store import DiskStore, NewChunk, Role, StoreConfig
+from dfs_sdk.store import ChunkStore, DiskStore, NewChunk, Role, StoreConfig
 from tests.fakes.disk import FakeDisk
 from tests.fakes.runtime import FakeClock, fake_runtime
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Make = Callable[[StoreConfig], ChunkStore]
 
 FOLDER = Path("/home/me/store")
 SMALL = StoreConfig(

@@ -1,143 +1,26 @@
-"""The DHT over the in-memory network on virtual time, with honest nodes and with liars."""
+"""The DHT over the in-memory network on virtual time, among honest nodes."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
-from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.dht import Dht, DhtConfig, Record, RecordKind
+from dfs_sdk.dht import RecordKind
 from dfs_sdk.dht.memory import ANCHORS_KEY, DOCUMENT_KIND, GOOD_KEY
 from dfs_sdk.dht.messages import (
     FindNode,
     FindRecord,
     Found,
     KnownPeers,
-    RecordBody,
-    StoreRecord,
     StoreReply,
     StoreResult,
 )
-from dfs_sdk.dht.records import sign_record
-from dfs_sdk.errors import ProtocolError, RemoteError, StoreReadOnlyError
-from dfs_sdk.ids import Address, NetworkId, NodeId
-from dfs_sdk.rpc import Caller, Rpc
-from dfs_sdk.runtime.system import SeededRng
+from dfs_sdk.errors import ProtocolError
+from dfs_sdk.ids import Address
 from dfs_sdk.wire import decode, encode
-from tests.fakes.network import FakeNetwork
-from tests.fakes.runtime import LoopClock, run_virtual
-
-KEY = b"k" * 32
-QUICK = DhtConfig.quick()
-
-
-class Documents:
-    """A document store in a dictionary."""
-
-    def __init__(self) -> None:
-        self.items: dict[tuple[str, bytes], bytes] = {}
-        self.broken = False
-
-    async def put_documents(self, kind: str, items: Sequence[tuple[bytes, bytes]]) -> None:
-        if self.broken:
-            raise StoreReadOnlyError("an earlier write failed")
-        self.items |= {(kind, key): value for key, value in items}
-
-    async def get_document(self, kind: str, key: bytes) -> bytes | None:
-        return self.items.get((kind, key))
-
-
-class World:
-    """Nodes with a DHT each, on one network."""
-
-    def __init__(self, network: FakeNetwork, config: DhtConfig = QUICK) -> None:
-        self.network = network
-        self.config = config
-        self.nodes: list[Dht] = []
-        self.rpcs: dict[int, Rpc] = {}
-        self.documents: list[Documents] = []
-
-    async def add(
-        self, *, identity: Identity | None = None, documents: Documents | None = None, address: Address | None = None
-    ) -> Dht:
-        """Start a node; it knows nobody."""
-        rpc = self.network.rpc(identity, address=address)
-        documents = documents or Documents()
-        node = Dht(
-            rpc=rpc,
-            store=documents,  # type: ignore[arg-type]
-            scope=self.network.scopes[rpc.node_id],
-            runtime=self.network.runtimes[rpc.node_id],
-            network_id=self.network.network_id,
-            config=self.config,
-        )
-        self.rpcs[id(node)] = rpc
-        self.documents.append(documents)
-        await node.start()
-        self.nodes.append(node)
-        return node
-
-    async def grow(self, count: int) -> list[Dht]:
-        """Add nodes that join through one of those before, one after the other."""
-        rng = SeededRng(7)
-        for _ in range(count):
-            known = list(self.nodes)
-            node = await self.add()
-            if known:
-                await node.join([self.network.contact(self.id_of(rng.choice(known)))])
-        return self.nodes
-
-    async def acquaint(self, count: int) -> list[Dht]:
-        """Add nodes that all know all others already: what joining leads to, without its cost."""
-        for _ in range(count):
-            await self.add()
-        contacts = [self.network.contact(self.id_of(node)) for node in self.nodes]
-        for node in self.nodes:
-            for contact in contacts:
-                if contact.node_id != self.id_of(node):
-                    self.rpcs[id(node)].book.learn(contact, None)
-                    node.table.answered(contact, self.network.clock.monotonic())
-        return self.nodes
-
-    def id_of(self, node: Dht) -> NodeId:
-        return self.rpcs[id(node)].node_id
-
-    def rpc_of(self, node: Dht) -> Rpc:
-        return self.rpcs[id(node)]
-
-    def closest(self, key: bytes, count: int = 20) -> list[Dht]:
-        place = int.from_bytes(key, "big")
-        return sorted(self.nodes, key=lambda node: place ^ int.from_bytes(self.id_of(node), "big"))[:count]
-
-
-def on_virtual_time(
-    test: Callable[[World], Awaitable[None]], *, config: DhtConfig = QUICK, latency: float = 0.01
-) -> None:
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(seed=5, clock=clock, latency=latency) as network:
-            await test(World(network, config))
-            assert network.errors == []
-
-    run_virtual(main)
-
-
-def record_of(world: World, identity: Identity, **changes: object) -> Record:
-    public = identity.public
-    fields: dict[str, object] = {
-        "kind": RecordKind.PROVIDER,
-        "key": KEY,
-        "owner_ed": public.ed,
-        "owner_x": public.x,
-        "sequence": 1,
-        "expires": int(world.network.clock.wall()) + 1800,
-        "value": b"value",
-    }
-    body = RecordBody(**(fields | changes))  # type: ignore[arg-type]
-    return sign_record(identity, world.network.network_id, body)
+from tests.fakes.dhts import KEY, QUICK, Documents, World, on_virtual_time, record_of
 
 
 def test_a_hundred_nodes_that_join_one_by_one_find_each_others_records() -> None:
@@ -246,215 +129,6 @@ def test_republishing_is_spread_between_032_and_048_of_the_life() -> None:
         pauses = [(publication.due_at - now) / 1800 for publication in nodes[0]._publisher._publications.values()]
         assert 0.31 < min(pauses) < 0.36
         assert 0.44 < max(pauses) < 0.49
-
-    on_virtual_time(test)
-
-
-async def hand(world: World, sender: Dht, receiver: Dht, record: Record, *, token: bytes | None = None) -> StoreReply:
-    """Store a record at a node directly, with the token it gives."""
-    rpc, peer = world.rpc_of(sender), world.id_of(receiver)
-    if token is None:
-        answer = await rpc.call(peer, FindNode(target=record.key, serves=True))
-        token = answer.reply.token
-    return (await rpc.call(peer, StoreRecord(record=record, token=token))).reply
-
-
-def test_forged_foreign_expired_and_misplaced_records_are_refused_at_store() -> None:
-    """P-DHT-2, P-DHT-3, P-DHT-6"""
-
-    async def test(world: World) -> None:
-        sender, receiver = await world.acquaint(2)
-        identity = world.rpc_of(sender).identity
-        good = record_of(world, identity)
-        now = int(world.network.clock.wall())
-        foreign = sign_record(identity, NetworkId(b"f" * 32), good.body)
-        bad = [
-            replace(good, signature=bytes(64)),
-            replace(good, body=replace(good.body, value=b"changed")),
-            foreign,
-            record_of(world, identity, expires=now - 1),
-            record_of(world, identity, expires=now + 49 * 3600),
-            record_of(world, identity, kind=RecordKind.CONTACT),
-        ]
-        for record in bad:
-            with pytest.raises(RemoteError) as caught:
-                await hand(world, sender, receiver, record)
-            assert caught.value.code == "DENIED"
-        assert receiver.records_held == 0
-        assert (await hand(world, sender, receiver, good)).result is StoreResult.STORED
-        for record in bad:
-            with pytest.raises(ProtocolError):
-                await sender.put(record)
-
-    on_virtual_time(test)
-
-
-def test_stale_and_reused_sequences_are_told_so() -> None:
-    """P-DHT-4"""
-
-    async def test(world: World) -> None:
-        sender, receiver = await world.acquaint(2)
-        identity = world.rpc_of(sender).identity
-        await hand(world, sender, receiver, record_of(world, identity, sequence=7))
-        for sequence, value in ((6, b"value"), (7, b"another")):
-            record = record_of(world, identity, sequence=sequence, value=value)
-            reply = await hand(world, sender, receiver, record)
-            assert reply == StoreReply(result=StoreResult.STALE, sequence=7)
-
-    on_virtual_time(test)
-
-
-def test_a_store_needs_a_token_of_this_node_for_this_node_and_recent() -> None:
-    """P-DHT-7"""
-
-    async def test(world: World) -> None:
-        sender, receiver, third = await world.acquaint(3)
-        record = record_of(world, world.rpc_of(sender).identity)
-
-        async def token(asker: Dht, giver: Dht) -> bytes:
-            answer = await world.rpc_of(asker).call(world.id_of(giver), FindNode(target=KEY, serves=True))
-            return answer.reply.token
-
-        own = await token(sender, receiver)
-        for wrong in (bytes(16), await token(third, receiver), await token(sender, third)):
-            with pytest.raises(RemoteError) as caught:
-                await hand(world, sender, receiver, record, token=wrong)
-            assert caught.value.code == "DENIED"
-        await asyncio.sleep(601)
-        with pytest.raises(RemoteError):
-            await hand(world, sender, receiver, record, token=own)
-        assert receiver.records_held == 0
-
-    on_virtual_time(test)
-
-
-def test_quotas_hold_over_the_wire() -> None:
-    """P-DHT-8"""
-
-    async def test(world: World) -> None:
-        sender, receiver = await world.acquaint(2)
-        identity = world.rpc_of(sender).identity
-        for number in range(64):
-            await hand(world, sender, receiver, record_of(world, identity, key=bytes([number]) * 32))
-        with pytest.raises(RemoteError) as caught:
-            await hand(world, sender, receiver, record_of(world, identity, key=bytes([64]) * 32))
-        assert caught.value.code == "STORE_FULL"
-
-    on_virtual_time(test)
-
-
-class Liar:
-    """A member that answers what it likes."""
-
-    def __init__(self, rpc: Rpc, records: Sequence[Record], contacts: Sequence[object]) -> None:
-        self._found = Found(contacts=tuple(contacts), token=bytes(16), serves=True, records=tuple(records))  # type: ignore[arg-type]
-        self.asked = 0
-        rpc.serve(FindNode, self._answer)
-        rpc.serve(FindRecord, self._answer)
-        rpc.serve(StoreRecord, self._lie)
-
-    async def _answer(self, caller: Caller, request: object, body: memoryview) -> Found:
-        self.asked += 1
-        return self._found
-
-    async def _lie(self, caller: Caller, request: object, body: memoryview) -> StoreReply:
-        return StoreReply(result=StoreResult.STORED, sequence=1)
-
-
-def all_know_each_other(world: World, liars: Sequence[Rpc]) -> None:
-    contacts = [world.network.contact(rpc.node_id) for rpc in liars]
-    for node in world.nodes:
-        for contact in contacts:
-            world.rpc_of(node).book.learn(contact, None)
-            node.table.answered(contact, world.network.clock.monotonic())
-
-
-@pytest.mark.parametrize("share", [0.2, 0.5])
-def test_colluders_that_lie_neither_hide_a_record_nor_plant_one(share: float) -> None:
-    """P-DHT-6, P-DHT-17, P-DHT-18: forged and foreign records, empty answers, contacts of each other and of nobody"""
-
-    async def test(world: World) -> None:
-        honest = await world.acquaint(40)
-        liars = [world.network.rpc() for _ in range(int(40 * share / (1 - share)))]
-        owner, seekers = honest[0], honest[1:]
-        ghosts = [Identity.generate(world.network.runtimes[liars[0].node_id].entropy).public for _ in range(10)]
-        each_other = [world.network.contact(rpc.node_id) for rpc in liars[:10]]
-        nobody = [replace(each_other[0], ed=ghost.ed, x=ghost.x) for ghost in ghosts]
-        evil = liars[0].identity
-        truth = record_of(world, world.rpc_of(owner).identity, sequence=9)
-        lies = [
-            replace(truth, body=replace(truth.body, value=b"planted", sequence=99)),
-            sign_record(evil, NetworkId(b"f" * 32), record_of(world, evil).body),
-            record_of(world, evil, key=b"z" * 32),
-            record_of(world, evil, expires=1),
-        ]
-        for number, rpc in enumerate(liars):
-            contacts = (each_other, nobody, [*each_other, *nobody])[number % 3]
-            Liar(rpc, lies[number % 4 :] if number % 5 else [], contacts)
-        all_know_each_other(world, liars)
-        assert await owner.put(truth) >= 10
-        for seeker in seekers[:10]:
-            assert await seeker.find(KEY, kind=RecordKind.PROVIDER) == [truth]
-
-    on_virtual_time(test, config=replace(QUICK, query_timeout=0.5))
-
-
-def test_after_a_bad_record_the_rest_of_an_answer_is_not_looked_at() -> None:
-    """P-DHT-6"""
-
-    async def test(world: World) -> None:
-        (seeker,) = await world.acquaint(1)
-        liar = world.network.rpc()
-        good = record_of(world, liar.identity)
-        for records, expected in (([good], [good]), ([replace(good, signature=bytes(64)), good], [])):
-            other = world.network.rpc(liar.identity)
-            Liar(other, records, [])
-            all_know_each_other(world, [other])
-            assert await seeker.find(KEY, kind=RecordKind.PROVIDER) == expected
-
-    on_virtual_time(test)
-
-
-def test_sybils_next_to_a_key_are_noticed_and_looked_past(caplog: pytest.LogCaptureFixture) -> None:
-    """P-DHT-21: 24 identities closer to the key than any honest node, which know nobody but each other"""
-
-    async def test(world: World) -> None:
-        honest = await world.acquaint(40)
-        entropy = world.network.runtimes[world.id_of(honest[0])].entropy
-        # They share its first 8 bits; of 40 honest nodes hardly one shares 6.
-        crowd: list[Rpc] = []
-        while len(crowd) < 24:
-            identity = Identity.generate(entropy)
-            if identity.node_id[0] == KEY[0]:
-                crowd.append(world.network.rpc(identity))
-        for rpc in crowd:
-            Liar(rpc, [], [world.network.contact(other.node_id) for other in crowd[:20]])
-        all_know_each_other(world, crowd)
-        with caplog.at_level(logging.ERROR):
-            stored = await honest[0].publish(RecordKind.PROVIDER, KEY, b"value")
-        assert stored > len(crowd), "the record also lies on honest nodes"
-        with caplog.at_level(logging.WARNING, "dfs_sdk.dht.seeker"):
-            found = await honest[9].find(KEY, kind=RecordKind.PROVIDER)
-        assert [record.value for record in found] == [b"value"]
-        assert "is crowded" in caplog.text
-
-    on_virtual_time(test)
-
-
-def test_a_table_takes_in_only_nodes_that_answered() -> None:
-    """P-DHT-11"""
-
-    async def test(world: World) -> None:
-        a, b = await world.add(), await world.add()
-        a_id, b_id = world.id_of(a), world.id_of(b)
-        ghost = Identity.generate(world.network.runtimes[a_id].entropy).public
-        liar = world.network.rpc()
-        Liar(liar, [], [replace(world.network.contact(b_id), ed=ghost.ed, x=ghost.x), world.network.contact(b_id)])
-        await a.join([world.network.contact(liar.node_id)])
-        assert {entry.contact.node_id for entry in a.table} == {liar.node_id, b_id}
-        await asyncio.sleep(1)
-        # Whoever asks enters, too.
-        assert a_id in b.table
 
     on_virtual_time(test)
 
@@ -590,23 +264,6 @@ def test_an_owner_whose_clock_went_back_catches_up_with_its_own_sequence() -> No
         await nodes[0].put(ahead)
         assert await nodes[0].publish(RecordKind.PROVIDER, KEY, b"of today") == 6
         assert [record.value for record in await nodes[3].find(KEY, kind=RecordKind.PROVIDER)] == [b"of today"]
-
-    on_virtual_time(test)
-
-
-def test_a_holder_that_names_an_absurd_sequence_changes_nothing() -> None:
-    async def test(world: World) -> None:
-        (node,) = await world.acquaint(1)
-        liar = world.network.rpc()
-
-        class Stale(Liar):
-            async def _lie(self, caller: Caller, request: object, body: memoryview) -> StoreReply:
-                return StoreReply(result=StoreResult.STALE, sequence=2**64 - 1)
-
-        Stale(liar, [], [])
-        all_know_each_other(world, [liar])
-        assert await node.publish(RecordKind.PROVIDER, KEY, b"value") == 1
-        assert node._publisher._publications[(RecordKind.PROVIDER, KEY)].sequence < 2**50
 
     on_virtual_time(test)
 

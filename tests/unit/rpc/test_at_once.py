@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,31 +10,13 @@ from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, R
 from dfs_sdk.rpc import Caller, Refusal, RefusalCode, Rpc, RpcConfig
 from dfs_sdk.rpc.envelope import CALL_BODY_BYTES_MAX
 from dfs_sdk.transport.priority import Priority
+from tests.fakes.calls import turns
 from tests.fakes.network import FakeConnection, FakeNetwork, FakeSent
 from tests.fakes.sums import ADD, Add, Sum
 
 
 def add(_caller: Caller, request: Add, body: memoryview) -> tuple[Sum, memoryview]:
     return Sum(total=sum(request.numbers)), body
-
-
-async def turns(count: int = 20) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-@pytest.fixture
-async def network() -> AsyncIterator[FakeNetwork]:
-    async with FakeNetwork(seed=1) as network:
-        yield network
-        assert network.errors == []
-
-
-@pytest.fixture
-def pair(network: FakeNetwork) -> tuple[Rpc, Rpc]:
-    a, b = network.rpc(), network.rpc()
-    network.introduce(a, b)
-    return a, b
 
 
 async def test_plain_function_answers_with_reply_and_body(pair: tuple[Rpc, Rpc]) -> None:

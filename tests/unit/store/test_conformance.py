@@ -1,9 +1,7 @@
 """What every store promises, run on every store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,52 +14,14 @@ from dfs_sdk.errors import (
     QuotaExceededError,
 )
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.runtime.ports import Runtime
-from dfs_sdk.runtime.system import SystemDisk, ThreadOffload
-from dfs_sdk.store import ChunkStore, DiskStore, MemoryStore, NewChunk, Role, StoreConfig
-from dfs_sdk.store.base import CHUNK_BYTES_MAX, DOCUMENT_BYTES_MAX, PUT_CHUNKS_MAX
+from dfs_sdk.store import ChunkStore, DiskStore, MemoryStore, NewChunk, Role
+from dfs_sdk.store.base import CHUNK_BYTES_MAX, PUT_CHUNKS_MAX
 from dfs_sdk.store.quota import CHARGE_BYTES_MIN
 from tests.fakes.disk import FakeDisk
-from tests.fakes.runtime import FakeClock, fake_runtime
-from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime
+from tests.fakes.runtime import FakeClock
+from tests.fakes.stores import SMALL, Make, chunk
 
-Make = Callable[[StoreConfig], ChunkStore]
 MISSING = ChunkId(bytes(32))
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture(params=["memory", "fake disk", "yielding disk", "real disk"])
-async def make(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> AsyncIterator[Make]:
-    threads = ThreadOffload(threads=2)
-
-    def make(config: StoreConfig) -> ChunkStore:
-        runtime: Runtime
-        match request.param:
-            case "memory":
-                return MemoryStore(fake_runtime(clock=clock), config)
-            case "fake disk":
-                runtime, folder = disk_runtime(FakeDisk(), clock=clock), FOLDER
-            case "yielding disk":
-                runtime, folder = disk_runtime(FakeDisk(), clock=clock, yielding=True), FOLDER
-            case _:
-                runtime = replace(fake_runtime(clock=clock), disk=SystemDisk(), offload=threads)
-                folder = tmp_path / "store"
-        return DiskStore(folder, runtime, config)
-
-    yield make
-    await threads.close()
-
-
-@pytest.fixture
-async def store(make: Make) -> AsyncIterator[ChunkStore]:
-    store = make(SMALL)
-    await store.open()
-    yield store
-    await store.close()
 
 
 def damage(store: ChunkStore, chunk_id: ChunkId) -> None:
@@ -378,68 +338,6 @@ async def test_shares_of_a_check_cover_everything_once(store: ChunkStore):
 async def test_impossible_share_is_refused(store: ChunkStore, subset: tuple[int, int]):
     with pytest.raises(ConfigError):
         await store.check(read_data=False, subset=subset)
-
-
-async def test_documents_are_kept_by_kind_and_key(store: ChunkStore):
-    await store.put_document("chat", b"k", b"one")
-    await store.put_document("dht", b"k", b"two")
-    await store.put_document("chat", b"k", b"three")
-    assert await store.get_document("chat", b"k") == b"three"
-    assert await store.get_document("dht", b"k") == b"two"
-    assert await store.get_document("peers", b"k") is None
-    for _ in range(2):
-        await store.delete_document("chat", b"k")
-    assert await store.get_document("chat", b"k") is None
-    assert await store.get_document("dht", b"k") == b"two"
-
-
-async def test_documents_are_listed_in_key_order(store: ChunkStore):
-    keys = [b"b", b"a\xff\xff", b"", b"a", b"a\x00", b"a\xff", b"c", b"\xff\xff", b"\xff"]
-    await store.put_documents("k", [(key, key * 2) for key in keys])
-    await store.put_document("other", b"a", b"")
-    everything = [(key, key * 2) for key in sorted(keys)]
-    assert await store.list_documents("k") == everything
-    assert await store.list_documents("k", limit=3) == everything[:3]
-    assert await store.list_documents("k", limit=0) == []
-    assert [key for key, _ in await store.list_documents("k", prefix=b"a")] == [b"a", b"a\x00", b"a\xff", b"a\xff\xff"]
-    assert [key for key, _ in await store.list_documents("k", prefix=b"a", after=b"a\x00", limit=1)] == [b"a\xff"]
-    assert [key for key, _ in await store.list_documents("k", prefix=b"\xff")] == [b"\xff", b"\xff\xff"]
-    assert [key for key, _ in await store.list_documents("k", after=b"")] == sorted(keys)[1:]
-    assert await store.list_documents("k", prefix=b"a", after=b"b") == []
-    assert await store.list_documents("none") == []
-
-
-async def test_documents_keep_to_their_quota(store: ChunkStore):
-    half = bytes(SMALL.documents_bytes_max // 2)
-    await store.put_documents("k", [(b"1", half), (b"2", half)])
-    with pytest.raises(QuotaExceededError):
-        await store.put_documents("k", [(b"1", b""), (b"3", half), (b"4", b"x")])
-    assert [key for key, _ in await store.list_documents("k")] == [b"1", b"2"]
-    await store.put_document("k", b"1", half)
-    await store.delete_document("k", b"2")
-    await store.put_document("k", b"3", half)
-
-
-async def test_repeated_key_in_a_batch_counts_once(store: ChunkStore):
-    most = bytes(SMALL.documents_bytes_max)
-    await store.put_documents("k", [(b"1", most), (b"1", most)])
-    assert await store.get_document("k", b"1") == most
-
-
-@pytest.mark.parametrize(
-    ("kind", "key", "value"),
-    [
-        ("", b"", b""),
-        ("k" * 65, b"", b""),
-        ("store.pin", b"", b""),
-        ("k", bytes(1025), b""),
-        ("k", b"", bytes(DOCUMENT_BYTES_MAX + 1)),
-    ],
-    ids=["no kind", "long kind", "reserved kind", "long key", "large value"],
-)
-async def test_document_out_of_bounds_is_refused(store: ChunkStore, kind: str, key: bytes, value: bytes):
-    with pytest.raises(ConfigError):
-        await store.put_document(kind, key, value)
 
 
 async def test_closed_store_says_so(make: Make):
