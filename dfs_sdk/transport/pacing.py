@@ -25,16 +25,18 @@ class Pacer:
 
     def allowance(self, *, now: float, rate: float, packet_bytes: int) -> int:
         """Return how many bytes may leave now: nothing until a whole burst may."""
-        capacity = max(rate * BACKLOG_INTERVAL, 10 * packet_bytes)
+        capacity, burst = max(rate * BACKLOG_INTERVAL, 10 * packet_bytes), self._burst(rate, packet_bytes)
         if self._tokens is None:
             self._tokens = capacity
         else:
-            self._tokens = min(self._tokens + rate * (now - self._updated_at), capacity)
+            # Small things left at their own rate, since before anybody looked: more debt than a burst would be paid
+            # off at a rate that has nothing to do with it.
+            self._tokens = min(max(self._tokens, -burst) + rate * (now - self._updated_at), capacity)
         self._updated_at = now
-        return int(self._tokens) if self._tokens >= self._burst(rate, packet_bytes) else 0
+        return int(self._tokens) if self._tokens >= burst else 0
 
     def consume(self, size_bytes: int) -> None:
-        """Count bytes that left; those that may not wait (acknowledgements, probes) can overdraw the bucket."""
+        """Count bytes that left; those that may not wait (small messages, probes) can overdraw it, by a burst."""
         if self._tokens is not None:
             self._tokens -= size_bytes
 

@@ -149,6 +149,17 @@ def test_pacer_never_releases_more_than_rate_and_backlog(rate, packet_bytes, wai
     assert sent <= rate * now + max(rate * 0.004, 10 * packet_bytes) + 1
 
 
+@given(st.floats(1e4, 1e9), st.integers(1200, 65_000), st.integers(0, 100_000_000))
+def test_pacer_owes_at_most_a_burst_for_what_did_not_wait(rate, packet_bytes, unpaced):
+    pacer, now = Pacer(), 1e5
+    pacer.consume(pacer.allowance(now=now, rate=rate, packet_bytes=packet_bytes))
+    pacer.consume(unpaced)
+    assert pacer.allowance(now=now, rate=rate, packet_bytes=packet_bytes) == 0
+    burst = packet_bytes * min(max(rate * 0.001 / packet_bytes, 2), 64)
+    assert pacer.ready_at(rate=rate, packet_bytes=packet_bytes) - now <= (2 * burst + 1) / rate + 1e-4
+    assert pacer.allowance(now=now + 2.1 * burst / rate + 1e-4, rate=rate, packet_bytes=packet_bytes) > 0
+
+
 def test_pacer_lets_time_move_on_at_any_rate():
     pacer, now = Pacer(), 1e6
     pacer.consume(pacer.allowance(now=now, rate=1e15, packet_bytes=1200))
