@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, Self, TypeVar
 
 import platformdirs
 
-from dfs_sdk.errors import ConfigError, NodeClosedError
+from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError
 from dfs_sdk.events import EventBus, EventT, Subscription
 from dfs_sdk.files.catalog import File
 from dfs_sdk.files.link import Link
@@ -108,6 +108,7 @@ class Node(Lifetime, faces.Faces, Shown):
         self._last_snapshot: NodeSnapshot | None = None
         self._changing = asyncio.Lock()
         self._forget: list[Callable[[], None]] = []
+        self._forked = False
         self._chat = NodeChat(self)
 
     # Life
@@ -415,6 +416,8 @@ class Node(Lifetime, faces.Faces, Shown):
 
     @property
     def _running_engine(self) -> Engine:
+        if self._forked:
+            raise ForkedNodeError("this node belongs to the parent process: start a new node in the child")
         if self._state != "running" or self._engine is None:
             verb = "was closed" if self._state == "closed" else "is not started"
             raise NodeClosedError(f"this node {verb}: write `async with Node() as node` or `await node.start()`")
@@ -466,7 +469,7 @@ class Node(Lifetime, faces.Faces, Shown):
             self._forget = []
 
     def _wipe(self) -> None:
-        self._state = "closed"
+        self._state, self._forked = "closed", True
         if self._engine is not None:
             self._engine.wipe()
 

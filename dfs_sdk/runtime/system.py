@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
-from dfs_sdk.errors import ConfigError, NodeClosedError
+from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError
 from dfs_sdk.runtime.files import OpenFile, open_part, open_source, publish
 from dfs_sdk.runtime.locks import FileDiskLock, take_lock
 from dfs_sdk.runtime.machine import SystemMachine
@@ -282,6 +282,7 @@ class ThreadOffload:
         self._computing = ThreadPoolExecutor(min(threads, beside_loop), thread_name_prefix=f"{name}-compute")
         self._running: dict[Future[Any], None] = {}
         self._closed = False
+        self._pid = os.getpid()
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in a worker thread.
@@ -291,6 +292,7 @@ class ThreadOffload:
 
         Raises:
             NodeClosedError: After `close`.
+            ForkedNodeError: This is a forked child: what it would do to the disk, the parent does.
             Exception: Whatever `function` raises.
         """
         return await self._run_in(self._executor, partial(function, *args, **kwargs))
@@ -331,6 +333,8 @@ class ThreadOffload:
     def _submit(self, executor: ThreadPoolExecutor, call: Callable[[], T]) -> Future[T]:
         if self._closed:
             raise NodeClosedError("the worker threads are closed: the node is not running")
+        if os.getpid() != self._pid:
+            raise ForkedNodeError("this node belongs to the parent process: start a new node in the child")
         try:
             future = executor.submit(call)
         except RuntimeError as error:

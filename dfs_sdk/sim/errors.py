@@ -15,3 +15,7 @@ class LivelockError(DfsError, RuntimeError):
 
 class HostDownError(DfsError, ConnectionError):
     """The simulated host crashed or is not started: `restart` it first."""
+
+
+class ForkError(DfsError, RuntimeError):
+    """A forked child of the simulator could not be made, or ended without telling what it did."""

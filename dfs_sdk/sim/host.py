@@ -8,7 +8,7 @@ network or disk again. The next life begins on what the disk kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.sim.disk import CAPACITY_BYTES, SimDisk
 from dfs_sdk.sim.errors import HostDownError
 from dfs_sdk.sim.faults import DiskHealth
+from dfs_sdk.sim.fork import CHILD_SECONDS, Call, Offspring, fork
 from dfs_sdk.sim.loop import SimLoop
 from dfs_sdk.sim.nat import Nat
 from dfs_sdk.sim.ports import OFFLOAD_SECONDS, SimClock, SimEntropy, SimMachine, SimOffload
@@ -256,6 +257,21 @@ class Host:
         """Attach it elsewhere: its sockets go on under another address."""
         self._note(f"moved to {address}")
         self._world.network.move(self.station, address, nat=nat)
+
+    def fork(self, calls: Mapping[str, Call] | None = None, *, seconds: float = CHILD_SECONDS) -> Offspring:
+        """Fork its process and let the child go on for a moment; nothing changes here, not even the world's digest.
+
+        Args:
+            calls: What the child does besides going on, by name.
+            seconds: How long it lives, virtual.
+
+        Raises:
+            HostDownError: It is down, or blocked: then nothing runs that could fork.
+            ForkError: This system cannot fork, or the child ended without a word.
+        """
+        if not self.is_up or self.is_blocked:
+            raise HostDownError(f"{self.name} is down or blocked: nothing runs there that could fork")
+        return fork(self._world, self, calls or {}, seconds=seconds)
 
     # Inside
 

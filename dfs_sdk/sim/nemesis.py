@@ -25,6 +25,7 @@ SPARE_OTHER_RATIO = 0.2
 
 RestartHandler = Callable[[str], None]
 CutHandler = Callable[[str, Sequence[ChunkId]], None]
+ForkHandler = Callable[[str, float], bool]
 
 
 class Nemesis:
@@ -35,17 +36,21 @@ class Nemesis:
         plan: What.
         restart: Called with the name of a host that has to come back.
         on_cut: Called when the power went at a receipt, with the writer and the chunks that were acknowledged.
+        fork: Called with the name of a host whose process is to fork, and for how long; says whether it did.
 
     Attributes:
         struck: How many faults of each kind there were.
         spoiled: Hosts that lost their store or the truth of it.
     """
 
-    def __init__(self, world: World, plan: Plan, *, restart: RestartHandler, on_cut: CutHandler) -> None:
+    def __init__(
+        self, world: World, plan: Plan, *, restart: RestartHandler, on_cut: CutHandler, fork: ForkHandler
+    ) -> None:
         self._world = world
         self._plan = plan
         self._restart = restart
         self._on_cut = on_cut
+        self._fork = fork
         self._rng = world.rng.child("nemesis")
         self._moves = 0
         self._armed: Fault | None = None
@@ -60,6 +65,9 @@ class Nemesis:
             await asyncio.sleep(began + fault.at - self._world.now)
             if fault.kind is FaultKind.RECEIPT:
                 self._armed = fault
+                continue
+            if fault.kind is FaultKind.FORK:
+                self.struck[fault.kind] += self._fork(fault.host, fault.seconds)
                 continue
             self.struck[fault.kind] += 1
             if fault.kind in LOSING:

@@ -46,13 +46,14 @@ class FaultKind(Enum):
     ONE_WAY = "one direction cut"
     SWIZZLE = "swizzle"
     RECEIPT = "power cut at a receipt"
+    FORK = "process forked"
 
 
 LOSING = frozenset({FaultKind.WIPE, FaultKind.ROT})
 """After these a host's copies may be gone for good."""
 
-DRAWN = tuple(kind for kind in FaultKind if kind is not FaultKind.RECEIPT)
-"""What any seed may draw; receipts are struck in a book of their own (`receipts`)."""
+DRAWN = tuple(kind for kind in FaultKind if kind not in (FaultKind.RECEIPT, FaultKind.FORK))
+"""What any seed may draw; the others are struck in a book of their own (`receipts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

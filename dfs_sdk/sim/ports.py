@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import ipaddress
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.errors import ForkedNodeError, NodeClosedError
 from dfs_sdk.ids import Address
 from dfs_sdk.sim.disk import PowerCut
 from dfs_sdk.sim.loop import SimLoop
@@ -82,7 +83,7 @@ class SimOffload:
         queued: Virtual seconds that work waits for its turn; until then nothing of it has happened.
     """
 
-    __slots__ = ("_closed", "_loop", "_queued", "_seconds", "_taken")
+    __slots__ = ("_closed", "_loop", "_pid", "_queued", "_seconds", "_taken")
 
     def __init__(
         self, loop: SimLoop, *, seconds: float = OFFLOAD_SECONDS, taken: Callable[[], float], queued: float = 0.0
@@ -92,17 +93,19 @@ class SimOffload:
         self._taken = taken
         self._queued = queued
         self._closed = False
+        self._pid = os.getpid()
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` when its turn comes; what it did is done, whether or not the caller lives to see it.
 
         Raises:
             NodeClosedError: After `close`.
+            ForkedNodeError: This is a forked child.
         """
-        if self._closed:
-            raise NodeClosedError("the worker threads are closed: the node is not running")
+        self._require_usable()
         if self._queued > 0:
             await asyncio.sleep(self._queued)
+            self._require_same_process()
         before = self._taken()
         try:
             return function(*args, **kwargs)
@@ -119,6 +122,15 @@ class SimOffload:
     async def close(self) -> None:
         """Refuse new calls."""
         self._closed = True
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise NodeClosedError("the worker threads are closed: the node is not running")
+        self._require_same_process()
+
+    def _require_same_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkedNodeError("this node belongs to the parent process: start a new node in the child")
 
 
 class SimMachine:

@@ -2,8 +2,9 @@
 
 In the seeds of `plan` a single bad holder hides behind the others: by the time anything strikes, the chunk has its
 other copies, and repair makes more. Here faults wait for an acknowledgement, of a chunk or of a file, and then strike
-all that could hide it at once, while disks are slow enough for a receipt to overtake what it speaks of. What is drawn
-comes from a stream of its own: the seeds of the first book mean what they meant.
+all that could hide it at once, while disks are slow enough for a receipt to overtake what it speaks of. Processes fork
+as well, now and then, which must change nothing at all. What is drawn comes from streams of its own: the seeds of the
+first book mean what they meant.
 
 Source: J. Zhou et al., "FoundationDB: A Distributed Unbundled Transactional Key Value Store" (SIGMOD 2021), section 4,
 for biasing a simulation toward rare but dangerous states.
@@ -40,6 +41,8 @@ DOWN_SECONDS_MAX = 6.0
 QUEUE_SECONDS_MAX = 0.1
 CALM_RATIO = 0.7
 EXTRA_QUORUM_RATIO = 0.5
+FORKS_MAX = 2
+CHILD_SECONDS = 2.0
 
 
 def draw_receipts_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
@@ -53,7 +56,8 @@ def draw_receipts_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
     hosts = tuple(f"n{number}" for number in range(rng.randrange(HOSTS_MIN, HOSTS_MAX + 1)))
     kinds = [kind for kind in OTHERS if rng.random() < OTHERS_RATIO]
     liars, losing = draw_doomed(hosts, kinds, rng)
-    faults = (*_strikes(hosts, seconds, rng), *draw_faults(hosts, kinds, losing, seconds, rng))
+    forks = _forks(hosts, seconds, SeededRng(seed).child("forks"))
+    faults = (*_strikes(hosts, seconds, rng), *draw_faults(hosts, kinds, losing, seconds, rng), *forks)
     doomed = liars | losing
     quorum = 1 + len(doomed)
     if quorum < len(hosts) - 1 - len(doomed) and rng.random() < EXTRA_QUORUM_RATIO:
@@ -82,6 +86,16 @@ def _strikes(hosts: tuple[str, ...], seconds: float, rng: Rng) -> list[Fault]:
         strikes.append(Fault(at=at, kind=FaultKind.RECEIPT, host=rng.choice(hosts), seconds=down, amount=rng.random()))
         at += down + rng.uniform(0, 2 * STRIKE_INTERVAL)
     return strikes
+
+
+def _forks(hosts: tuple[str, ...], seconds: float, rng: Rng) -> list[Fault]:
+    """Draw who forks when, from a stream of its own: seeds from before there were forks mean what they meant."""
+    forks = []
+    for _ in range(rng.randrange(0, FORKS_MAX + 1)):
+        at = rng.uniform(0, seconds)
+        living = min(CHILD_SECONDS, seconds - at)
+        forks.append(Fault(at=at, kind=FaultKind.FORK, host=rng.choice(hosts), seconds=living, amount=0.0))
+    return forks
 
 
 def _conditions(rng: Rng) -> Conditions:

@@ -15,6 +15,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.replication.spreader import Spread
 from dfs_sdk.runtime.ports import Rng
+from dfs_sdk.sim.fork import Call
 from dfs_sdk.sim.host import Host
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.liars import Liar
@@ -99,6 +100,26 @@ class Resident:
     def is_well(self) -> bool:
         """Whether its node runs and may write to its disk."""
         return self.store is not None and self.store.read_only is None
+
+    def fork(self, seconds: float) -> bool:
+        """Fork the process of its node, if one runs, and note what the child did that no forked child may do.
+
+        Args:
+            seconds: How long the child lives, virtual.
+
+        Returns:
+            Whether there was something to fork.
+        """
+        node, host = self.node, self.host
+        if node is None or not node.running or not host.is_up or host.is_blocked:
+            return False
+        calls: dict[str, Call] = {"put": lambda: node.put(CANARY), "send": lambda: node.chat.send("from the child")}
+        standing = self._ledger.standing()
+        if standing:
+            calls["get"] = lambda: node.get(standing[-1].link)
+        for problem in host.fork(calls, seconds=seconds).problems():
+            self._ledger.breach(f"{self.name}: {problem}")
+        return True
 
     # Life
 

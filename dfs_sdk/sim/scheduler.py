@@ -125,6 +125,12 @@ class Scheduler:
             self._current = loop
             _set_running_loop(loop)
 
+    def wake_in_child(self, keeps: Callable[[Event], bool]) -> None:
+        """Be driven anew in a forked child of the process that drives, with some of the events that were planned."""
+        self._heap[:] = [event for event in self._heap if keeps(event)]
+        heapq.heapify(self._heap)
+        self._current = None  # no loop runs in a forked child until one is entered
+
     def fail(self, name: str, context: dict[str, Any]) -> None:
         """Keep an error that nobody handled."""
         logger.error("unhandled on %s: %s", name, context.get("message"), exc_info=context.get("exception"))

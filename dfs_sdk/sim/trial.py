@@ -15,6 +15,7 @@ from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
+from dfs_sdk.sim.fork import CAN_FORK
 from dfs_sdk.sim.host import Hardware
 from dfs_sdk.sim.inspector import Inspector
 from dfs_sdk.sim.ledger import Ledger, Owed
@@ -140,7 +141,13 @@ class Trial:
             name: Resident(world.hosts[name], plan, config, ledger, rng.child(name), on_receipt=self._on_receipt)
             for name in plan.hosts
         }
-        self.nemesis = Nemesis(world, plan, restart=lambda name: self.residents[name].begin(), on_cut=self._on_cut)
+        self.nemesis = Nemesis(
+            world,
+            plan,
+            restart=lambda name: self.residents[name].begin(),
+            on_cut=self._on_cut,
+            fork=lambda name, seconds: CAN_FORK and self.residents[name].fork(seconds),
+        )
         self._inspector = Inspector(
             world, ledger, folder=FOLDER, quorum=plan.quorum, excused=lambda: plan.liars | self.nemesis.spoiled
         )

@@ -104,6 +104,10 @@ class Timer(asyncio.TimerHandle):
         self._source_traceback = None
         self._repr = None
 
+    def belongs_to(self, loop: SimLoop) -> bool:
+        """Say whether it is a timer of `loop`."""
+        return self._loop is loop
+
     def fire(self) -> None:
         """Run the callback; called at its instant, when nothing else is ready."""
         loop = self._loop

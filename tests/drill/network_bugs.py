@@ -14,7 +14,22 @@ NETWORK_BUGS = (
                 new="[self._home.on_exit(self._depart)]",
             ),
         ),
-        tests=("tests/system/test_node.py::test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node",),
+        tests=(
+            "tests/system/test_node.py::test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node",
+            "tests/unit/sim/test_fork.py::test_seed_with_forks_keeps_its_promise",
+        ),
+        seeds=True,
+    ),
+    Bug(
+        name="a forked child goes on with the disk",
+        edits=(
+            Edit(
+                path="dfs_sdk/runtime/system.py",
+                old="if os.getpid() != self._pid:",
+                new="if os.getpid() == -1:",
+            ),
+        ),
+        tests=("tests/system/test_node.py::test_a_forked_child_does_nothing_to_the_disk_of_a_node",),
     ),
     Bug(
         name="counter not advanced past a burst",

@@ -33,6 +33,7 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.news import JoinStep
+from dfs_sdk.runtime.system import ThreadOffload
 from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.priority import Priority
 from tests.fakes.members import LOCAL, make, network
@@ -425,6 +426,27 @@ async def test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node():
         assert os.waitstatus_to_exitcode(status[1]) == 0
         await ada.chat.send("the parent goes on")
         await until(lambda: "the parent goes on" in bob.messages()["text"].tolist())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+async def test_a_forked_child_does_nothing_to_the_disk_of_a_node(tmp_path):
+    offload, left = ThreadOffload(), tmp_path / "left by the child"
+    assert await offload.run(left.exists) is False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # as above
+        child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            offload.run(left.touch).send(None)
+        except ForkedNodeError:
+            code = 0
+        finally:
+            os._exit(code)
+    status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status[1]) == 0
+    assert await offload.run(left.exists) is False
+    await offload.close()
 
 
 async def test_cancelling_a_put_leaves_a_node_that_works():
