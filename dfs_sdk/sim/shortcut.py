@@ -20,12 +20,13 @@ from typing import Any
 
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.crypto.identity import Identity, PublicIdentity
-from dfs_sdk.errors import ConfigError, DeadlineError, NodeClosedError, PeerUnreachableError, ProtocolError
+from dfs_sdk.errors import DeadlineError, NodeClosedError, PeerUnreachableError, ProtocolError
 from dfs_sdk.ids import Address, NetworkId, NodeId
 from dfs_sdk.runtime.ports import Runtime, UdpSocket
 from dfs_sdk.sim.shortcut_link import ShortcutConnection
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.dialling import check_dialable, done_within
 from dfs_sdk.transport.driver import ANY_ADDRESS
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.identify import Identified
@@ -154,10 +155,7 @@ class ShortcutTransport:
         known = self._by_node.get(contact.node_id)
         if known is not None and not anew:
             return known
-        if contact.node_id == self._public.node_id:
-            raise ConfigError("a node does not connect to itself")
-        if not contact.addresses:
-            raise PeerUnreachableError(f"no address of peer {contact.node_id.short} is known")
+        check_dialable(contact, self._public.node_id)
         dial = self._dials.get(contact.node_id)
         if dial is None:
             dial = self._dials[contact.node_id] = _Dial(self._new_number(), contact)
@@ -168,7 +166,7 @@ class ShortcutTransport:
             async with asyncio.timeout(limit):
                 while True:
                     self._say_hello(dial, known)
-                    if await _done_within(waiter, DIAL_INTERVAL):
+                    if await done_within(waiter, DIAL_INTERVAL):
                         return waiter.result()
         except TimeoutError:
             text = f"none of the addresses of peer {contact.node_id.short} answered within {limit:g} s"
@@ -193,7 +191,7 @@ class ShortcutTransport:
             async with asyncio.timeout(timeout):
                 while True:
                     self.transmit(_ASK.pack(ASK, token), address)
-                    if await _done_within(waiter, DIAL_INTERVAL):
+                    if await done_within(waiter, DIAL_INTERVAL):
                         return waiter.result()
         except TimeoutError:
             raise DeadlineError(f"nobody answered at {address} within {timeout:g} s") from None
@@ -395,16 +393,6 @@ class _Dial:
         self.number = number
         self.contact = contact
         self.waiters: dict[asyncio.Future[ShortcutConnection], None] = {}
-
-
-async def _done_within(future: asyncio.Future[Any], seconds: float) -> bool:
-    """Wait for a future without cancelling it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.shield(future)
-    except TimeoutError:
-        pass
-    return future.done()
 
 
 def _address(address: Address) -> bytes:

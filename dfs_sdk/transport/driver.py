@@ -16,13 +16,14 @@ from itertools import islice
 from typing import assert_never
 
 from dfs_sdk.crypto.identity import Identity
-from dfs_sdk.errors import ConfigError, DeadlineError, NodeClosedError, PeerUnreachableError
+from dfs_sdk.errors import DeadlineError, NodeClosedError, PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Runtime, UdpSocket
 from dfs_sdk.transport.asides import Whisper
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.connection import Connection
 from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.dialling import check_dialable, done_within
 from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.identify import Identified
@@ -228,10 +229,7 @@ class Transport:
         known = self.connection(contact.node_id)
         if known is not None and not anew:
             return known
-        if contact.node_id == self.endpoint.identity.node_id:
-            raise ConfigError("a node does not connect to itself")
-        if not contact.addresses:
-            raise PeerUnreachableError(f"no address of peer {contact.node_id.short} is known")
+        check_dialable(contact, self.endpoint.identity.node_id)
         waiter: asyncio.Future[Connection] = loop.create_future()
         waiters = self._dial_waiters.setdefault(contact.node_id, [])
         waiters.append(waiter)
@@ -262,7 +260,7 @@ class Transport:
             async with asyncio.timeout(timeout):
                 while True:
                     self._schedule()
-                    if await _done_within(waiter, IDENTIFY_INTERVAL):
+                    if await done_within(waiter, IDENTIFY_INTERVAL):
                         return waiter.result()
                     self.endpoint.identify(address, token)
         except TimeoutError:
@@ -292,7 +290,7 @@ class Transport:
         for address in contact.addresses:
             self.endpoint.connect(contact, address, self._clock.monotonic())
             self._schedule()
-            if await _done_within(waiter, ADDRESS_STAGGER):
+            if await done_within(waiter, ADDRESS_STAGGER):
                 break
         return await waiter
 
@@ -415,16 +413,6 @@ class Transport:
 
 def _whisper(socket: UdpSocket, session: Session, content: bytes) -> None:
     socket.throw(session.asides.seal(content), session.address)
-
-
-async def _done_within(future: asyncio.Future[Connection] | asyncio.Future[Identified], seconds: float) -> bool:
-    """Wait for a future without cancelling it."""
-    try:
-        async with asyncio.timeout(seconds):
-            await asyncio.shield(future)
-    except TimeoutError:
-        pass
-    return future.done()
 
 
 def _fail(waiter: asyncio.Future[Connection] | asyncio.Future[Identified]) -> None:
