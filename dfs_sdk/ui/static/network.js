@@ -19,12 +19,14 @@ const place = (index, count, rtt, width) => {
 // Room is left beside the picture for names.
 const radii = (part, width) => [part * (width / 2 - Math.min(110, width / 5)), part * (HEIGHT / 2 - 34)];
 
-// How far out a round trip is drawn: faint rings, named.
-const drawRings = (group, width) => {
+// How far out a round trip is drawn: faint rings, named where no peer stands, half way between two of them, the nearest
+// such place to the bottom.
+const drawRings = (group, width, count) => {
+  const angle = (2 * Math.PI * (Math.floor(count / 2) + 0.5)) / count - Math.PI / 2;
   for (const [rtt, label] of [[0.001, "1 ms"], [0.02, "20 ms"], [RTT_FAR, "500 ms"]]) {
     const [rx, ry] = radii(reach(rtt), width);
     group.append(svg("ellipse", { cx: width / 2, cy: HEIGHT / 2, rx, ry, class: "dfs-net-ring" }),
-      svg("text", { x: width / 2, y: HEIGHT / 2 + ry - 4, "text-anchor": "middle", class: "dfs-net-scale", text: label }));
+      svg("text", { x: width / 2 + Math.cos(angle) * rx, y: HEIGHT / 2 + Math.sin(angle) * ry - 4, "text-anchor": "middle", class: "dfs-net-scale", text: label }));
   }
 };
 
@@ -39,7 +41,7 @@ const draw = (peers, name, width, say) => {
   const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, class: "dfs-net", role: "group", "aria-label": "this node and its peers" });
   const [rings, lines, signs] = [svg("g", { "aria-hidden": "true" }), svg("g"), svg("g")];
   picture.append(rings, lines, signs);
-  if (peers.length) drawRings(rings, width);
+  if (peers.length) drawRings(rings, width, peers.length);
   peers.forEach((peer, index) => {
     const { x, y, angle } = place(index, peers.length, peer.rtt, width);
     lines.append(svg("line", { x1: width / 2, y1: HEIGHT / 2, x2: x, y2: y, class: "dfs-net-line", "data-state": peer.state }));
