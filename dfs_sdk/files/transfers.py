@@ -11,6 +11,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -30,6 +31,13 @@ RATE_WINDOW = 5.0
 RATE_SAMPLES_MAX = 64
 ERROR_LENGTH_MAX = 500
 NAME_LENGTH_MAX = 120
+
+_current: ContextVar[Transfer | None] = ContextVar("current_transfer", default=None)
+
+
+def current_transfer() -> Transfer | None:
+    """The transfer that the running task works for, such as that which asks a source for its next bytes; else None."""
+    return _current.get()
 
 
 class Direction(Enum):
@@ -193,6 +201,7 @@ class Transfer(Shown):
         return self._outcome
 
     async def _drive(self, work: Callable[[Transfer], Coroutine[Any, Any, object]]) -> None:
+        _current.set(self)
         try:
             self._outcome = await work(self)
         except asyncio.CancelledError:

@@ -41,7 +41,9 @@ class ChatPanel(Panel):
 
     title: ClassVar[str] = "Chat"
     unfold: ClassVar[str] = "messages"
-    _esm = traitlets.Unicode(script("moves.js", "outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
+    _esm = traitlets.Unicode(
+        script("transferlist.js", "moves.js", "moveslist.js", "outbox.js", "chatlog.js", "chat.js")
+    ).tag(sync=True)
     _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)
     messages: traitlets.List[Any] = traitlets.List().tag(sync=True)

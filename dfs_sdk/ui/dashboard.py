@@ -18,7 +18,6 @@ from dfs_sdk.ui.network import NetworkPanel
 from dfs_sdk.ui.peers import PeersPanel
 from dfs_sdk.ui.placement import PlacementPanel
 from dfs_sdk.ui.pump import Pump
-from dfs_sdk.ui.transfers import TransfersPanel
 from dfs_sdk.views import words
 
 CLASS_NAME = "dfs-dashboard"
@@ -38,7 +37,6 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no t
         pump = self._pump = Pump(node)
         self.header = HeaderPanel(node, pump=pump)
         self.files = FilesPanel(node, pump=pump)
-        self.transfers = TransfersPanel(node, pump=pump)
         self.placement = PlacementPanel(node, pump=pump)
         self.peers = PeersPanel(node, pump=pump)
         self.chat = ChatPanel(node, pump=pump)
@@ -57,7 +55,6 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no t
             self.header,
             self.nav,
             self.files,
-            self.transfers,
             self.placement,
             self.peers,
             self.chat,
@@ -81,7 +78,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets ships no t
 
     def _body(self, first: str) -> ipywidgets.Box:
         content = {
-            "files": [self.files, self.transfers],
+            "files": [self.files],
             "chunks": [self.placement],
             "peers": [self.peers],
             "chat": [self.chat],

@@ -54,6 +54,10 @@ class ReaderFace(Protocol):
         """Read up to `size` bytes, none at the end."""
         ...
 
+    async def seek(self, offset: int, /) -> int:
+        """Move to a place."""
+        ...
+
     async def close(self) -> None:
         """Let go of it."""
         ...

@@ -1,4 +1,4 @@
-"""The files of this node: put from the browser or from the kernel's disk, get to either, share, pin, remove.
+"""The files of this node, and what is on its way: put from the browser or the kernel's disk, get to either, share.
 
 The list is shown through windows (`ui.listing`); files move to and from the browser in pieces (`ui.moves`). A link is a
 secret and is in no trait: it comes in a message when the user pastes it and goes in a message when the user asks for
@@ -24,6 +24,7 @@ from dfs_sdk.ui.message import Message
 from dfs_sdk.ui.moves import NAME_LENGTH_MAX, Moves
 from dfs_sdk.ui.pump import Pump
 from dfs_sdk.ui.transfer import download_folder
+from dfs_sdk.ui.transferlist import TransferList
 from dfs_sdk.views import words
 
 MEMBERS_SHOWN_MAX = 1_000
@@ -36,25 +37,30 @@ class FilesPanel(Panel):
 
     title: ClassVar[str] = "Files"
     unfold: ClassVar[str] = "files"
-    _esm = traitlets.Unicode(script("moves.js", "filelist.js", "files.js")).tag(sync=True)
-    _css = traitlets.Unicode(style("files.css")).tag(sync=True)
+    _esm = traitlets.Unicode(script("transferlist.js", "moves.js", "moveslist.js", "filelist.js", "files.js")).tag(
+        sync=True
+    )
+    _css = traitlets.Unicode(style("transfers.css", "files.css")).tag(sync=True)
     files_total = traitlets.Int().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
+    transfers: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._listing = Listing()
         self._moves = Moves(node, tell=self.tell, find=self._row)
+        self._transfers = TransferList(node)
         self._notice = ""
         super().__init__(node, pump=pump)
 
     @property
     def lively(self) -> bool:
-        """A view waits for changes that came soon after others."""
-        return self._listing.behind
+        """A transfer moves, or a view waits for changes that came soon after others."""
+        return self._listing.behind or self._transfers.lively
 
     def render(self, snapshot: NodeSnapshot) -> dict[str, Any]:
-        """Count the files; the views ask for their rows."""
-        return {"files_total": len(snapshot.files), "notice": self._notice}
+        """Show the transfers and count the files; the views ask for the rows of files."""
+        shown = self._transfers.show(snapshot.transfers)
+        return {"files_total": len(snapshot.files), "notice": self._notice, "transfers": shown}
 
     def refresh(self, snapshot: NodeSnapshot) -> int:
         """Write the traits that changed, and tell each view what changed of the rows it sees."""
@@ -68,9 +74,10 @@ class FilesPanel(Panel):
         return sent + sum(map(weight, messages))
 
     def actions(self) -> dict[str, tuple[str, Action]]:
-        """Everything that can be done with a file."""
+        """Everything that can be done with a file and with its way."""
         return {
             **self._moves.actions(),
+            **self._transfers.actions(),
             "look": ("show the files", self._look),
             "unlook": ("forget the view", self._unlook),
             "members": ("list the members", self._members),

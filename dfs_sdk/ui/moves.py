@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dfs_sdk.errors import ConfigError
+from dfs_sdk.files.transfers import current_transfer
 from dfs_sdk.node.snapshot import FileRow
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.ui.base import TRACEBACK_LENGTH_MAX, Action, in_words
@@ -84,7 +85,15 @@ class Moves:
             name = message.text("name", length_max=NAME_LENGTH_MAX)
             with self._registered(move, upload):
                 upload.say()
-                await self._node.put(upload.pieces(), name=name)
+                await self._node.put(self._named(move, upload), name=name)
+
+    async def _named(self, move: str, upload: Upload) -> AsyncIterator[bytes]:
+        """The pieces; before them the browser learns which transfer of the node they go by, so that it shows one."""
+        transfer = current_transfer()
+        if transfer is not None:
+            self._tell({"kind": "upload-transfer", "move": move, "transfer": transfer.transfer_id})
+        async for piece in upload.pieces():
+            yield piece
 
     async def _piece(self, message: Message) -> None:
         move = self._moving.get(_name_of(message))
@@ -113,7 +122,8 @@ class Moves:
 
         async with self._ending(move):
             row = self._find(message)
-            download = Download(row.size, send=send, wait=wait)
+            first = message.number("first", maximum=FILE_BYTES_MAX)
+            download = Download(row.size, first=first, send=send, wait=wait)
             with self._registered(move, download):
                 reader = await self._node.open(row.file_id)
                 try:

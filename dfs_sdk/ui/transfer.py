@@ -124,6 +124,7 @@ class Download:
 
     Args:
         size: Bytes of the whole file.
+        first: The piece to begin with: the browser has those before it from an earlier attempt.
         send: Called with an index and a piece.
         wait: Called with the seconds for which the network has given nothing, from 3 on and every 3 s.
         silence: Seconds without an acknowledgement after which the browser counts as gone.
@@ -133,6 +134,7 @@ class Download:
         self,
         size: int,
         *,
+        first: int = 0,
         send: Callable[[int, bytes], None],
         wait: Callable[[float], None],
         silence: float = SILENCE_SECONDS_MAX,
@@ -141,7 +143,7 @@ class Download:
         self._send = send
         self._wait = wait
         self._silence = silence
-        self._acknowledged = 0
+        self._first = self._acknowledged = min(first, self.piece_count)
         self._unacknowledged: dict[int, bytes] = {}
         self._moved = asyncio.Event()
         self._resent_at = -RESEND_SECONDS_MIN
@@ -169,13 +171,14 @@ class Download:
                 self._send(index, piece)
 
     async def run(self, reader: ReaderFace) -> None:
-        """Send the whole file and return when the browser has it.
+        """Send the file from its first piece wanted, and return when the browser has it.
 
         Raises:
             BrowserSilentError: The browser fell silent.
             DfsError: The file ended before its size.
         """
-        for index in range(self.piece_count):
+        await reader.seek(self._first * PIECE_BYTES)
+        for index in range(self._first, self.piece_count):
             await self._until_acknowledged(index - WINDOW_PIECES + 1)
             with _told_while_waiting(self._wait):
                 piece = await _read(reader, min(PIECE_BYTES, self._size - index * PIECE_BYTES))

@@ -26,6 +26,26 @@ except ValueError as error:
 dashboard
 """
 SECONDS_BLOCKED = 8
+# What Tab should stop at in this page of the dashboard: everything that takes clicks or keys and is not one of a group
+# along which the arrow keys go.
+STOPS = """() => [...document.querySelectorAll(
+        ".dfs-dashboard :is(button, input, select, textarea, summary, a[href], [tabindex])")]
+    .filter((node) => node.tabIndex >= 0 && !node.disabled && node.checkVisibility({ visibilityProperty: true }))
+    .map((node, place) => (node.dataset.stop = String(place), node.outerHTML.slice(0, 120)))"""
+FOCUSED = """() => {
+    const node = document.activeElement;
+    const ringed = (each) => {
+        const style = each && getComputedStyle(each);
+        return Boolean(style) && style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
+    };
+    const sign = node.querySelector(".dfs-net-sign"); // a picture has no outline: its line becomes thick
+    return {
+        stop: node.dataset.stop ?? null, html: node.outerHTML.slice(0, 120),
+        inside: Boolean(node.closest(".dfs-dashboard")),
+        seen: [node, node.closest("label"), node.querySelector(".dfs-active")].some(ringed)
+            || Boolean(sign) && parseFloat(getComputedStyle(sign).strokeWidth) >= 3,
+    };
+}"""
 SUBSHELLS_STARTED = """() => {
     const comms = [...window.jupyterapp.shell.currentWidget.sessionContext.session.kernel._comms.values()];
     return comms.length > 0 && comms.every((comm) => comm.subshellId);
@@ -75,6 +95,31 @@ def test_keyboard_reaches_and_works_every_page(lab: Lab, page: Page):
     tab(page, "Chat")
     page.get_by_role("tab", name="Everybody").press("ArrowDown")
     expect(page.get_by_role("tab", name="node-1")).to_have_attribute("aria-selected", "true")
+
+
+def test_tab_stops_at_every_control_in_order_and_goes_on(lab: Lab, page: Page):
+    lab.write_notebook("walk", [START.format(home="loop")])
+    lab.open(page, "walk").run(0)
+    for title in TITLES:
+        tab(page, title)
+        page.get_by_role("tab", name=title).focus()
+        stops = page.evaluate(STOPS)
+        first = page.evaluate(FOCUSED)
+        order = [int(first["stop"])]
+        while True:
+            page.keyboard.press("Tab")
+            focused = page.evaluate(FOCUSED)
+            if not focused["inside"]:
+                break  # it is no trap
+            assert focused["seen"], f"{title}: no focus to be seen on {focused['html']}"
+            order.append(int(focused["stop"]))
+            assert len(order) <= len(stops), f"{title}: Tab goes round in the panel"
+        assert order == list(range(order[0], len(stops))), (
+            f"{title}: {[stops[n] for n in set(range(order[0], len(stops))) - set(order)]}"
+        )
+        page.get_by_role("tab", name=title).focus()
+        page.keyboard.press("Shift+Tab")
+        assert page.evaluate(FOCUSED)["stop"] in (None, str(order[0] - 1)), title
 
 
 def test_panel_answers_while_a_cell_blocks_the_kernel(lab: Lab, page: Page):

@@ -52,7 +52,7 @@ def upload_and_download(page: Page, content: bytes, path: Path) -> None:
     path.write_bytes(content)
     page.locator(".dfs-upload").set_input_files(path)
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1, timeout=60_000)
-    expect(page.locator(".dfs-transfers[aria-label=transfers] li").first).to_contain_text("done", timeout=60_000)
+    expect(page.locator(".dfs-move").first).to_contain_text("is in the network", timeout=60_000)
     with page.expect_download(timeout=60_000) as download:
         page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert download.value.suggested_filename == path.name

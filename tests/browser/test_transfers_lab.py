@@ -15,6 +15,7 @@ pytestmark = pytest.mark.browser
 
 START = """
 from tests.fakes.node import FakeNode
+from tests.fakes.rows import transfer_row
 from dfs_sdk.ui import FilesPanel
 node = await FakeNode().start()
 panel = FilesPanel(node)
@@ -62,6 +63,26 @@ async def slow_put(source, *, name=None):
     return await put(slowly(), name=name)
 node.put = slow_put
 asyncio.get_running_loop().call_later(3, time.sleep, 9)
+"""
+BREAK_ONCE = """
+from pathlib import Path
+from tests.fakes.node import FakeReader
+opened = []
+class Breaks(FakeReader):
+    async def read(self, size=-1, /):
+        if self._at >= 3 * 2**20 and self is opened[0]:
+            raise OSError("the peers are gone")
+        return await super().read(size)
+    async def seek(self, offset, /):
+        with Path("seeks.txt").open("a") as seeks:
+            seeks.write(f"{offset}\\n")
+        return await super().seek(offset)
+async def breaks(what):
+    opened.append(Breaks(node.contents[what]))
+    return opened[-1]
+node.open = breaks
+await node.put(bytes(range(256)) * 4096 * 6 + b"end", name="broken.bin")
+node.change(transfers=())
 """
 SLOW_PUT = """
 import asyncio
@@ -181,4 +202,34 @@ def test_upload_goes_on_after_the_kernel_was_busy(lab: Lab, page: Page, tmp_path
     with page.expect_download(timeout=60_000) as download:
         page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert Path(download.value.path()).read_bytes() == content
+    assert errors == []
+
+
+def test_download_tried_again_goes_on_from_where_it_broke(lab: Lab, page: Page):
+    errors, _ = watch(page)
+    open_panel(lab, page, "broken", BREAK_ONCE)
+    page.locator(".dfs-files tbody").get_by_role("button", name="Download").click()
+    expect(moves(page)).to_contain_text("failed: the peers are gone")
+    with page.expect_download(timeout=60_000) as download:
+        page.get_by_role("button", name="Try again", exact=True).click()
+    assert Path(download.value.path()).read_bytes() == bytes(range(256)) * 4096 * 6 + b"end"
+    seeks = (lab.folder / "seeks.txt").read_text().split()
+    assert seeks[0] == "0"
+    assert int(seeks[1]) >= 2 * 2**20, "it began anew"
+    expect(moves(page)).to_have_count(1)
+    assert errors == []
+
+
+def test_upload_stands_in_one_list_with_the_transfers_of_the_node(lab: Lab, page: Page, tmp_path: Path):
+    errors, _ = watch(page)
+    open_panel(lab, page, "one-list", "node.change(transfers=(transfer_row(transfer_id=7, state='failed'),))")
+    rows = page.locator(".dfs-under-way li")
+    expect(rows).to_have_count(1)
+    (tmp_path / "once.bin").write_bytes(b"once")
+    page.locator(".dfs-upload").set_input_files(tmp_path / "once.bin")
+    expect(moves(page)).to_contain_text("is in the network")
+    expect(rows).to_have_count(2)
+    expect(page.get_by_role("button", name="Clear finished")).to_have_count(1)
+    page.get_by_role("button", name="Clear finished").click()
+    expect(rows).to_have_count(0)
     assert errors == []

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.errors import ContentNotFoundError, JoinTimeoutError, NodeClosedError
 from dfs_sdk.events import Event, EventBus, Subscription
+from dfs_sdk.files import transfers
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.node.snapshot import MessageRow, NodeSnapshot
 from tests.fakes.rows import (
@@ -81,6 +82,10 @@ class FakeReader:
         part = self._content[self._at : end]
         self._at += len(part)
         return part
+
+    async def seek(self, offset: int, /) -> int:
+        self._at = offset
+        return offset
 
     async def close(self) -> None:
         self.closed = True
@@ -275,6 +280,7 @@ class FakeNode:
         running = transfer_row(transfer_id=number, file=label, bytes_total=-1, bytes_done=0)
         parts: list[bytes] = []
         state = "cancelled"
+        token = transfers._current.set(self._transfers[number])  # type: ignore[arg-type]
         try:
             async for part in _parts(source):
                 parts.append(part)
@@ -284,6 +290,7 @@ class FakeNode:
             state = "failed"
             raise
         finally:
+            transfers._current.reset(token)
             del self._transfers[number]
             done = sum(map(len, parts))
             self._show(replace(running, state=state, bytes_done=done, bytes_total=done if state == "done" else -1))

@@ -95,7 +95,7 @@ const view = (model, root, { box, moves }) => {
     follows = true;
     box.add(room, text, file, fileName);
   });
-  const taken = movesView(moves);
+  const taken = movesView(model, moves);
   const input = write.box.querySelector("textarea");
   const list = roomList(id, (chosen) => choose(chosen), (item) => item.id === room);
   root.append(el("div", { class: "dfs-chat-body" }, list.box, el("div", { class: "dfs-chat-main" }, about, log, write.box, taken.box)));

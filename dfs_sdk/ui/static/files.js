@@ -114,7 +114,7 @@ const view = (model, root, shared) => {
     } }, input.box, submit);
   };
   const notice = el("div", { role: "status", "aria-live": "polite", class: "dfs-notice" });
-  const moves = movesView(shared);
+  const moves = movesView(model, shared);
   const sheet = fileSheet(model, shared, () => list.unselect());
   const list = fileList(model, { open: sheet.show, download: shared.download });
   root.append(dropZone(root, shared.upload),
@@ -127,6 +127,7 @@ const view = (model, root, shared) => {
       moves.cleanup();
       list.cleanup();
     },
+    transfers: moves.showAll,
     files_total: () => list.saved(model.get("files_total")),
     notice() {
       setText(notice, model.get("notice"));

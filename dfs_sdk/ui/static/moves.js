@@ -30,8 +30,12 @@ function movesOf(model) {
       move.begin();
     });
     const finished = [...all.values()].filter((move) => move.ended);
-    finished.slice(0, Math.max(0, finished.length - FINISHED_MAX)).forEach((move) => all.delete(move.id));
+    finished.slice(0, Math.max(0, finished.length - FINISHED_MAX)).forEach(discard);
     changed();
+  };
+  const discard = (move) => {
+    all.delete(move.id);
+    move.release();
   };
   const end = (move, state, text = "", trace = "") => {
     if (move.ended) return;
@@ -55,7 +59,7 @@ function movesOf(model) {
     const now = Date.now();
     const move = {
       id: token(), name, size, bytes: 0, state: "waiting", text: "", trace: "", ended: false, movedAt: now, stalled: false,
-      samples: [[now, 0]], finish: () => {}, again,
+      transfer: 0, samples: [[now, 0]], finish: () => {}, release: () => {}, again,
       moved(bytes) {
         const at = Date.now();
         Object.assign(move, { movedAt: at, stalled: false, awaits: "", bytes: Math.min(bytes, size) });
@@ -76,7 +80,7 @@ function movesOf(model) {
         end(move, "failed", text);
       },
       forget() {
-        all.delete(move.id);
+        discard(move);
         changed();
       },
     };
@@ -130,59 +134,79 @@ function movesOf(model) {
     }, () => upload(file));
   }
 
-  async function download(row) {
-    let sink = null;
-    if (row.bytes >= PICKER_BYTES_MIN && window.showSaveFilePicker) {
+  async function download(row, kept = null) {
+    kept ||= { parts: [], sink: null, next: 0, writing: Promise.resolve(), broken: false };
+    if (!kept.next && !kept.sink && row.bytes >= PICKER_BYTES_MIN && window.showSaveFilePicker) {
       try {
-        sink = await (await window.showSaveFilePicker({ suggestedName: row.name })).createWritable();
+        kept.sink = await (await window.showSaveFilePicker({ suggestedName: row.name })).createWritable();
       } catch (error) {
         if (error.name === "AbortError") return;
       }
     }
-    enter(row.name, row.bytes, (move) => {
-      const parts = [];
-      let [next, writing] = [0, Promise.resolve()];
-      Object.assign(move, {
-        direction: "download",
-        begin() {
-          move.samples = [[Date.now(), 0]];
-          move.movedAt = Date.now();
-          model.send({ kind: "download", move: move.id, file: row.id });
-        },
-        nudge: () => model.send({ kind: "ack", move: move.id, next }),
-        receive(content, buffers) {
-          if (content.kind === "download-waits") {
-            Object.assign(move, { movedAt: Date.now(), stalled: false, awaits: content.text }); // the kernel is there
-            changed();
-            return;
-          }
-          if (content.kind !== "download-piece" || content.index !== next) return;
-          next += 1;
-          const [count, piece] = [next, new Blob([buffers[0]])];
-          if (!sink) parts.push(piece);
-          move.moved(count * PIECE_BYTES);
-          writing = writing.then(() => sink && !move.ended && sink.write(piece)).then(
-            () => move.ended || model.send({ kind: "ack", move: move.id, next: count }),
-            (error) => move.fail(`the browser cannot write the file: ${error.message}`));
-        },
-        async finish(fine) {
-          if (!sink) {
-            if (fine) save(row.name, parts);
-            parts.length = 0;
-            return;
-          }
-          try {
-            await writing;
-            await (fine ? sink.close() : sink.abort());
-          } catch (error) {
-            Object.assign(move, { state: "failed", text: `the browser cannot write the file: ${error.message}` });
-            changed();
-          }
-        },
-      });
-    }, () => download(row));
+    enter(row.name, row.bytes, (move) => fetchInto(kept, move, row), () => download(row, kept.broken ? null : kept));
     advance();
   }
+
+  // What came of a download that failed or was stopped is kept until it leaves the list: a second attempt goes on there.
+  // The same file has the same bytes for ever, and the node verifies each chunk before it hands out a piece of it.
+  const fetchInto = (kept, move, row) => {
+    let next = kept.next;
+    const keep = async (piece, count) => {
+      if (move.ended) return;
+      if (kept.sink) await kept.sink.write(piece);
+      else kept.parts.push(piece);
+      kept.next = count;
+      if (!move.ended) model.send({ kind: "ack", move: move.id, next: count });
+    };
+    const broke = (error) => {
+      kept.broken = true;
+      kept.sink?.abort().catch(() => {});
+      move.fail(`the browser cannot write the file: ${error.message}`);
+    };
+    Object.assign(move, {
+      direction: "download",
+      async begin() {
+        move.movedAt = Date.now();
+        await kept.writing;
+        next = kept.next;
+        move.bytes = Math.min(next * PIECE_BYTES, row.bytes);
+        move.samples = [[Date.now(), move.bytes]];
+        if (!move.ended) model.send({ kind: "download", move: move.id, file: row.id, first: next });
+      },
+      nudge: () => model.send({ kind: "ack", move: move.id, next }),
+      receive(content, buffers) {
+        if (content.kind === "download-waits") {
+          Object.assign(move, { movedAt: Date.now(), stalled: false, awaits: content.text }); // the kernel is there
+          changed();
+          return;
+        }
+        if (content.kind !== "download-piece" || content.index !== next) return;
+        next += 1;
+        const [count, piece] = [next, new Blob([buffers[0]])];
+        move.moved(count * PIECE_BYTES);
+        kept.writing = kept.writing.then(() => keep(piece, count)).catch(broke);
+      },
+      async finish(fine) {
+        if (!fine) return;
+        if (!kept.sink) {
+          save(row.name, kept.parts);
+          kept.parts.length = 0;
+          return;
+        }
+        try {
+          await kept.writing;
+          await kept.sink.close();
+        } catch (error) {
+          kept.broken = true;
+          Object.assign(move, { state: "failed", text: `the browser cannot write the file: ${error.message}` });
+          changed();
+        }
+      },
+      release() {
+        if (move.state !== "done") kept.writing.then(() => kept.sink?.abort()).catch(() => {}); // it may be closed already
+      },
+    });
+  };
 
   model.on("msg:custom", (content, buffers) => {
     const move = all.get(content.move);
@@ -192,7 +216,10 @@ function movesOf(model) {
       end(move, "done");
     } else if (content.kind === "move-stopped") end(move, "stopped");
     else if (content.kind === "move-failed") end(move, "failed", content.text, content.trace);
-    else move.receive(content, buffers);
+    else if (content.kind === "upload-transfer") {
+      move.transfer = content.transfer;
+      changed();
+    } else move.receive(content, buffers);
   });
   return {
     views,
@@ -206,13 +233,18 @@ function movesOf(model) {
       }
       advance();
     },
+    clear(move) {
+      move.forget();
+      if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
+    },
     again(move) {
       all.delete(move.id);
+      if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
       move.again();
       advance();
     },
-    clear() {
-      [...all.values()].filter((move) => move.ended).forEach((move) => all.delete(move.id));
+    clearAll() {
+      [...all.values()].filter((move) => move.ended).forEach(discard);
       changed();
     },
   };
@@ -225,84 +257,6 @@ function save(name, parts) {
   anchor.click();
   anchor.remove();
   setTimeout(() => URL.revokeObjectURL(url), 60000);
-}
-
-function sizeText(count) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let [value, unit] = [count, 0];
-  while (value >= 1023.5 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
-  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, "")} ${units[unit]}`;
-}
-
-function spanText(seconds) {
-  if (!Number.isFinite(seconds)) return "";
-  const whole = Math.max(1, Math.round(seconds));
-  if (whole < 90) return `${whole} s`;
-  return whole < 5400 ? `${Math.round(whole / 60)} min` : `${(whole / 3600).toFixed(1)} h`;
-}
-
-const MOVE_WORDS = { waiting: "waits for its turn", stopped: "stopped" };
-
-function moveText(move) {
-  if (move.state === "failed") return `failed: ${move.text}`;
-  if (move.state === "done") return `${move.direction === "upload" ? "is in the network" : "downloaded"}, ${sizeText(move.size)}`;
-  if (move.state !== "moving") return MOVE_WORDS[move.state];
-  if (move.stalled) return "waits for the kernel, which is busy";
-  if (move.awaits) return `${sizeText(move.bytes)} of ${sizeText(move.size)}; ${move.awaits}`;
-  if (move.direction === "upload" && move.bytes >= move.size) return "all of it is at the node, which makes the copies";
-  const rate = move.rate();
-  const left = rate > 0 ? `, ${spanText((move.size - move.bytes) / rate)} to go` : "";
-  return `${sizeText(move.bytes)} of ${sizeText(move.size)}${rate > 0 ? `, ${sizeText(rate)}/s` : ""}${left}`;
-}
-
-// The list of moves of one view, and what a screen reader hears of them: how they ended.
-function movesView(shared) {
-  const list = el("ul", { class: "dfs-moves", "aria-label": "uploads and downloads of this browser" });
-  const clear = button("Clear finished", "Take the finished ones off this list", () => shared.clear());
-  const heading = el("h4", { class: "dfs-heading", text: "This browser's uploads and downloads" });
-  const heard = el("div", { class: "dfs-hidden", role: "status", "aria-live": "polite" });
-  const box = el("div", { hidden: true }, el("div", { class: "dfs-line dfs-spread" }, heading, clear), list);
-  const told = new Set();
-  const make = (move) => {
-    const trace = el("pre", { class: "dfs-trace", hidden: true, tabindex: "0", "aria-label": "traceback" });
-    const act = (label, hint, handler) => button(label, `${hint}: ${move.name}`, handler);
-    const node = el("li", { class: "dfs-move" },
-      el("div", { class: "dfs-move-name", text: `${move.direction === "upload" ? "↑" : "↓"} ${move.name}`, title: move.name }),
-      el("div", { class: "dfs-move-state" }),
-      el("progress", { max: "1", "aria-label": `progress of ${move.name}` }),
-      el("div", { class: "dfs-buttons" },
-        act("Stop", "Stop", () => move.stop()),
-        act("Try again", "Try again", () => shared.again(move)),
-        act("Details", "Show the traceback", () => (trace.hidden = !trace.hidden)),
-        act("Clear", "Take it off this list", () => move.forget())),
-      trace);
-    return Object.assign(node, { _dfsTrace: trace });
-  };
-  const show = (node, move) => {
-    const [, state, bar, buttons] = node.children;
-    node.dataset.state = move.state;
-    setText(state, moveText(move));
-    setText(node._dfsTrace, move.trace);
-    bar.value = move.size ? move.bytes / move.size : Number(move.state === "done");
-    bar.hidden = move.state !== "moving";
-    const [stop, again, details, forget] = buttons.children;
-    stop.hidden = move.ended;
-    again.hidden = !(move.state === "failed" || move.state === "stopped");
-    details.hidden = !move.trace;
-    forget.hidden = !move.ended;
-    if (move.ended && !told.has(move.id)) {
-      told.add(move.id);
-      setText(heard, `${move.name}: ${moveText(move)}`);
-    }
-  };
-  const showAll = (moves) => {
-    box.hidden = !moves.length;
-    clear.hidden = !moves.some((move) => move.ended);
-    reconcile(list, moves, (move) => move.id, make, show);
-  };
-  shared.views.add(showAll);
-  showAll(shared.list());
-  return { box: el("div", {}, box, heard), cleanup: () => shared.views.delete(showAll) };
 }
 
 // A place to drop files on, and a button that picks them.

@@ -12,7 +12,7 @@ import pytest
 from dfs_sdk.errors import NodeClosedError, StoreError
 from dfs_sdk.events import EventBus
 from dfs_sdk.files.news import TransferEnded
-from dfs_sdk.files.transfers import Direction, Transfer, Transfers, TransferState
+from dfs_sdk.files.transfers import Direction, Transfer, Transfers, TransferState, current_transfer
 from dfs_sdk.runtime.tasks import TaskScope
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.runtime import FakeClock
@@ -233,3 +233,21 @@ async def test_progress_is_told_of_pause_and_resume(rig: Rig):
 
     await rig.run(work, progress=lambda transfer: told.append(transfer.state))
     assert told == [TransferState.PAUSED, TransferState.RUNNING, TransferState.DONE]
+
+
+async def test_work_knows_its_transfer_and_so_do_tasks_begun_by_it(rig: Rig):
+    assert current_transfer() is None
+    seen: list[Transfer | None] = []
+
+    async def look() -> None:
+        seen.append(current_transfer())
+
+    async def work(transfer: Transfer) -> None:
+        await look()
+        await asyncio.create_task(look())
+        seen.append(transfer)
+
+    await asyncio.gather(rig.run(work), rig.run(work))
+    first, second = rig.transfers.listed()
+    assert sorted(seen, key=id) == sorted([first, second] * 3, key=id)
+    assert current_transfer() is None

@@ -209,14 +209,14 @@ def test_file_that_was_got_can_be_downloaded_by_the_browser(traffic, tmp_path, m
             await turns()
             row = told(traffic, "saved")[0]["file"]
             assert (row["name"], row["bytes"]) == ("a.txt", 7)
-            press(panel, "download", move="m", file=row["id"])
+            press(panel, "download", move="m", first=0, file=row["id"])
             await turns()
             pieces = [each for each in traffic if "download-piece" in repr(each["data"].get("content"))]
             assert bytes(pieces[0]["buffers"][0]) == b"content"
             press(panel, "ack", move="m", next=1)
             await turns()
             assert told(traffic, "move-done")
-            press(panel, "download", move="n", file="0" * 16)
+            press(panel, "download", move="n", first=0, file="0" * 16)
             await turns()
             assert "no longer in the catalog" in told(traffic, "move-failed")[0]["text"]
             panel.close()

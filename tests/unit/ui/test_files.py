@@ -43,7 +43,7 @@ class Tab:
         await turns(1)
 
     async def download(self, file_id: str) -> bytes:
-        press(self.panel, "download", move="d1", file=file_id)
+        press(self.panel, "download", move="d1", first=0, file=file_id)
         parts: list[bytes] = []
         while not self.ended():
             await asyncio.sleep(0.01)
@@ -70,7 +70,12 @@ def test_upload_of_more_than_ten_mebibytes_arrives_whole(traffic):
             assert node.contents[file_id] == CONTENT
             assert panel.files_total == 1
             assert told(traffic, "move-done") == [{"kind": "move-done", "move": "u1"}]
-            assert node.rows.transfers[0].state == "done"
+            (transfer,) = node.rows.transfers
+            assert transfer.state == "done"
+            (known,) = told(traffic, "upload-transfer")
+            assert known == {"kind": "upload-transfer", "move": "u1", "transfer": transfer.transfer_id}
+            await turns(1)
+            assert [each["id"] for each in panel.transfers] == [transfer.transfer_id]
             assert len(panel._moves) == 0
             panel.close()
 
@@ -139,7 +144,7 @@ def test_stopped_download_closes_the_file(traffic):
         async with FakeNode() as node:
             await node.put(CONTENT, name="big.bin")
             panel = FilesPanel(node)
-            press(panel, "download", move="d1", file=file_ids(node)[0])
+            press(panel, "download", move="d1", first=0, file=file_ids(node)[0])
             await turns(1)
             assert len(Tab(panel, traffic).pieces()) == WINDOW_PIECES
             press(panel, "stop", move="d1")

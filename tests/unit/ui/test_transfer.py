@@ -241,3 +241,23 @@ def test_a_network_that_gives_nothing_is_told_of_every_three_seconds_and_no_long
         assert told == [3, 6, 9]
 
     run_virtual(story())
+
+
+def test_second_attempt_begins_with_the_piece_that_is_missing():
+    content = random.Random(9).randbytes(5 * PIECE_BYTES + 7)
+
+    async def scenario(first: int) -> list[tuple[int, bytes]]:
+        sent: list[tuple[int, bytes]] = []
+
+        def send(index: int, piece: bytes) -> None:
+            sent.append((index, piece))
+            asyncio.get_running_loop().call_soon(download.acknowledge, index + 1)
+
+        download = Download(len(content), first=first, send=send, wait=never)
+        await download.run(FakeReader(content))
+        return sent
+
+    for first in (0, 3, 5):
+        pieces = [(index, content[index * PIECE_BYTES : (index + 1) * PIECE_BYTES]) for index in range(first, 6)]
+        assert run_virtual(scenario(first)) == pieces
+    assert run_virtual(scenario(6)) == run_virtual(scenario(1_000)) == [], "the browser has all of it already"
