@@ -81,7 +81,7 @@ const view = (model, root) => {
     if (status.state === "closed") return "This node is closed.";
     if (status.members <= 1) return "This node is alone: join a network, or create one and hand on the invite.";
     const kind = status.private ? "private" : "open";
-    return `In the ${kind} network ${status.network}, with ${status.members - 1} other${status.members === 2 ? "" : "s"}:`;
+    return `In the ${kind} network ${status.network}, with ${(status.members - 1).toLocaleString("en")} other${status.members === 2 ? "" : "s"}:`;
   };
   return {
     status() {

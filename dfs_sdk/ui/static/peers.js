@@ -47,7 +47,7 @@ const view = (model, root) => {
     const found = wanted
       ? rows.filter((row) => [row.name, row.state, row.address, row.id].some((text) => text.toLowerCase().includes(wanted)))
       : rows;
-    setText(caption, model.get("summary") + (total > rows.length ? `, the first ${rows.length} of ${total} shown` : ""));
+    setText(caption, model.get("summary") + (total > rows.length ? `, the first ${rows.length.toLocaleString("en")} of ${total.toLocaleString("en")} shown` : ""));
     seek.box.hidden = rows.length < 8 && !wanted;
     table.hidden = !found.length;
     none.hidden = found.length > 0;
