@@ -34,7 +34,7 @@ from dfs_sdk.transport.identify import Identified
 ASK, ANSWER, HELLO, WELCOME, DATA, ACK, CLOSE = range(0x71, 0x78)
 
 _NUMBERS = struct.Struct(">BQQ")  # kind, whose session (theirs), number (of the message, or our session)
-_HELLO = struct.Struct(">BQQ32s8s32s32s")  # kind, our session, theirs that we know, network, passphrase check, keys
+_HELLO = struct.Struct(">BQQ32s32s32s")  # kind, our session, theirs that we know, network, keys; a proof comes last
 _DATA = struct.Struct(">BQQQI")  # kind, their session, ours, number of the message, checksum
 _ASK = struct.Struct(">BQ")
 _ANSWER = struct.Struct(">BQ32s?32s32s")
@@ -42,7 +42,7 @@ _ANSWER = struct.Struct(">BQ32s?32s32s")
 DIAL_INTERVAL = 0.5
 GLARE_SECONDS = 1.0
 """A question of the other side that crossed ours may be under way for so long."""
-CHECK_BYTES = 8
+PROOF_BYTES = 8
 
 
 def _ignore(*_arguments: object) -> None:
@@ -79,7 +79,6 @@ class ShortcutTransport:
         self._rng = runtime.rng.child("transport")
         self._public = identity.public
         self._network = network
-        self._check = blake3_256(b"dfs/sim/psk/1", network.psk)[:CHECK_BYTES]
         self._bind = bind
         self._socket: UdpSocket | None = None
         self._sessions: dict[int, ShortcutConnection] = {}
@@ -140,7 +139,6 @@ class ShortcutTransport:
         if self._sessions:
             raise NodeClosedError("a node with connections cannot change its network")
         self._network = network
-        self._check = blake3_256(b"dfs/sim/psk/1", network.psk)[:CHECK_BYTES]
 
     async def connect(self, contact: Contact, *, timeout: float, anew: bool = False) -> ShortcutConnection:
         """Open a connection, or return the open one: see `Transport.connect`.
@@ -273,11 +271,10 @@ class ShortcutTransport:
             connection.on_ack(number)
 
     def _on_hello(self, datagram: memoryview, source: Address) -> None:
-        _, theirs, ours, network_id, check, ed, x = _HELLO.unpack_from(datagram)
-        if network_id != self._network.network_id or check != self._check:
-            self.statistics["foreign"] += 1
+        greeting = self._read_greeting(datagram)
+        if greeting is None:
             return
-        peer = Contact(ed=ed, x=x).identity
+        theirs, ours, peer, _ = greeting
         known = self._sessions.get(ours)
         connection = self._by_node.get(peer.node_id)
         if known is not None and known.node_id == peer.node_id:
@@ -287,19 +284,34 @@ class ShortcutTransport:
             if self._public.node_id < peer.node_id and self._dials_lately(peer.node_id, connection):
                 return  # both dial at once: ours is the one that counts
             connection = self._open(self._new_number(), theirs, peer, source)
-        self.transmit(
-            _HELLO.pack(WELCOME, connection.number, theirs, network_id, check, self._public.ed, self._public.x)
-            + _address(source),
-            source,
-        )
+        self.transmit(self._greeting(WELCOME, connection.number, theirs, peer.node_id, _address(source)), source)
+
+    def _greeting(self, kind: int, number: int, theirs: int, reader: NodeId, more: bytes = b"") -> bytes:
+        public = self._public
+        text = _HELLO.pack(kind, number, theirs, self._network.network_id, public.ed, public.x) + more
+        return text + self._proof(text, reader)
+
+    def _read_greeting(self, datagram: memoryview) -> tuple[int, int, PublicIdentity, memoryview] | None:
+        """Take a greeting apart; None if it is damaged, foreign, or meant for another: a real handshake fails then."""
+        text = datagram[:-PROOF_BYTES]
+        _, number, ours, network_id, ed, x = _HELLO.unpack_from(text)
+        if network_id != self._network.network_id or datagram[-PROOF_BYTES:] != self._proof(text, self._public.node_id):
+            self.statistics["foreign"] += 1
+            return None
+        return number, ours, Contact(ed=ed, x=x).identity, text[_HELLO.size :]
+
+    def _proof(self, text: memoryview | bytes, reader: NodeId) -> bytes:
+        return blake3_256(b"dfs/sim/greeting/1", b"".join((self._network.psk, reader, text)))[:PROOF_BYTES]
 
     def _dials_lately(self, peer: NodeId, connection: ShortcutConnection | None) -> bool:
         young = connection is not None and self._runtime.clock.monotonic() - connection.opened_at < GLARE_SECONDS
         return young or peer in self._dials
 
     def _on_welcome(self, datagram: memoryview, source: Address) -> None:
-        _, theirs, ours, _, _, ed, x = _HELLO.unpack_from(datagram)
-        peer = Contact(ed=ed, x=x).identity
+        greeting = self._read_greeting(datagram)
+        if greeting is None:
+            return
+        theirs, ours, peer, observed = greeting
         dial = self._dials.get(peer.node_id)
         if dial is None or dial.number != ours:
             return
@@ -308,7 +320,7 @@ class ShortcutTransport:
             known.heard(source)
         else:
             known = self._open(dial.number, theirs, peer, source)
-        known.observed_address = _parse_address(datagram[_HELLO.size :])
+        known.observed_address = _parse_address(observed)
         self._answer_dial(dial, known)
 
     def _open(self, number: int, theirs: int, peer: PublicIdentity, address: Address) -> ShortcutConnection:
@@ -334,15 +346,8 @@ class ShortcutTransport:
                 waiter.set_result(connection)
 
     def _say_hello(self, dial: _Dial, known: ShortcutConnection | None) -> None:
-        hello = _HELLO.pack(
-            HELLO,
-            dial.number,
-            known.remote_number if known is not None and known.is_open else 0,
-            self._network.network_id,
-            self._check,
-            self._public.ed,
-            self._public.x,
-        )
+        theirs = known.remote_number if known is not None and known.is_open else 0
+        hello = self._greeting(HELLO, dial.number, theirs, dial.contact.node_id)
         for address in dial.contact.addresses:
             self.transmit(hello, address)
 
