@@ -75,6 +75,9 @@ class Entropy(Protocol):
 # A burst that arrived: a buffer of whole datagrams of `segment_bytes` each (the last may be shorter), and its source.
 # The buffer is lent for the duration of the call.
 DatagramHandler = Callable[[memoryview, int, Address], None]
+# Says of one datagram that arrived, lent as well, whether its handler would only count it; if so it has counted it.
+# It must be quick and must not raise. A socket may ask before it gathers a burst, and need not.
+ForeignTest = Callable[[memoryview], bool]
 
 
 class UdpSocket(Protocol):
@@ -116,7 +119,12 @@ class Udp(Protocol):
     """Makes UDP sockets on the running loop."""
 
     async def bind(
-        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+        self,
+        address: Address,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None = None,
     ) -> UdpSocket:
         """Bind to `address` (port 0 picks one).
 

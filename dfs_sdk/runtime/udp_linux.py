@@ -24,7 +24,7 @@ from contextlib import suppress
 
 from dfs_sdk.ids import Address
 from dfs_sdk.runtime.forks import on_fork_in_child
-from dfs_sdk.runtime.ports import Buffer, DatagramHandler
+from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
 from dfs_sdk.runtime.udp_addressing import (
     DATAGRAM_BYTES_MAX,
     SEGMENTS_MAX,
@@ -57,14 +57,21 @@ class LinuxUdp:
     __slots__ = ()
 
     async def bind(
-        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+        self,
+        address: Address,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None = None,
     ) -> LinuxUdpSocket:
         """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
 
         Raises:
             OSError: The address is taken or not ours.
         """
-        return LinuxUdpSocket(open_socket(address), on_datagrams=on_datagrams, on_writable=on_writable)
+        return LinuxUdpSocket(
+            open_socket(address), on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign
+        )
 
 
 class LinuxUdpSocket:
@@ -74,7 +81,14 @@ class LinuxUdpSocket:
         errors: How often what went wrong: symbols of errno, `TRUNCATED`, `HANDLER`, `BAD_ADDRESS`, `CLOSED`.
     """
 
-    def __init__(self, sock: socket.socket, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self._socket: socket.socket | None = sock
         self._loop = asyncio.get_running_loop()
@@ -85,7 +99,7 @@ class LinuxUdpSocket:
         self._segments = _try_option(sock, _UDP_SEGMENT, 0)
         self._batches_in = _try_option(sock, _UDP_GRO, 1)
         self._refusals = 0
-        self._gatherer = BurstGatherer(self._hand_over)
+        self._gatherer = BurstGatherer(self._hand_over, is_foreign)
         self._blocked = False
         # What is left of a burst whose first part the kernel took before its queue was full: at most one.
         self._rest: tuple[bytes, int, SocketAddress] | None = None

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from dfs_sdk.ids import Address
 from dfs_sdk.runtime.forks import on_fork_in_child
-from dfs_sdk.runtime.ports import Buffer, DatagramHandler
+from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
 from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, SocketAddress, error_name, open_socket
 from dfs_sdk.runtime.udp_bursts import BurstGatherer
 
@@ -39,7 +39,12 @@ class PortableUdp:
     __slots__ = ()
 
     async def bind(
-        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+        self,
+        address: Address,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None = None,
     ) -> PortableUdpSocket:
         """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
 
@@ -49,7 +54,10 @@ class PortableUdp:
         sock = open_socket(address)
         try:
             _, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: PortableUdpSocket(sock, on_datagrams=on_datagrams, on_writable=on_writable), sock=sock
+                lambda: PortableUdpSocket(
+                    sock, on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign
+                ),
+                sock=sock,
             )
         except BaseException:
             sock.close()
@@ -64,7 +72,14 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         errors: How often what went wrong: symbols of errno, `HANDLER`, `BAD_ADDRESS`, `CLOSED`.
     """
 
-    def __init__(self, sock: socket.socket, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None,
+    ) -> None:
         self.errors: Counter[str] = Counter()
         self._on_datagrams = on_datagrams
         self._on_writable = on_writable
@@ -72,7 +87,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._local = self._book.incoming(sock.getsockname())
         self._transport: asyncio.DatagramTransport | None = None
         self._socket = sock
-        self._gatherer = BurstGatherer(self._deliver)
+        self._gatherer = BurstGatherer(self._deliver, is_foreign)
         self._drains = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
         self._paused = False
         self._closed = False

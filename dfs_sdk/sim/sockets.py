@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.ports import Buffer, DatagramHandler
+from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
 from dfs_sdk.sim.loop import SimLoop
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class SimUdp:
         *,
         on_datagrams: DatagramHandler,
         on_writable: Callable[[], None],  # noqa: ARG002 - there is always room
+        is_foreign: ForeignTest | None = None,  # noqa: ARG002 - bursts are not gathered here
     ) -> SimSocket:
         """Bind to the host's own address; port 0 picks one.
 

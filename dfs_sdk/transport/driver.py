@@ -147,7 +147,10 @@ class Transport:
             raise NodeClosedError("a transport starts once")
         self._loop = asyncio.get_running_loop()
         self._socket = await self._runtime.udp.bind(
-            self._bind, on_datagrams=self._on_datagrams, on_writable=self._on_writable
+            self._bind,
+            on_datagrams=self._on_datagrams,
+            on_writable=self._on_writable,
+            is_foreign=self.endpoint.is_foreign,
         )
 
     async def close(self) -> None:

@@ -199,6 +199,24 @@ class Endpoint:
         for table in (self._ready, self._hungry, self._notices):
             table.clear()
 
+    def is_foreign(self, datagram: memoryview) -> bool:
+        """Say whether a datagram, of at least a byte, cannot mean us: by its form, its index, the question it answers.
+
+        What is foreign is counted here and need not be handed to `receive_datagrams`, which would count it and no more.
+        """
+        kind, size = datagram[0], len(datagram)
+        if kind & ~1 == Kind.DATA and size >= DATA_BYTES_MIN:
+            index = DATA_PREFIX.unpack_from(datagram)[1]
+            means_us = self._registry.is_known(index) or self._handshakes.find(index) is not None
+            counted = "index unknown"
+        elif kind == Kind.ASIDE:
+            means_us, counted = self._session_aside(datagram) is not None, "aside dropped"
+        else:
+            return self._handshakes.is_foreign(datagram)
+        if not means_us:
+            self.counters[counted] += 1
+        return not means_us
+
     def receive_datagrams(self, buffer: memoryview, segment_bytes: int, source: Address, now: float) -> None:
         """Take a burst that arrived: datagrams end to end, each `segment_bytes` long but the last.
 
@@ -286,13 +304,17 @@ class Endpoint:
         return position
 
     def _receive_aside(self, packet: memoryview, now: float) -> None:
-        fits = DATA_BYTES_MIN <= len(packet) <= ASIDE_BYTES_MAX
-        session = self._registry.by_index(DATA_PREFIX.unpack_from(packet)[1]) if fits else None
+        session = self._session_aside(packet)
         content = session.receive_aside(packet, now) if session is not None else None
         if session is None or content is None:
             self.counters["aside dropped"] += 1
         else:
             self._notices.append(AsideArrived(session=session, content=content))
+
+    def _session_aside(self, packet: memoryview) -> Session | None:
+        """Find the session beside which an ASIDE claims to be said."""
+        fits = DATA_BYTES_MIN <= len(packet) <= ASIDE_BYTES_MAX
+        return self._registry.by_index(DATA_PREFIX.unpack_from(packet)[1]) if fits else None
 
     def _confirm(self, index: int, packet: memoryview, now: float) -> Session | None:
         """Turn a half-open handshake into a session if the packet is authentic under its keys."""

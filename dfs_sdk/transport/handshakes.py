@@ -21,12 +21,19 @@ from dfs_sdk.transport.dialing import Dial
 from dfs_sdk.transport.handshake import INSTANCE_BYTES, WELCOME_BYTES, Agreement, Initiation, Network
 from dfs_sdk.transport.identify import TOKEN_BYTES, build_answer, build_question, read_answer, token_of
 from dfs_sdk.transport.notices import PeerIdentified
-from dfs_sdk.transport.packet import COOKIE_LAYOUT, WELCOME_HEADER, Kind
+from dfs_sdk.transport.packet import COOKIE_LAYOUT, IDENTIFIED_LAYOUT, IDENTIFY_BYTES, WELCOME_HEADER, Kind
 
 # Answers to strangers that wait for the socket; the oldest give way.
 REPLIES_MAX = 1024
 QUESTIONS_MAX = 256
 INDEX_BYTES = 4
+# As what foreign datagrams are counted: those of other kinds as unknown, and HELLOs by the acceptor.
+_FOREIGN: dict[int, str] = {
+    Kind.WELCOME: "welcome unexpected",
+    Kind.COOKIE: "cookie unexpected",
+    Kind.IDENTIFY: "identify malformed",
+    Kind.IDENTIFIED: "identified unexpected",
+}
 
 
 class Handshakes:
@@ -124,23 +131,29 @@ class Handshakes:
             ProtocolError: It is not worth an answer.
             ValueError: The source is not an IP address.
         """
+        if self.is_foreign(packet):
+            return None
         kind = packet[0]
         if kind == Kind.HELLO:
             self._on_hello(packet, source, now)
-        elif kind == Kind.WELCOME and len(packet) == WELCOME_BYTES:
-            return self._on_welcome(packet, now)
-        elif kind == Kind.COOKIE and len(packet) == COOKIE_LAYOUT.size:
-            dial = self._dial_with(COOKIE_LAYOUT.unpack(packet)[1])
-            if dial is not None:
-                dial.on_cookie(packet, source)
         elif kind == Kind.IDENTIFY:
             if self._limiter.allows(source, now):
                 self.reply(build_answer(packet, identity=self._identity, network=self._network, source=source), source)
         elif kind == Kind.IDENTIFIED:
             return self._on_identified(packet, source)
-        else:
-            self._counters["datagram unknown"] += 1
+        elif (dial := self._dial_answered(packet)) is not None:
+            return self._on_answer(dial, packet, source, now)
         return None
+
+    def is_foreign(self, packet: memoryview) -> bool:
+        """Say whether a datagram but DATA is no question to us and answers none of ours; if so, count it."""
+        kind = packet[0]
+        if kind == Kind.HELLO:
+            return not self._acceptor.is_addressed(packet)
+        if kind in _FOREIGN and self._means_us(packet):
+            return False
+        self._counters[_FOREIGN.get(kind, "datagram unknown")] += 1
+        return True
 
     def find(self, index: int) -> HalfOpen | None:
         """Return the half-open handshake with that receiver index."""
@@ -183,8 +196,6 @@ class Handshakes:
         self._replies.clear()
 
     def _on_hello(self, packet: memoryview, source: Address, now: float) -> None:
-        if not self._acceptor.is_addressed(packet):
-            return
         answer, half = self._acceptor.answer(packet, source=source, index=self._new_index(), now=now)
         if half is not None:
             dial = self._dials.get(half.agreement.peer.node_id)
@@ -194,10 +205,9 @@ class Handshakes:
                 return
         self.reply(answer, source)
 
-    def _on_welcome(self, packet: memoryview, now: float) -> Agreement | None:
-        dial = self._dial_with(WELCOME_HEADER.unpack_from(packet)[2])
-        if dial is None:
-            self._counters["welcome unexpected"] += 1
+    def _on_answer(self, dial: Dial, packet: memoryview, source: Address, now: float) -> Agreement | None:
+        if packet[0] == Kind.COOKIE:
+            dial.on_cookie(packet, source)
             return None
         agreement = dial.on_welcome(packet, now)
         del self._dials[dial.node_id]
@@ -221,6 +231,23 @@ class Handshakes:
             instance=self._instance,
             entropy=self._entropy,
         )
+
+    def _means_us(self, packet: memoryview) -> bool:
+        kind, size = packet[0], len(packet)
+        if kind == Kind.IDENTIFY:
+            return size == IDENTIFY_BYTES
+        if kind == Kind.IDENTIFIED:
+            return size == IDENTIFIED_LAYOUT.size and token_of(packet) in self._questions
+        return self._dial_answered(packet) is not None
+
+    def _dial_answered(self, packet: memoryview) -> Dial | None:
+        """Find the dial that a WELCOME or a COOKIE claims to answer."""
+        kind, size = packet[0], len(packet)
+        if kind == Kind.WELCOME and size == WELCOME_BYTES:
+            return self._dial_with(WELCOME_HEADER.unpack_from(packet)[2])
+        if kind == Kind.COOKIE and size == COOKIE_LAYOUT.size:
+            return self._dial_with(COOKIE_LAYOUT.unpack(packet)[1])
+        return None
 
     def _dial_with(self, index: int) -> Dial | None:
         return next((dial for dial in self._dials.values() if dial.local_index == index), None)

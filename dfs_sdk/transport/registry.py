@@ -62,6 +62,10 @@ class Registry:
         """Return the session that peers address with `index`."""
         return self._by_index.get(index)
 
+    def is_known(self, index: int) -> bool:
+        """Say whether a session has or had that index."""
+        return index in self._by_index or index in self._graves
+
     def by_node(self, node_id: NodeId) -> Session | None:
         """Return the session with a peer."""
         return self._by_node.get(node_id)

@@ -197,9 +197,11 @@ class Pair:
                 if len(due[0][2]) > len(first):
                     break
                 batch.append(due.pop(0)[2])
+            data = memoryview(b"".join(batch))
             for peer in self.peers:
-                if peer.address == destination:
-                    peer.endpoint.receive_datagrams(memoryview(b"".join(batch)), len(first), source, self.now)
+                # Like the sockets, which let the endpoint judge single datagrams before they are gathered.
+                if peer.address == destination and not (len(batch) == 1 and peer.endpoint.is_foreign(data)):
+                    peer.endpoint.receive_datagrams(data, len(first), source, self.now)
                     touched.add(peer)
         return touched
 

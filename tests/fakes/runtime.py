@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.ports import DatagramHandler, Runtime, UdpSocket
+from dfs_sdk.runtime.ports import DatagramHandler, ForeignTest, Runtime, UdpSocket
 from dfs_sdk.runtime.system import SeededRng
 
 P = ParamSpec("P")
@@ -93,7 +93,12 @@ class NoUdp:
     """There is no network here."""
 
     async def bind(
-        self, address: Address, *, on_datagrams: DatagramHandler, on_writable: Callable[[], None]
+        self,
+        address: Address,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None = None,
     ) -> UdpSocket:
         raise AssertionError("this test has no sockets")
 

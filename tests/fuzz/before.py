@@ -72,6 +72,9 @@ class Datagrams:
         source = (STRANGER, self.pair.right.address, Address("no address", 1))[data[0] % 3]
         # Up to eight datagrams in a burst: more of them is more of the same.
         segment = max(int.from_bytes(data[1:3], "big"), len(data) // 8 + 1)
+        counted = endpoint.counters.total()
+        is_foreign = endpoint.is_foreign(memoryview(data)[3:])
+        assert endpoint.counters.total() - counted == is_foreign
         endpoint.receive_datagrams(memoryview(data)[3:], segment, source, now)
         assert endpoint.session(self._session.node_id) is self._session
         assert len(endpoint._registry._by_index) == 1

@@ -52,3 +52,26 @@ def test_equal_datagrams_of_one_source_come_as_one_burst_with_a_shorter_last_one
         gatherer.add(size, size, SOURCES[0])
     gatherer.flush()
     assert bursts == [(340, 100), (100, 100), (200, 200)]
+
+
+def test_foreign_datagrams_neither_end_a_burst_nor_begin_one() -> None:
+    came_out: list[tuple[bytes, int]] = []
+    gatherer = BurstGatherer(
+        lambda burst, segment_bytes, _: came_out.append((bytes(burst), segment_bytes)), lambda data: data[0] == 0xFF
+    )
+    ours, foreign = SOURCES
+    arrivals = [(b"\xff" * 9, foreign), (b"aaaa", ours), (b"\xff" * 4, foreign), (b"bbbb", ours)]
+    for data, source in [*arrivals, (b"cc", ours), (b"d", foreign)]:
+        gatherer.room[: len(data)] = data
+        gatherer.add(len(data), len(data), source)
+    gatherer.flush()
+    assert came_out == [(b"aaaabbbbcc", 4), (b"d", 1)]
+
+
+def test_a_batch_of_several_is_gathered_whatever_its_first_datagram_is() -> None:
+    came_out: list[bytes] = []
+    gatherer = BurstGatherer(lambda burst, *_: came_out.append(bytes(burst)), lambda _: True)
+    gatherer.room[:4] = b"\xff\xffgo"
+    gatherer.add(4, 2, SOURCES[0])
+    gatherer.flush()
+    assert came_out == [b"\xff\xffgo"]

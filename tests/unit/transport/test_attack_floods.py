@@ -78,6 +78,43 @@ def test_a6_thousands_of_half_open_handshakes_stay_within_their_bounds() -> None
     assert figures.newcomer_seconds <= 3
 
 
+def test_a7_foreign_datagrams_are_known_before_they_are_gathered_and_counted_under_their_kind() -> None:
+    pair = Pair()
+    pair.connect()
+    endpoint = pair.right.endpoint
+    sizes = {PacketKind.COOKIE: 64, PacketKind.IDENTIFY: 511, PacketKind.HELLO: HELLO_BYTES}
+    kinds = [*PacketKind, 0x00, 0x63]
+    foreign = [bytes((kind,)).ljust(sizes.get(kind, WELCOME_BYTES), bytes((kind,))) for kind in kinds]
+    assert all(endpoint.is_foreign(memoryview(datagram)) for datagram in foreign)
+    assert endpoint.counters == {
+        "hello for others": 1,
+        "welcome unexpected": 1,
+        "cookie unexpected": 1,
+        "identify malformed": 1,
+        "identified unexpected": 1,
+        "index unknown": 2,
+        "aside dropped": 1,
+        "datagram unknown": 2,
+    }
+
+
+def test_a7_what_answers_us_or_addresses_a_session_that_ended_is_not_foreign() -> None:
+    pair = Pair(right_config=TransportConfig(handshakes_under_load=0))
+    pair.record = True
+    pair.left.endpoint.identify(pair.right.address)
+    pair.connect()
+    closed = pair.left.send(b"never arrives whole")
+    datagrams = [burst.buffer.tobytes() for burst in pair.left.endpoint.datagrams_to_send(pair.now)]
+    pair.right.endpoint.close()
+    pair.run_for(1)
+    assert closed.state is not SendState.ACKED
+    assert {PacketKind.COOKIE, PacketKind.WELCOME, PacketKind.IDENTIFIED} <= {data[0] for _, _, data in pair.sent}
+    assert datagrams
+    assert not any(pair.right.endpoint.is_foreign(memoryview(data)) for data in datagrams)
+    counted = pair.left.endpoint.counters + pair.right.endpoint.counters
+    assert not [name for name in counted if "unexpected" in name or "malformed" in name]
+
+
 def test_a22_a_clock_that_jumps_a_day_ends_no_session_whose_peer_is_there() -> None:
     pair = Pair()
     pair.connect()

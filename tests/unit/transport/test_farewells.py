@@ -113,8 +113,8 @@ class Air:
         self.sockets: dict[Address, Socket] = {}
         self.passes: Callable[[Address], bool] = lambda _source: True
 
-    async def bind(self, address, *, on_datagrams, on_writable):
-        assert on_writable is not None
+    async def bind(self, address, *, on_datagrams, on_writable, is_foreign):
+        assert on_writable is not None and is_foreign is not None
         local = Address("192.0.2.1", 4001 + len(self.sockets))
         self.sockets[local] = Socket(self, local, on_datagrams)
         return self.sockets[local]

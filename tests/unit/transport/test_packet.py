@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 
 import pytest
@@ -153,6 +154,14 @@ FUZZED.connect()
 INDEX = FUZZED.right.session.local_index
 
 
+def _judge(data: bytes) -> tuple[bool, Counter[str]]:
+    """What the endpoint says of a datagram, and what it counts meanwhile."""
+    endpoint = FUZZED.right.endpoint
+    before = endpoint.counters.copy()
+    is_foreign = len(data) > 0 and endpoint.is_foreign(memoryview(data))
+    return is_foreign, endpoint.counters - before
+
+
 @given(
     st.one_of(
         st.binary(max_size=1400),
@@ -171,11 +180,16 @@ INDEX = FUZZED.right.session.local_index
 @example(b"\x10", 1, Address("203.0.113.4", 9))
 @settings(max_examples=400, deadline=None)
 def test_no_bytes_raise_or_leave_state_in_the_endpoint(data, segment_bytes, source):
-    """P-PKT-5: the fuzz law."""
+    """P-PKT-5: the fuzz law. What is foreign is counted alike before it is gathered and after."""
     endpoint = FUZZED.right.endpoint
     session = FUZZED.right.session
     free = endpoint._budget.free_bytes
+    is_foreign, judged = _judge(data)
+    before = endpoint.counters.copy()
     endpoint.receive_datagrams(memoryview(data), segment_bytes, source, FUZZED.now)
+    if is_foreign and segment_bytes in (0, len(data)):
+        assert endpoint.counters - before == judged
+    assert judged.total() == is_foreign
     assert endpoint.sessions == (session,)
     assert session.is_open
     assert session.address == FUZZED.left.address
