@@ -150,7 +150,7 @@ class SimDisk:
 
     def overwrite(self, path: Path, content: bytes) -> None:
         """Damage a file behind everybody's back."""
-        self._now.files[path].content = self._now.files[path].durable = content
+        self._now.files[path].set_all(content)
 
     def rot(self, path: Path, dice: Dice) -> None:
         """Change one bit of a file, in cache and on the platter; an empty file has none."""
@@ -163,15 +163,21 @@ class SimDisk:
         """Everything there is to see, by path."""
         return {path: file.content for path, file in sorted(self._now.files.items())}
 
-    def safe(self, path: Path) -> bytes | None:
+    def safe(self, path: Path, *, as_read: bool = False) -> bytes | None:
         """Give what a file holds after a power cut here, whatever chance keeps; None if it may be gone or torn.
 
         No step of the disk: looking changes nothing.
+
+        Args:
+            path: Which file.
+            as_read: Give pages that a misdirected write spoilt as every reader finds them until the cache is gone.
         """
         file = self._durable.files.get(path)
         if file is None or file.durable is None or file.dirty:
             return None
-        return None if any(change.path == path for change in self._pending) else file.durable
+        if any(change.path == path for change in self._pending):
+            return None
+        return file.durable_as_read() if as_read else file.durable
 
     def _adopt(self, now: Entries, durable: Entries, pending: list[EntryChange]) -> None:
         self._now, self._durable, self._pending, self._listing = now, durable, pending, None
@@ -325,8 +331,7 @@ class SimDisk:
         """Commit a database: a step before it is safe, and one after."""
         self.step(f"commit {path}", sqlite=True)
         if path in self._now.files:
-            file = self._now.files[path]
-            file.content = file.durable = commit()
+            self._now.files[path].set_all(commit())
         self.step(f"committed {path}")
 
     def step(self, name: str, *, size: int = 0, sqlite: bool = False) -> None:
@@ -398,6 +403,8 @@ class SimDisk:
             durable = victim.durable or b""
             at = self._rng.randrange(0, -(-len(durable) // PAGE_BYTES)) * PAGE_BYTES
             victim.durable = durable[:at] + stray[: len(durable) - at] + durable[at + len(stray) :]
+            victim.strays.add(at // PAGE_BYTES)
+        file.strays.add(page // PAGE_BYTES)
         return content[:page] + bytes(len(stray)) + content[page + PAGE_BYTES :]
 
     def _file(self, path: Path) -> SimFile:

@@ -36,12 +36,14 @@ class SimFile:
         durable: What the platter has; None for a file that was never synced.
         modified_ns: When it was last written, nanoseconds since the epoch.
         dirty: Pages that the next fsync writes, of a file that was opened to write at offsets.
+        strays: Pages that a misdirected write spoilt on the platter; no reader sees it while the cache is kept.
     """
 
     content: bytes = b""
     durable: bytes | None = None
     modified_ns: int = 0
     dirty: set[int] = field(default_factory=set)
+    strays: set[int] = field(default_factory=set)
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Write into the cache; a hole is filled with zeros."""
@@ -58,10 +60,13 @@ class SimFile:
     def sync(self) -> None:
         """Write the dirty pages to the platter."""
         self.durable = self._with_pages(self.dirty)
+        self.strays -= self.dirty
         self.dirty.clear()
 
     def lose_sync(self) -> None:
         """Fail to sync: the pages count as clean and were not written."""
+        # What was to be there never was: from now on the page is lost to this, not to a misdirected write.
+        self.strays -= self.dirty
         self.dirty.clear()
         if self.durable is None:
             self.durable = b""
@@ -82,10 +87,20 @@ class SimFile:
         self.durable = self.durable or b""
         self.content = self.durable
         self.dirty.clear()
+        self.strays.clear()
+
+    def set_all(self, content: bytes) -> None:
+        """Set cache and platter at once."""
+        self.content = self.durable = content
+        self.strays.clear()
+
+    def durable_as_read(self) -> bytes | None:
+        """Give what the platter has, but pages that a misdirected write spoilt as the cache still shows them."""
+        return None if self.durable is None else self._with_pages(self.strays)
 
     def copy(self) -> SimFile:
         """Make an independent twin; contents are shared, since bytes never change."""
-        return SimFile(self.content, self.durable, self.modified_ns, set(self.dirty))
+        return SimFile(self.content, self.durable, self.modified_ns, set(self.dirty), set(self.strays))
 
     def _with_pages(self, pages: set[int]) -> bytes:
         """Lay pages of the cache over the platter's content; its length becomes that of the cache."""

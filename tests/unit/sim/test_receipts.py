@@ -15,14 +15,17 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.sim.__main__ import main
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.disk import SimDisk
+from dfs_sdk.sim.faults import DiskHealth
 from dfs_sdk.sim.inspector import Inspector
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.plan import LOSING, Fault, FaultKind, Plan, draw_plan
 from dfs_sdk.sim.receipts import draw_receipts_plan
 from dfs_sdk.sim.trial import run_trial
 from dfs_sdk.sim.world import World
+from dfs_sdk.store.base import NewChunk, Role
 from dfs_sdk.store.files import ChunkFiles
 from dfs_sdk.store.header import HEADER_BYTES
+from dfs_sdk.store.memory import MemoryStore
 
 FOLDER = Path("/store")
 DATA = b"sealed bytes"
@@ -137,6 +140,75 @@ def test_acknowledged_file_without_any_copy_is_a_breach_until_it_is_removed(worl
     ledger.files[0].removed = True
     inspector.check_standing(when="then")
     assert len(ledger.problems) == 1
+
+
+def claims(world: World, *, claimed: bool = True) -> list[str]:
+    """Check a store of host b that claims the chunk, whatever its disk has."""
+    ledger = Ledger(files=[Owed(name="f", link="l", data=b"", owner="a", chunk_ids=(CHUNK,))])
+    inspector = Inspector(world, ledger, folder=FOLDER, quorum=1, excused=frozenset)
+    host = world.hosts["b"]
+
+    async def check() -> None:
+        store = MemoryStore(host.runtime)
+        await store.open()
+        if claimed:
+            await store.put([NewChunk(chunk_id=CHUNK, data=DATA, cell=0, role=Role.PRIMARY)])
+        inspector.check_store("b", store)
+        await store.close()
+
+    world.run(host.run(check()))
+    return ledger.problems
+
+
+def stray(disk: SimDisk) -> None:
+    """Write files of which every page lands in another file, beneath the cache."""
+    disk.health = DiskHealth(misdirect_ratio=1.0)
+    for number in range(20):
+        disk.write_new(FOLDER / f"stray-{number}", b"s" * 2 * HEADER_BYTES)
+    disk.health = DiskHealth()
+
+
+def test_claim_of_a_chunk_that_the_disk_does_not_have_is_a_breach(world: World):
+    assert claims(world, claimed=False) == []
+    assert len(claims(world)) == 1
+    put(world, "a")
+    assert len(claims(world)) == 1, "the copy of another host counts"
+    path = put(world, "b", sync=False)
+    assert len(claims(world)) == 1
+    world.hosts["b"].disk.sync_folder(path.parent)
+    assert claims(world) == []
+
+
+def test_claim_is_false_once_a_bit_has_rotted(world: World):
+    path = put(world, "b")
+    disk = world.hosts["b"].disk
+    disk.overwrite(path, disk.read(path)[:-1] + bytes([DATA[-1] ^ 1]))
+    assert len(claims(world)) == 1
+
+
+def test_claim_is_false_once_a_misdirected_page_shows_and_not_before(world: World):
+    """Until the cache is gone every reader finds the right bytes: no check of a node could know better."""
+    host = world.hosts["b"]
+    path = put(world, "b")
+    stray(host.disk)
+    assert host.disk.safe(path) != host.disk.read(path)
+    assert receipt(world, quorum=1), "a spoilt copy counts for a receipt"
+    assert claims(world) == []
+    host.crash(power=False)
+    host.restart()
+    assert claims(world) == [], "the cache does not outlive the process"
+    host.crash()
+    host.restart()
+    assert host.disk.exists(path)
+    assert len(claims(world)) == 1
+
+
+def test_claim_is_false_if_the_disk_is_wrong_beside_a_misdirected_page(world: World):
+    disk = world.hosts["b"].disk
+    path = put(world, "b", data=b"other bytes")
+    stray(disk)
+    assert disk.safe(path) != disk.read(path)
+    assert len(claims(world)) == 1
 
 
 @pytest.mark.parametrize("amount", [0.25, 0.75], ids=["receipt of a file", "receipt of a chunk"])
