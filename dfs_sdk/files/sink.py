@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +16,7 @@ from dfs_sdk.errors import StoreError
 from dfs_sdk.files.names import safe_file_name
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.seal import seal_chunk
+from dfs_sdk.runtime.memory import LentMemory
 from dfs_sdk.runtime.ports import Buffer, Disk, DiskFile
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -59,8 +59,7 @@ class MemorySink:
 
     def __init__(self, file: OpenedFile) -> None:
         self._opened = file
-        # BytesIO lends its memory to be written and gives it away as bytes, without a copy of either.
-        self._memory = BytesIO(bytes(file.size))
+        self._memory = LentMemory(file.size)
         self._view = self._memory.getbuffer()
 
     def saved(self, _index: int) -> bool:

@@ -10,8 +10,8 @@ pieces. Therefore the owner may judge such a datagram first; what is foreign is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 
+from dfs_sdk.runtime.memory import LentMemory
 from dfs_sdk.runtime.ports import ForeignTest
 from dfs_sdk.runtime.udp_addressing import SocketAddress
 
@@ -40,8 +40,7 @@ class BurstGatherer:
         """
         self._hand_over = hand_over
         self._is_foreign = is_foreign
-        # This way the pages are not touched before they are used: a node that is idle holds few.
-        self._view = BytesIO(bytes(GATHERED_BYTES_MAX)).getbuffer()
+        self._view = LentMemory(GATHERED_BYTES_MAX).getbuffer()
         self.room = self._view
         self._begin = self._end = self._segment_bytes = 0
         self._source: SocketAddress = ("", 0)

@@ -5,7 +5,7 @@ Making a memoryview costs about as much as a tenth of sealing a packet; bursts h
 
 from __future__ import annotations
 
-from io import BytesIO
+from dfs_sdk.runtime.memory import LentMemory
 
 # A connection uses about six shapes; where many sizes mix, cutting anew costs what it cost without a memory.
 SHAPES_MAX = 32
@@ -21,8 +21,7 @@ class Slots:
     __slots__ = ("_cuts", "view")
 
     def __init__(self, size_bytes: int) -> None:
-        # This way the pages are not touched before they are used: a node that is idle holds few.
-        self.view = BytesIO(bytes(size_bytes)).getbuffer()
+        self.view = LentMemory(size_bytes).getbuffer()
         self._cuts: dict[tuple[int, int, int], list[memoryview]] = {}
 
     def cut(self, count: int, stride: int, start: int, stop: int) -> list[memoryview]:

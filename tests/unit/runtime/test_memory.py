@@ -1,0 +1,33 @@
+import gc
+import sys
+
+from dfs_sdk.runtime.memory import LentMemory
+
+
+def test_what_is_written_to_the_lent_view_is_given_away():
+    memory = LentMemory(4)
+    view = memory.getbuffer()
+    assert bytes(view) == bytes(4)
+    view[1:3] = b"ab"
+    view.release()
+    assert memory.getvalue() == b"\0ab\0"
+
+
+def test_closing_what_is_lent_leaves_it_to_its_borrower():
+    memory = LentMemory(4)
+    view = memory.getbuffer()
+    memory.close()
+    view[0] = 1
+    assert bytes(view) == b"\1\0\0\0"
+
+
+def test_collector_that_finds_memory_and_view_in_a_circle_says_nothing(monkeypatch):
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    for _ in range(100):
+        memory = LentMemory(4)
+        circle: list[object] = [memory, memory.getbuffer()]
+        circle.append(circle)
+    del memory, circle
+    gc.collect()
+    assert said == []
