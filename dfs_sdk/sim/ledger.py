@@ -69,12 +69,13 @@ class Ledger:
         else:
             self.breach(f"{reader} read {len(data)} wrong bytes of {file.name} ({len(file.data)} bytes)")
 
-    def heard(self, host: str, senders: Iterable[tuple[str, str]], *, forgetful: Container[str] = ()) -> bool:
+    def heard(self, host: str, shown: Iterable[tuple[str, str, str]], *, forgetful: Container[str] = ()) -> bool:
         """Hold the room as one host sees it against what was said.
 
         Args:
             host: Whose history it is.
-            senders: (sender, text) of each message, as shown.
+            shown: (sender, its life, text) of each message, in the order shown. Who loses its store comes back as
+                somebody else of the same name: what it says then has no order with what it said before.
             forgetful: Senders that may have lost what they had not told anybody.
 
         Returns:
@@ -82,9 +83,14 @@ class Ledger:
             of its sender's order.
         """
         by_sender: dict[str, list[str]] = {}
-        for sender, text in senders:
+        by_life: dict[tuple[str, str], list[str]] = {}
+        for sender, life, text in shown:
             by_sender.setdefault(sender, []).append(text)
+            by_life.setdefault((sender, life), []).append(text)
         for sender, texts in sorted(by_sender.items()):
+            if len(set(texts)) != len(texts):
+                self.breach(f"{host} shows a message of {sender} twice")
+        for (sender, _), texts in sorted(by_life.items()):
             self._check_order(host, sender, texts)
         return all(
             set(texts) <= set(by_sender.get(sender, ()))
@@ -93,8 +99,6 @@ class Ledger:
         )
 
     def _check_order(self, host: str, sender: str, texts: Sequence[str]) -> None:
-        if len(set(texts)) != len(texts):
-            self.breach(f"{host} shows a message of {sender} twice")
         known = self.said.get(sender, [])
         places = [known.index(text) for text in texts if text in known]
         if places != sorted(places):

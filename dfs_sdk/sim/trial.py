@@ -271,7 +271,7 @@ class Trial:
             if resident.node is None or resident.name in self._plan.doomed:
                 continue
             history = resident.node.chat.history(limit=10_000)
-            shown = [(each.sender_name, each.text) for each in history]
+            shown = [(each.sender_name, each.sender.hex(), each.text) for each in history]
             results.append(self._ledger.heard(resident.name, shown, forgetful=self._plan.doomed))
         return all(results)
 

@@ -92,9 +92,17 @@ def test_ledger_sees_wrong_bytes():
 )
 def test_ledger_sees_messages_missing_doubled_and_out_of_order(shown: list[str], complete: bool, breach: str | None):
     ledger = Ledger(said={"n0": ["a", "b", "c"]})
-    assert ledger.heard("n1", [("n0", text) for text in shown]) is complete
+    assert ledger.heard("n1", [("n0", "id", text) for text in shown]) is complete
     assert [breach in problem for problem in ledger.problems if breach] == [True] * len(ledger.problems)
     assert bool(ledger.problems) is (breach is not None)
+
+
+def test_order_is_owed_by_each_life_of_a_sender_and_completeness_by_all_of_them():
+    ledger = Ledger(said={"n0": ["a", "b", "c"]})
+    assert ledger.heard("n1", [("n0", "second", "c"), ("n0", "first", "a"), ("n0", "first", "b")])
+    assert ledger.problems == []
+    ledger.heard("n1", [("n0", "first", "b"), ("n0", "second", "c"), ("n0", "first", "a")])
+    assert "out of order" in ledger.problems[0]
 
 
 def packet(number: int, content: bytes) -> memoryview:
