@@ -101,7 +101,6 @@ class Peers:
         )
         self._view: View | None = None
         self._announced = 0
-        self._has_remembered = False
         self._desk = NewsDesk(
             rpc=rpc,
             membership=self._membership,
@@ -239,7 +238,6 @@ class Peers:
         Raises:
             ConfigError: They are more than may be known.
         """
-        self._has_remembered = True  # whoever made them known will do so again
         self._membership.know(crowd, self._clock.monotonic())
         self._rpc.book.acquaint(crowd.contacts)
         self._after_change()
@@ -410,13 +408,6 @@ class Peers:
         self._announced = self._membership.version
         for handler in tuple(self._handlers):
             handler(self.view)
-        self._remember_first()
-
-    def _remember_first(self) -> None:
-        """Write the first others down at once: a node that forgot them would move to any network it is pointed at."""
-        if not self._has_remembered and len(self._membership) > 1 and not self._scope.closed:
-            self._has_remembered = True
-            self._scope.spawn("save the first peers", self.save())
 
     # Asking around
 

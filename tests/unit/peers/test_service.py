@@ -305,17 +305,6 @@ def test_damaged_saved_peer_is_dropped():
     tell(story, count=1)
 
 
-def test_first_others_are_written_down_at_once():
-    async def story(swarm: FakeSwarm) -> None:
-        # Long before the first turn of saving: who is killed now must not come back as a stranger to its own network.
-        await swarm.until(lambda: all(len(node.peers.view) > 1 for node in swarm.nodes), timeout=1)
-        await asyncio.sleep(0.1)
-        for node in swarm.nodes:
-            assert await node.store.list_documents(KIND) != []
-
-    tell(story, count=2, config=replace(PeersConfig.quick(), persist_interval=3600.0))
-
-
 def test_rejoin_of_a_fresh_node_finds_nobody():
     async def story(swarm: FakeSwarm) -> None:
         assert await swarm.nodes[0].peers.rejoin() == 0
