@@ -25,7 +25,7 @@ START = """
 import asyncio, json, os, time
 os.chdir({folder!r})
 from dfs_sdk import Node
-from dfs_sdk.ui import Dashboard
+from dfs_sdk.ui import Dashboard, TransfersPanel
 from dfs_sdk.sim.swarm import hurried
 async def member(name, *join):
     node = await Node(name, store="memory", listen="127.0.0.1:0", config=hurried(), home={home!r}).start()
@@ -35,10 +35,12 @@ ben = await member("ben")
 cyd = await member("cyd", ben.invite())
 ada = await member("ada")
 board = Dashboard(ada)
+moves = TransfersPanel(ada)
 open("notes.csv", "w").write("1,2\\n" * 3_000)
-print(json.dumps({{panel: getattr(board, panel).model_id for panel in {panels!r}}} | {{"invite": ben.invite()}}))
+print(json.dumps({{panel: getattr(board, panel).model_id for panel in {panels!r}}} |
+    {{"transfers": moves.model_id, "invite": ben.invite()}}))
 """
-PANELS = ("join", "files", "chat", "transfers", "placement")
+PANELS = ("join", "files", "chat", "placement")
 FACTS = """
 shot = ada.snapshot()
 print(json.dumps({
