@@ -105,7 +105,7 @@ class Engine:
         Raises:
             ConfigError: The address to listen on is not ours, or taken.
         """
-        await self._build(membership)
+        await self._take_part(membership)
         self._lag.start()
         if not self.keeps_nothing and self._plan.membership is None:
             self._rejoining = self.stack.scope.spawn("rejoin", self.stack.peers.rejoin())
@@ -209,7 +209,7 @@ class Engine:
                 "found another network with a node that has a fresh `store`"
             )
         await self._change_to(await found(passphrase=passphrase, runtime=self.foundation.runtime))
-        await save_membership(self.foundation.store, self.stack.membership)
+        await self._settle()
         kind = "a private network: members need its passphrase" if self.stack.membership.private else "an open network"
         self.publish(NodeNews, f"founded network {self.stack.membership.network_id.short}, {kind}")
 
@@ -269,14 +269,28 @@ class Engine:
         except BaseException:
             # A failed attempt leaves the node where it was; it may have been cancelled half-way through the closing.
             await self.stack.close()
-            await self._build(old)
+            await self._take_part(old)
             raise
 
     async def _return_to(self, membership: Membership) -> None:
         """After a failed attempt: be where we were, so that the next one begins with nothing of a wrong passphrase."""
         if self._open and self.stack.membership != membership:
             await self.stack.close()
-            await self._build(membership)
+            await self._take_part(membership)
+
+    async def _take_part(self, membership: Membership) -> None:
+        """Be in the network that the store names."""
+        await self._build(membership)
+        await self.stack.peers.remember()
+
+    async def _settle(self) -> None:
+        """Let the store name the network we are in, and then whom we know there.
+
+        In this order: a node that is killed in between must not come back to its old network with members of this one.
+        """
+        await save_membership(self.foundation.store, self.stack.membership)
+        with suppress(StoreError):
+            await self.stack.peers.remember()
 
     async def _knock(self, entrance: Entrance, attempt: Attempt, timeout: float) -> None:
         """Open a session and meet the others; again and again until the time-out, since a kernel may be busy."""
@@ -292,10 +306,8 @@ class Engine:
                 break
         # Not waited for: filling the routing table asks members that are away, too, and we are in already.
         stack.scope.spawn("dht-join", stack.dht.join([entrance.contact]))
-        await save_membership(self.foundation.store, stack.membership)
         # At once: who crashes in the first minute comes back to somebody.
-        with suppress(StoreError):
-            await stack.peers.save()
+        await self._settle()
 
     async def _end(self, stop: Callable[[], Awaitable[None]]) -> None:
         """Stop the stack and close the store; who is cancelled meanwhile is told when nothing is left."""

@@ -101,6 +101,7 @@ class Peers:
         )
         self._view: View | None = None
         self._announced = 0
+        self._remembers = self._recalls = self._has_written_others = False
         self._desk = NewsDesk(
             rpc=rpc,
             membership=self._membership,
@@ -208,6 +209,16 @@ class Peers:
         Returns:
             How many answered; 0 also when none were saved.
         """
+        self._recalls = True
+        try:
+            found = await self._recall()
+        finally:
+            self._recalls = False
+        if found:
+            await self._introduce()
+        return found
+
+    async def _recall(self) -> int:
         saved = await self._saved.load()
         found = 0
         for at in range(0, len(saved), self._config.rejoin_parallel):
@@ -220,8 +231,6 @@ class Peers:
             self._desk.learn(peer.signed, self._rpc.node_id)
         restore_histories(self._membership, saved)
         self._desk.review()
-        if found:
-            await self._introduce()
         return found
 
     @property
@@ -238,6 +247,7 @@ class Peers:
         Raises:
             ConfigError: They are more than may be known.
         """
+        self._has_written_others = True  # whoever made them known will do so again
         self._membership.know(crowd, self._clock.monotonic())
         self._rpc.book.acquaint(crowd.contacts)
         self._after_change()
@@ -282,10 +292,26 @@ class Peers:
             self._membership.describe(self._clock.wall(), **changes)
             self._after_change()
 
+    async def remember(self) -> None:
+        """From now on write down whom this node knows: the store names this network."""
+        self._remembers = True
+        await self.save()
+
     async def save(self) -> None:
-        """Write the known peers to the store; called now and then, and on closing."""
+        """Write the known peers to the store; called now and then, and on closing.
+
+        Nothing is written before `remember`, or a node that is killed meanwhile would come back to its old network with
+        members of this one; nor while those of an earlier life are looked for, or they would be forgotten.
+        """
+        if not self._writes:
+            return
+        self._has_written_others = self._has_written_others or len(self._membership) > 1
         now, wall = self._clock.monotonic(), self._clock.wall()
         await self._saved.save(self._membership, now=now, wall=wall, count=self._config.persist_count)
+
+    @property
+    def _writes(self) -> bool:
+        return self._remembers and not self._recalls
 
     # Turns
 
@@ -408,6 +434,10 @@ class Peers:
         self._announced = self._membership.version
         for handler in tuple(self._handlers):
             handler(self.view)
+        if self._writes and not self._has_written_others and len(self._membership) > 1 and not self._scope.closed:
+            # Who forgot that it has met others would move to any network it is pointed at.
+            self._has_written_others = True
+            self._scope.spawn("save the first peers", self.save())
 
     # Asking around
 

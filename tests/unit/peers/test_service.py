@@ -280,7 +280,7 @@ def test_wall_clock_far_ahead_of_the_monotonic_one_counts_as_sleep():
 def test_restarted_node_finds_the_network_without_being_told():
     async def story(swarm: FakeSwarm) -> None:
         node = swarm.nodes[3]
-        await node.peers.save()
+        await node.peers.remember()
         assert len(await node.store.list_documents(KIND)) == 5
         await swarm.kill(node)
         await swarm.kill(swarm.nodes[0])
@@ -303,6 +303,49 @@ def test_damaged_saved_peer_is_dropped():
         assert await node.store.list_documents(KIND) == []
 
     tell(story, count=1)
+
+
+def test_first_others_are_written_down_at_once():
+    async def story(swarm: FakeSwarm) -> None:
+        # Long before the first turn of saving: who is killed now must not come back as a stranger to its own network.
+        first = swarm.nodes[0]
+        await first.peers.remember()
+        other = await swarm.add()
+        await swarm.until(lambda: len(first.peers.view) == 2)
+        await asyncio.sleep(0.1)
+        assert [key for key, _ in await first.store.list_documents(KIND)] == [other.node_id]
+
+    tell(story, count=1, config=replace(PeersConfig.quick(), persist_interval=3600.0))
+
+
+def test_nobody_is_written_down_before_the_network_is():
+    async def story(swarm: FakeSwarm) -> None:
+        first, second = swarm.nodes
+        await first.peers.save()
+        assert await first.store.list_documents(KIND) == []
+        await first.peers.remember()
+        assert [key for key, _ in await first.store.list_documents(KIND)] == [second.node_id]
+
+    tell(story, count=2)
+
+
+def test_peers_of_an_earlier_life_outlast_a_turn_of_saving_while_they_are_looked_for():
+    async def story(swarm: FakeSwarm) -> None:
+        node, other = swarm.nodes
+        await node.peers.remember()
+        for each in (node, other):
+            await swarm.kill(each)
+        again = await swarm.add(identity=node.rpc.identity, store=node.store, join=False)
+        await again.peers.remember()
+        looking = asyncio.get_running_loop().create_task(again.peers.rejoin())
+        await asyncio.sleep(0)
+        await again.peers.save()
+        assert not looking.done()
+        assert [key for key, _ in await again.store.list_documents(KIND)] == [other.node_id]
+        assert await looking == 0
+        assert other.node_id in again.peers.view
+
+    tell(story, count=2)
 
 
 def test_rejoin_of_a_fresh_node_finds_nobody():

@@ -66,7 +66,7 @@ class Chaos:
     async def restart(self) -> None:
         if self.down:
             node = self.down.pop(0)
-            await node.peers.save()
+            await node.peers.remember()
             again = await self.swarm.restart(node)
             await again.peers.rejoin()
 

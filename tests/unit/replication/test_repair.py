@@ -156,7 +156,7 @@ def test_holder_restarted_during_anothers_absence_repairs_nothing():
         ids = await put(swarm, 10)
         absent = holder_of(swarm, ids[0])
         restarted = next(node for node in swarm.holders(ids[0]) if node not in (absent, swarm.nodes[0]))
-        await restarted.peers.save()
+        await restarted.peers.remember()
         swarm.network.kill(absent.node_id, silent=True)
         await swarm.kill(restarted)
         again = await swarm.restart(restarted)
