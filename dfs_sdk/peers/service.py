@@ -1,8 +1,8 @@
 """The members of the network as this node sees them: joins, watches, gossips, says goodbye.
 
 The parts: `membership` decides (who counts, in which state), `prober` and `sync` ask, `newsdesk` takes in what they and
-others bring, `saved` remembers. This module answers calls, drives the turns and hands out the view. One turn (`turn`)
-guards against our own sleep, brings states and view up to date and sends one probe.
+others bring, `remembering` and `saved` keep them. This module answers calls, drives the turns and hands out the view.
+One turn (`turn`) guards against our own sleep, brings states and view up to date and sends one probe.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from dfs_sdk.peers.messages import (
 )
 from dfs_sdk.peers.newsdesk import NewsDesk
 from dfs_sdk.peers.prober import CALL_ERRORS, Prober
-from dfs_sdk.peers.saved import KnownPeer, SavedPeers, restore_histories
+from dfs_sdk.peers.remembering import PeerMemory
+from dfs_sdk.peers.saved import KnownPeer, restore_histories
 from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
 from dfs_sdk.peers.standstill import AsidePort, Spokesman, read_aside
 from dfs_sdk.peers.sync import Syncer
@@ -83,7 +84,6 @@ class Peers:
         self._scope = scope
         self._clock = runtime.clock
         self._rng = runtime.rng.child("peers")
-        self._saved = SavedPeers(store)
         self._handlers: list[ViewHandler] = []
         self._probing = 0
         self._meeting: set[NodeId] = set()
@@ -99,9 +99,9 @@ class Peers:
         self._membership = Membership(
             identity=rpc.identity, desc=desc, config=self._config, now=self._clock.monotonic()
         )
+        self._memory = PeerMemory(store, self._membership, self._clock, self._config)
         self._view: View | None = None
         self._announced = 0
-        self._remembers = self._recalls = self._has_written_others = False
         self._desk = NewsDesk(
             rpc=rpc,
             membership=self._membership,
@@ -209,17 +209,14 @@ class Peers:
         Returns:
             How many answered; 0 also when none were saved.
         """
-        self._recalls = True
-        try:
+        with self._memory.recalling():
             found = await self._recall()
-        finally:
-            self._recalls = False
         if found:
             await self._introduce()
         return found
 
     async def _recall(self) -> int:
-        saved = await self._saved.load()
+        saved = await self._memory.load()
         found = 0
         for at in range(0, len(saved), self._config.rejoin_parallel):
             batch = saved[at : at + self._config.rejoin_parallel]
@@ -247,7 +244,7 @@ class Peers:
         Raises:
             ConfigError: They are more than may be known.
         """
-        self._has_written_others = True  # whoever made them known will do so again
+        self._memory.omit_the_first()
         self._membership.know(crowd, self._clock.monotonic())
         self._rpc.book.acquaint(crowd.contacts)
         self._after_change()
@@ -294,24 +291,11 @@ class Peers:
 
     async def remember(self) -> None:
         """From now on write down whom this node knows: the store names this network."""
-        self._remembers = True
-        await self.save()
+        await self._memory.begin()
 
     async def save(self) -> None:
-        """Write the known peers to the store; called now and then, and on closing.
-
-        Nothing is written before `remember`, or a node that is killed meanwhile would come back to its old network with
-        members of this one; nor while those of an earlier life are looked for, or they would be forgotten.
-        """
-        if not self._writes:
-            return
-        self._has_written_others = self._has_written_others or len(self._membership) > 1
-        now, wall = self._clock.monotonic(), self._clock.wall()
-        await self._saved.save(self._membership, now=now, wall=wall, count=self._config.persist_count)
-
-    @property
-    def _writes(self) -> bool:
-        return self._remembers and not self._recalls
+        """Write the known peers to the store, if that has begun; called now and then, and on closing."""
+        await self._memory.save()
 
     # Turns
 
@@ -434,9 +418,7 @@ class Peers:
         self._announced = self._membership.version
         for handler in tuple(self._handlers):
             handler(self.view)
-        if self._writes and not self._has_written_others and len(self._membership) > 1 and not self._scope.closed:
-            # Who forgot that it has met others would move to any network it is pointed at.
-            self._has_written_others = True
+        if not self._scope.closed and self._memory.owes_the_first():
             self._scope.spawn("save the first peers", self.save())
 
     # Asking around
