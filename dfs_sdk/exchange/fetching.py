@@ -138,10 +138,13 @@ class Fetching:
         return await self._run(wanted, wanted.use, data)
 
     async def _from_peers(self, wanted: Wanted[Any], use: Callable[[Buffer], T], sources: list[NodeId]) -> T:
-        async with self._budget.hold(wanted.size_max):
+        await self._budget.take(wanted.size_max)
+        try:
             self._hedges.note_request()
             started_at = self._clock.monotonic()
             outcome, winner, misses = await self._raced(wanted, use, sources)
+        finally:
+            self._budget.give(wanted.size_max)
         if isinstance(outcome, Miss) or winner is None:
             raise missing(wanted.chunk_id, misses)
         self._latencies.note(self._clock.monotonic() - started_at)

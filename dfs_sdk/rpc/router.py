@@ -71,7 +71,16 @@ class IncomingCall:
 class _Route:
     """One kind of request: its handler, and the calls that wait for it."""
 
-    __slots__ = ("at_once", "concurrency_max", "handler", "queues", "reply_type", "request_type", "running")
+    __slots__ = (
+        "at_once",
+        "concurrency_max",
+        "handler",
+        "queues",
+        "reply_type",
+        "request_type",
+        "running",
+        "task_name",
+    )
 
     def __init__(
         self,
@@ -83,6 +92,7 @@ class _Route:
     ) -> None:
         self.request_type = request_type
         self.reply_type = request_type.reply
+        self.task_name = f"{'answer' if at_once else 'serve'} {request_type.__name__}"
         self.handler = handler
         self.at_once = at_once
         self.concurrency_max = concurrency_max
@@ -184,7 +194,7 @@ class Router:
         self._hold(call)
         call.route = route
         if route.at_once:
-            call.turn = self._scope.soon(f"answer {route.request_type.__name__}", self._answer, route, call)
+            call.turn = self._scope.soon(route.task_name, self._answer, route, call)
         elif route.running < route.concurrency_max:
             self._start(route, call)
         else:
@@ -232,7 +242,7 @@ class Router:
         except BaseException:
             self._end(call)
             raise
-        call.task = self._scope.spawn(f"answer {route.request_type.__name__}", self._answer_late(call, outcome))
+        call.task = self._scope.spawn(route.task_name, self._answer_late(call, outcome))
         call.task.add_done_callback(lambda _task: self._end(call))
         return None
 
@@ -244,16 +254,28 @@ class Router:
 
     async def _answer_late(self, call: IncomingCall, outcome: Outcome) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(call.timeout, self._config.handler_timeout_max)):
+            async with asyncio.timeout(self._patience(call)):
                 await call.respond(outcome)
 
     def _start(self, route: _Route, call: IncomingCall) -> None:
         route.running += 1
-        call.task = self._scope.spawn(f"serve {route.request_type.__name__}", self._run(route, call))
+        call.task = task = self._scope.spawn(route.task_name, self._run(route, call))
+        # A timer of the loop and no `asyncio.timeout`: that one costs as much as all the rest of a small call.
+        timer = asyncio.get_running_loop().call_later(self._patience(call), self._give_up, route, task)
         # Also when the task is cancelled before its first step, where no `finally` inside it would run.
-        call.task.add_done_callback(lambda _task: self._on_task_done(route, call))
+        task.add_done_callback(lambda _task: self._on_task_done(route, call, timer))
 
-    def _on_task_done(self, route: _Route, call: IncomingCall) -> None:
+    def _patience(self, call: IncomingCall) -> float:
+        return min(call.timeout, self._config.handler_timeout_max)
+
+    @staticmethod
+    def _give_up(route: _Route, task: asyncio.Task[None]) -> None:
+        # The caller has given up by now: no answer would find anybody.
+        logger.debug("%s took too long", route.task_name)
+        task.cancel()
+
+    def _on_task_done(self, route: _Route, call: IncomingCall, timer: asyncio.TimerHandle) -> None:
+        timer.cancel()
         route.running -= 1
         self._end(call)
         if not self._scope.closed and route.running < route.concurrency_max and (waiting := route.pop()) is not None:
@@ -272,14 +294,7 @@ class Router:
         call.on_end()
 
     async def _run(self, route: _Route, call: IncomingCall) -> None:
-        name = route.request_type.__name__
-        timeout = min(call.timeout, self._config.handler_timeout_max)
-        try:
-            async with asyncio.timeout(timeout):
-                await call.respond(await self._outcome(route, call))
-        except TimeoutError:
-            # The caller has given up by now: no answer would find anybody.
-            logger.debug("%s for %s took over %.3g s", name, call.caller.node_id.short, timeout)
+        await call.respond(await self._outcome(route, call))
 
     async def _outcome(self, route: _Route, call: IncomingCall) -> Outcome:
         try:

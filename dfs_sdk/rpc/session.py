@@ -69,6 +69,7 @@ class Session:
         self._incoming: dict[int, IncomingCall] = {}
         self._early_cancels: OrderedDict[int, None] = OrderedDict()
         self._refusals = 0
+        self._last_caller: Caller | None = None  # calls of one packet come from the same
         self._replies = UnackedBytes(config.peer_reply_bytes_max)
 
     async def call(
@@ -218,14 +219,13 @@ class Session:
             self._early_cancels.popitem(last=False)
 
     def _caller(self) -> Caller:
-        connection = self.connection
-        peer, address = connection.peer, connection.address
-        return Caller(
-            node_id=peer.node_id,
-            address=address,
-            rtt=connection.rtt,
-            contact=Contact(ed=peer.ed, x=peer.x, addresses=(address,)),
-        )
+        connection, caller = self.connection, self._last_caller
+        address, rtt = connection.address, connection.rtt
+        if caller is None or caller.address != address or caller.rtt != rtt:
+            peer = connection.peer
+            contact = Contact(ed=peer.ed, x=peer.x, addresses=(address,))
+            caller = self._last_caller = Caller(node_id=peer.node_id, address=address, rtt=rtt, contact=contact)
+        return caller
 
     def _forget(self, call_id: int) -> None:
         self._incoming.pop(call_id, None)

@@ -193,6 +193,13 @@ class Disk(Protocol):
         """Read a whole file, or at most its first `size_max` bytes."""
         ...
 
+    def read_cached(self, path: Path, size: int) -> bytes | None:
+        """Read a whole file of `size` bytes if no disk has to be waited for; None otherwise, and in any doubt.
+
+        The one read that a loop may make itself, of few bytes.
+        """
+        ...
+
     def replace(self, source: Path, target: Path) -> None:
         """Rename over `target` atomically; not durable before `sync_folder`."""
         ...

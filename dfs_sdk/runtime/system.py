@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError
+from dfs_sdk.runtime.cached_reads import read_cached
 from dfs_sdk.runtime.files import OpenFile, open_part, open_source, publish
 from dfs_sdk.runtime.locks import FileDiskLock, take_lock
 from dfs_sdk.runtime.machine import SystemMachine
@@ -161,6 +162,10 @@ class SystemDisk:
             return path.read_bytes()
         with path.open("rb", buffering=0) as file:
             return file.read(size_max) or b""
+
+    def read_cached(self, path: Path, size: int) -> bytes | None:
+        """Read a file of `size` bytes that the page cache has: see `cached_reads.read_cached`."""
+        return read_cached(str(path), size)
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename over `target` atomically."""

@@ -225,6 +225,10 @@ class SimDisk:
             self.rot(path, self._rng)
         return self._file(path).content[:size_max]
 
+    def read_cached(self, _path: Path, _size: int) -> bytes | None:
+        """See `Disk.read_cached`: every read of a simulated disk takes its time."""
+        return None
+
     def replace(self, source: Path, target: Path) -> None:
         """See `Disk`."""
         self.step(f"rename {target}")

@@ -44,6 +44,7 @@ from dfs_sdk.store.guard import DiskGuard
 from dfs_sdk.store.holdings import Holdings
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
 from dfs_sdk.store.operations import Operations
+from dfs_sdk.store.reads import SHARED_BYTES_MAX, SharedReads
 from dfs_sdk.store.recovery import Recovered, recover
 from dfs_sdk.store.reserve import Reserve
 from dfs_sdk.store.scrub import in_subset, joined, validate_subset
@@ -60,13 +61,22 @@ CHECK_ROUND_CHUNKS = 16
 class _OpenState:
     """What exists only between `open` and `close`."""
 
-    __slots__ = ("changes", "documents", "lock", "operations")
+    __slots__ = ("changes", "documents", "lock", "operations", "reads")
 
-    def __init__(self, lock: DiskLock, documents: OpenDocuments, changes: ChunkChanges) -> None:
+    def __init__(
+        self,
+        lock: DiskLock,
+        documents: OpenDocuments,
+        changes: ChunkChanges,
+        *,
+        load: Callable[[ChunkId], Buffer],
+        guard: DiskGuard,
+    ) -> None:
         self.lock = lock
         self.documents = documents
         self.changes = changes
         self.operations = Operations("store")
+        self.reads = SharedReads(load, guard, self.operations)
 
 
 class DiskStore(StoredDocuments):
@@ -135,15 +145,24 @@ class DiskStore(StoredDocuments):
     async def get(self, chunk_id: ChunkId) -> Buffer:
         """See `ChunkStore.get`."""
         state = self._open_state()
-        if chunk_id not in self._holdings:
+        info = self._holdings.get(chunk_id)
+        if info is None:
             raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
         try:
-            _, data = await self._guard.read(lambda: self._files.load(chunk_id))
+            data = await self._read(state, info)
         except (FileNotFoundError, CorruptContentError):
             # It may have been replaced or let go under our hands: look again with nobody changing it.
             data = await state.operations.run("reread", state.changes.reread(chunk_id))
         state.changes.note_read(chunk_id)
         return data
+
+    async def _read(self, state: _OpenState, info: ChunkInfo) -> Buffer:
+        """Read and verify a chunk: a small one here if that takes no wait, else with others, a large one by itself."""
+        chunk_id = info.chunk_id
+        if info.size > SHARED_BYTES_MAX:
+            return (await self._guard.read(lambda: self._files.load(chunk_id)))[1]
+        data = self._files.load_cached(chunk_id, info.size)
+        return data if data is not None else await state.reads.read(chunk_id)
 
     async def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """See `ChunkStore.delete`."""
@@ -281,7 +300,7 @@ class DiskStore(StoredDocuments):
             write_pins=documents.write_pins,
             on_quarantine=self._on_quarantine,
         )
-        return _OpenState(lock, documents, changes)
+        return _OpenState(lock, documents, changes, load=self._load, guard=self._guard)
 
     async def _close(self, state: _OpenState) -> None:
         await state.operations.close()
@@ -297,6 +316,9 @@ class DiskStore(StoredDocuments):
         if self._state is None:
             raise NodeClosedError("the store is closed: open it with `await store.open()`")
         return self._state
+
+    def _load(self, chunk_id: ChunkId) -> Buffer:
+        return self._files.load(chunk_id)[1]
 
     def _new_guard(self) -> DiskGuard:
         return DiskGuard(self._runtime.offload, self._folder, on_read_only=self._on_read_only)

@@ -141,7 +141,23 @@ class ChunkFiles:
             CorruptContentError: Its header, its length or its bytes are wrong.
             OSError: The disk cannot read it.
         """
-        content = self._disk.read(self.path(chunk_id))
+        return self._verified(chunk_id, self._disk.read(self.path(chunk_id)))
+
+    def load_cached(self, chunk_id: ChunkId, size: int) -> Buffer | None:
+        """Read and verify a chunk of `size` bytes as `load` does, if no disk has to be waited for.
+
+        Returns:
+            Its bytes, or None where `load` has to tell what is there.
+        """
+        content = self._disk.read_cached(self.path(chunk_id), HEADER_BYTES + size)
+        if content is None:
+            return None
+        try:
+            return self._verified(chunk_id, content)[1]
+        except CorruptContentError:
+            return None
+
+    def _verified(self, chunk_id: ChunkId, content: bytes) -> tuple[ChunkInfo, Buffer]:
         info = decode_header(content)
         data = memoryview(content)[HEADER_BYTES:]
         if info.chunk_id != chunk_id or info.size != len(data) or not matches(chunk_id, data):

@@ -7,7 +7,7 @@ acknowledges what is lost. Source: Rebello et al., "Can Applications Recover fro
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from dfs_sdk.runtime.ports import Offload
 from dfs_sdk.store.faults import Fault, fault_of, read_error, read_only_reason, write_error
 
 T = TypeVar("T")
+ItemT = TypeVar("ItemT")
 
 
 class DiskGuard:
@@ -72,3 +73,23 @@ class DiskGuard:
             raise
         except (OSError, sqlite3.Error) as error:
             raise read_error(error, self._folder) from error
+
+    async def read_each(self, call: Callable[[ItemT], T], items: Sequence[ItemT]) -> list[T | Exception]:
+        """Run a call that only reads on several things, one after the other in one thread; errors are as `read` raises.
+
+        Returns:
+            For each of them what came of it, or its error.
+        """
+        return await self._offload.run(lambda: [self._attempted(call, item) for item in items])
+
+    def _attempted(self, call: Callable[[ItemT], T], item: ItemT) -> T | Exception:
+        try:
+            return call(item)
+        except (DfsError, FileNotFoundError) as error:
+            return error
+        except (OSError, sqlite3.Error) as error:
+            refused = read_error(error, self._folder)
+            refused.__cause__ = error
+            return refused
+        except Exception as error:  # noqa: BLE001 - the others are read all the same
+            return error

@@ -49,6 +49,16 @@ class Operations:
             task.result()  # it ended by something that is no error, such as the end of the loop
         return outcome.result()
 
+    def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run what serves several callers, none of whom waits for all of it; its error is logged.
+
+        Raises:
+            NodeClosedError: After `close`; the coroutine is closed, too.
+        """
+        task = self._scope.spawn(name, coroutine)
+        self._running[task] = None
+        task.add_done_callback(self._forget)
+
     async def close(self) -> None:
         """Wait for the running changes; later ones are refused."""
         while self._running:
