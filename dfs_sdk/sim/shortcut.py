@@ -26,6 +26,7 @@ from dfs_sdk.runtime.ports import Runtime, UdpSocket
 from dfs_sdk.sim.shortcut_link import ShortcutConnection
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.dialing import HELLO_BACKOFF, HELLO_INTERVAL, HELLO_INTERVAL_MAX
 from dfs_sdk.transport.dialling import check_dialable, done_within
 from dfs_sdk.transport.driver import ANY_ADDRESS
 from dfs_sdk.transport.handshake import Network
@@ -39,7 +40,7 @@ _DATA = struct.Struct(">BQQQI")  # kind, their session, ours, number of the mess
 _ASK = struct.Struct(">BQ")
 _ANSWER = struct.Struct(">BQ32s?32s32s")
 
-DIAL_INTERVAL = 0.5
+IDENTIFY_INTERVAL = 0.5
 GLARE_SECONDS = 1.0
 """A question of the other side that crossed ours may be under way for so long."""
 PROOF_BYTES = 8
@@ -162,10 +163,14 @@ class ShortcutTransport:
         limit = min(timeout, self.config.handshake_timeout)
         try:
             async with asyncio.timeout(limit):
+                interval = HELLO_INTERVAL
                 while True:
-                    self._say_hello(dial, known)
-                    if await done_within(waiter, DIAL_INTERVAL):
+                    # One HELLO speaks for all who wait; those of the first, until it gives up.
+                    if waiter is next(iter(dial.waiters)):
+                        self._say_hello(dial, known)
+                    if await done_within(waiter, interval):
                         return waiter.result()
+                    interval = min(interval * HELLO_BACKOFF, HELLO_INTERVAL_MAX)
         except TimeoutError:
             text = f"none of the addresses of peer {contact.node_id.short} answered within {limit:g} s"
             raise (DeadlineError(text) if limit == timeout else PeerUnreachableError(text)) from None
@@ -189,7 +194,7 @@ class ShortcutTransport:
             async with asyncio.timeout(timeout):
                 while True:
                     self.transmit(_ASK.pack(ASK, token), address)
-                    if await done_within(waiter, DIAL_INTERVAL):
+                    if await done_within(waiter, IDENTIFY_INTERVAL):
                         return waiter.result()
         except TimeoutError:
             raise DeadlineError(f"nobody answered at {address} within {timeout:g} s") from None

@@ -1,0 +1,87 @@
+"""What the shortcut transport sends while it dials."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from dfs_sdk.errors import DeadlineError
+from dfs_sdk.ids import Address, NetworkId
+from dfs_sdk.sim.shortcut import HELLO, ShortcutTransport
+from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.handshake import Network
+from tests.fakes.descs import identity_of
+from tests.fakes.runtime import LoopClock, fake_runtime, run_virtual
+
+HERE, THERE = Address("10.0.0.1", 4001), Address("10.0.0.2", 4001)
+NETWORK = Network(network_id=NetworkId(bytes(32)))
+
+
+@dataclass
+class Recorder:
+    """A UDP port nobody answers, and its only socket."""
+
+    loop: asyncio.AbstractEventLoop
+    sent_at: list[float] = field(default_factory=list)
+    kinds: Counter[int] = field(default_factory=Counter)
+    local_address: Address = HERE
+
+    async def bind(self, _address: Address, **_handlers: Callable[..., None]) -> "Recorder":
+        return self
+
+    def send(self, datagram: bytes, _segment_bytes: int, destination: Address) -> bool:
+        assert destination == THERE
+        self.kinds[datagram[0]] += 1
+        self.sent_at.append(round(self.loop.time(), 3))
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def dial_for(*waits: tuple[float, float]) -> Recorder:
+    """Let callers that come and give up at some instants dial a peer who is away."""
+
+    async def main(clock: LoopClock) -> Recorder:
+        recorder = Recorder(asyncio.get_running_loop())
+        runtime: Any = replace(fake_runtime(clock=clock), udp=recorder)
+        transport = ShortcutTransport(runtime=runtime, identity=identity_of(1), network=NETWORK)
+        await transport.start()
+        public = identity_of(2).public
+        contact = Contact(ed=public.ed, x=public.x, addresses=(THERE,))
+        began = asyncio.get_running_loop().time()
+
+        async def wait(since: float, until: float) -> None:
+            await asyncio.sleep(since)
+            with pytest.raises(DeadlineError):
+                await transport.connect(contact, timeout=until - since, anew=True)
+
+        async with asyncio.TaskGroup() as group:
+            for since, until in waits:
+                group.create_task(wait(since, until))
+        recorder.sent_at = [round(at - began, 2) for at in recorder.sent_at]
+        await transport.close()
+        return recorder
+
+    return run_virtual(main)
+
+
+def test_hello_is_repeated_at_growing_intervals():
+    recorder = dial_for((0, 9.9))
+    assert recorder.sent_at == [0, 0.5, 1.25, 2.38, 4.06, 6.59]
+    assert set(recorder.kinds) == {HELLO}
+
+
+def test_of_many_who_wait_for_one_peer_one_says_hello():
+    assert dial_for(*[(0.01 * number, 9.9) for number in range(20)]).sent_at == dial_for((0, 9.9)).sent_at
+
+
+def test_when_the_one_who_says_hello_gives_up_the_next_goes_on():
+    recorder = dial_for((0, 2), (1, 9.9))
+    assert recorder.sent_at[:3] == [0, 0.5, 1.25]
+    assert len(recorder.sent_at) > 4
+    gaps = [later - earlier for earlier, later in zip(recorder.sent_at, recorder.sent_at[1:], strict=False)]
+    assert max(gaps) <= 4.0
