@@ -1,7 +1,7 @@
 """A member list that many simulated nodes share: n nodes that know each other from the start need no n² entries.
 
-A crowd is immutable. Each node keeps by itself only what it learned beyond it: `KnownMembers` looks there first. No
-node of a real network has a crowd; its list is then an ordinary table.
+What a crowd says is immutable. Each node keeps by itself only what it learned beyond it: `KnownMembers` looks there
+first. No node of a real network has a crowd; its list is then an ordinary table.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from functools import cached_property
 
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.messages import NodeDesc, NodeStatus, SignedDesc
-from dfs_sdk.peers.view import list_digest
+from dfs_sdk.peers.view import Member, list_digest
 from dfs_sdk.transport.contact import Contact
 
 Known = tuple[SignedDesc, NodeDesc]
+Picture = tuple[Member, float]
+"""A member, and when it was drawn, in monotonic seconds."""
 
 
 class Crowd:
@@ -37,6 +39,8 @@ class Crowd:
         self.members: dict[NodeId, Known] = {
             each[1].node_id: each for each in sorted(known, key=lambda each: each[1].node_id)
         }
+        self._pictures: dict[NodeId, Picture] = {}
+        self._pictures_of = (0.0, 0.0)
 
     @cached_property
     def contacts(self) -> dict[NodeId, Contact]:
@@ -47,6 +51,17 @@ class Crowd:
     def digest(self) -> bytes:
         """Digest of the whole list, as `Membership.digest` computes it."""
         return list_digest({node_id: desc.incarnation for node_id, (_, desc) in self.members.items()})
+
+    def pictures(self, since: float, now: float) -> dict[NodeId, Picture]:
+        """The pictures of members as all nodes see them that never heard of them; whoever draws one adds it.
+
+        Args:
+            since: Monotonic second at which the crowd was adopted.
+            now: Monotonic second of the pictures; those of another instant are forgotten.
+        """
+        if self._pictures_of != (since, now):
+            self._pictures, self._pictures_of = {}, (since, now)
+        return self._pictures
 
 
 NOBODY = Crowd()
@@ -103,6 +118,10 @@ class KnownMembers:
                 yield node_id, own.get(node_id, known) if own else known
         for node_id in self._more:
             yield node_id, own[node_id]
+
+    def is_shared(self, node_id: NodeId) -> bool:
+        """Whether all that is known of a member is what the crowd says."""
+        return node_id not in self._own and node_id in self._crowd.members
 
     @property
     def crowd(self) -> Crowd:

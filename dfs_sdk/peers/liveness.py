@@ -134,6 +134,15 @@ class Liveness:
             track = self._tracks[node_id] = self._unheard(node_id)
         return track
 
+    def is_unheard(self, node_id: NodeId) -> bool:
+        """Whether nothing was asked or heard of a member that was there from the start."""
+        return node_id not in self._tracks and node_id in self._crowd
+
+    @property
+    def crowd_since(self) -> float:
+        """Monotonic second since which those who were there from the start are known."""
+        return self._crowd_since
+
     def adopt(self, crowd: Mapping[NodeId, object], now: float) -> None:
         """Watch members who know each other from the start, all of them well.
 

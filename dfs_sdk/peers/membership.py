@@ -15,7 +15,7 @@ from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
-from dfs_sdk.peers.crowd import Crowd, KnownMembers
+from dfs_sdk.peers.crowd import Crowd, KnownMembers, Picture
 from dfs_sdk.peers.gossip import Gossip
 from dfs_sdk.peers.liveness import Change, Liveness, PeerState, Track
 from dfs_sdk.peers.messages import (
@@ -51,7 +51,7 @@ class Membership:
         self._version = 1
         self._standing = 1
         # Members as the latest view shows them, and when each was drawn: a change of one costs nothing for the others.
-        self._pictures: dict[NodeId, tuple[Member, float]] = {}
+        self._pictures: dict[NodeId, Picture] = {}
         self.liveness = Liveness(config, identity.node_id)
 
     # Ourselves
@@ -251,9 +251,7 @@ class Membership:
         for node_id in self._known:
             drawn = self._pictures.get(node_id)
             if drawn is None or now - drawn[1] > PICTURE_AGE_MAX:
-                member = self.member(node_id, now)
-                if member is not None:
-                    self._pictures[node_id] = (member, now)
+                self._draw(node_id, now)
         members = {i: member for i, (member, _) in self._pictures.items() if member.desc.status is not NodeStatus.LEFT}
         members[self.me] = self._myself()
         return View(
@@ -263,6 +261,18 @@ class Membership:
             standing=self._standing,
             partitioned=self.liveness.frozen(now),
         )
+
+    def _draw(self, node_id: NodeId, now: float) -> None:
+        shared: dict[NodeId, Picture] = {}
+        if self.liveness.is_unheard(node_id) and self._known.is_shared(node_id):
+            shared = self._known.crowd.pictures(self.liveness.crowd_since, now)
+        picture = shared.get(node_id)
+        if picture is None:
+            member = self.member(node_id, now)
+            if member is None:
+                return
+            picture = shared[node_id] = (member, now)
+        self._pictures[node_id] = picture
 
     def member(self, node_id: NodeId, now: float) -> Member | None:
         """Make the picture of one other node, also of one that left."""

@@ -34,9 +34,9 @@ def crowd_of(count: int = COUNT) -> Crowd:
     return Crowd((signed(number), desc_of(number)) for number in range(count))
 
 
-def member_of_crowd() -> Membership:
-    membership = Membership(identity=identity_of(0), desc=desc_of(0), config=CONFIG, now=0)
-    membership.know(crowd_of(), 0)
+def member_of_crowd(crowd: Crowd, number: int = 0) -> Membership:
+    membership = Membership(identity=identity_of(number), desc=desc_of(number), config=CONFIG, now=0)
+    membership.know(crowd, 0)
     return membership
 
 
@@ -103,10 +103,14 @@ DEEDS = st.tuples(
 @given(deeds=st.lists(st.tuples(DEEDS, st.sampled_from([0.5, 40.0, 4000.0, 20_000.0])), max_size=12))
 @settings(max_examples=150)
 def test_member_of_a_crowd_says_what_one_says_who_was_told_everything(deeds):
-    shared, told, now = member_of_crowd(), told_one_by_one(), 0.0
+    crowd = crowd_of()
+    # One that hears nothing draws the pictures of each instant before the other does, who takes them from it.
+    beside, shared = (member_of_crowd(crowd, number) for number in (1, 0))
+    told, now = told_one_by_one(), 0.0
     assert said(shared, now) == said(told, now)
     for deed, pause in deeds:
         now += pause
+        beside.view(now)
         assert act(shared, deed, now) == act(told, deed, now)
         assert act(shared, ("reviewed", 0, 0), now) == act(told, ("reviewed", 0, 0), now)
         assert said(shared, now) == said(told, now)
@@ -123,6 +127,17 @@ def test_members_of_a_crowd_share_their_table_and_one_who_learns_more_does_not_t
     assert second[id_of(2)][1].incarnation == 1
     assert id_of(3) in second
     assert id_of(3) not in first
+
+
+def test_members_of_a_crowd_share_the_pictures_of_those_they_never_heard_of():
+    crowd = crowd_of()
+    first, second = (member_of_crowd(crowd, number) for number in (0, 1))
+    second.take(signed(2, incarnation=9, name="again"), 0, WALL)
+    second.liveness.missed(id_of(3), 0, WALL)
+    views = first.view(5.0), second.view(5.0)
+    pairs = [tuple(view.members[id_of(number)] for view in views) for number in range(2, COUNT)]
+    assert [mine is yours for mine, yours in pairs] == [False, False, True, True]
+    assert [member.name for member in pairs[0]] == ["n2", "again"]
 
 
 def test_crowd_that_is_more_than_a_node_may_know_is_refused():
