@@ -8,7 +8,7 @@ when the peer is gone or comes back with another storage. Cache copies are nobod
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from dfs_sdk.ids import ChunkId, NodeId
@@ -133,6 +133,10 @@ class Claims:
     def holders(self, cell: int, chunk_id: ChunkId) -> list[NodeId]:
         """List the peers that claim a chunk, in the order of their ids."""
         return sorted(peer for peer, chunks in self._cells.get(cell, {}).items() if chunk_id in chunks)
+
+    def claimants(self, cell: int) -> Collection[NodeId]:
+        """The peers that claim any chunk of a cell."""
+        return self._cells.get(cell, {}).keys()
 
     def role(self, peer: NodeId, cell: int, chunk_id: ChunkId) -> Role | None:
         """Say why a peer claims to hold a chunk."""

@@ -32,7 +32,8 @@ class ReplicationConfig:
         repair_bytes_per_second: Bytes of repair and rebalancing, twice that when a chunk has one copy left.
         repair_burst_bytes: Bytes that may go at once after a quiet time, at least one chunk.
         repair_parallel: Chunks on their way at one time.
-        survey_peers_max: Peers asked in one round what they hold.
+        survey_peers_max: Peers asked in one round what they hold: all in a network no larger than that, else mostly
+            those who share cells with us.
         refusal_pause: A peer that refused a copy or did not answer is not asked again for this long.
         trim_fill_min: Above this share of our capacity surplus copies go as soon as they are not needed.
         surplus_keep: Below it they go after having been superfluous for this long.

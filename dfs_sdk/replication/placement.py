@@ -36,9 +36,13 @@ CELL_DOMAIN = b"dfs/cell/1"
 LANES = 4  # 64-bit numbers in one digest
 COLUMNS_KEPT = 12_288  # all members of the largest network we take part in, 192 MiB
 ORDERS_KEPT = 4096
-# From the ninth cell on, one table of all columns pays; above 2,048 members (32 MiB) it is not made.
+# From the ninth order on, one table of all columns pays; above 2,048 members (32 MiB) it is not made.
 TABLE_FROM_ORDERS = 8
 TABLE_MEMBERS_MAX = 2048
+# That of the members as they are and as they just were; nodes of one process that know the same members share it.
+TABLES_KEPT = 2
+# Members that are compared with at one time.
+RIVALS_AT_ONCE = 32
 
 Column = npt.NDArray[np.float32]
 
@@ -61,6 +65,19 @@ def log_column(network_id: NetworkId, node_id: NodeId, cells: int) -> Column:
     return column
 
 
+def log_columns(network_id: NetworkId, node_ids: Iterable[NodeId], cells: int) -> None:
+    """Compute the columns of some nodes ahead of their use: about a millisecond for each."""
+    for node_id in node_ids:
+        log_column(network_id, node_id, cells)
+
+
+@lru_cache(maxsize=TABLES_KEPT)
+def _log_table(network_id: NetworkId, node_ids: tuple[NodeId, ...], cells: int) -> npt.NDArray[np.float32]:
+    table = np.stack([log_column(network_id, node_id, cells) for node_id in node_ids])
+    table.flags.writeable = False
+    return table
+
+
 class Placement:
     """The ranking of one view: cheap to make, orders are computed when asked for.
 
@@ -78,15 +95,17 @@ class Placement:
         self._view = view
         self._config = config
         self._members = {i: m for i, m in view.members.items() if m.state is not PeerState.GONE}
-        self._ids = list(self._members)  # in the order of ids: a stable sort breaks ties by it
+        self._ids = tuple(self._members)  # in the order of ids: a stable sort breaks ties by it
         self._weights = np.array([member.desc.weight for member in self._members.values()], dtype=np.float64)
         self._shed = {i: frozenset(member.desc.shed) for i, member in self._members.items() if member.desc.shed}
         self._hosts = len({member.desc.host for member in self._members.values()})
         self._sites = len({member.desc.site for member in self._members.values()})
         self._orders: OrderedDict[int, tuple[NodeId, ...]] = OrderedDict()
         self._table: npt.NDArray[np.float32] | None = None
+        self._standings: dict[tuple[NodeId, int], dict[int, int]] = {}
         if before is not None and self._ranks_like(before):
             self._orders, self._table = before._orders, before._table  # noqa: SLF001 - another one of this class
+            self._standings = before._standings  # noqa: SLF001 - as above
         self._chosen: dict[tuple[int, int], tuple[NodeId, ...]] = {}
 
     @property
@@ -184,12 +203,41 @@ class Placement:
             return []
         if len(self._ids) <= rank_max:
             return list(range(self._config.cells))
-        own = self._column(node_id) / self._members[node_id].desc.weight
-        better = np.zeros(self._config.cells, dtype=np.int32)
-        for other, weight in zip(self._ids, self._weights, strict=True):
-            if other != node_id:
-                better += self._column(other) / weight > own
-        return [int(cell) for cell in np.flatnonzero(better < rank_max)]
+        return [cell for cell, better in self._standing(node_id, rank_max).items() if better < rank_max]
+
+    def rivals(self, node_id: NodeId, count: int) -> list[NodeId]:
+        """Name those who rank among the first of a cell where a node is among the first `count`.
+
+        They hold the chunks of its cells, and if it just came, one of them held its copies before.
+        """
+        cells = self.interesting_cells(node_id, count)
+        if not cells:
+            return []
+        scores = self._log_rows(slice(None), np.array(cells)) / self._weights[:, None]
+        depth = min(count + 1, len(self._ids))
+        first = np.argpartition(-scores, depth - 1, axis=0)[:depth]
+        return [other for position in np.unique(first) if (other := self._ids[position]) != node_id]
+
+    def _standing(self, node_id: NodeId, rank_max: int) -> dict[int, int]:
+        """Count for each cell in which a node ranks better than `rank_max`, or somewhat worse, who is before it."""
+        wide = max(rank_max, self._config.interest_rank)
+        known = self._standings.get((node_id, wide))
+        if known is None:
+            known = self._standings[node_id, wide] = self._find_standing(node_id, wide)
+        return known
+
+    def _find_standing(self, node_id: NodeId, rank_max: int) -> dict[int, int]:
+        cells = np.arange(self._config.cells)
+        own = self._column(node_id) / np.float64(self._members[node_id].desc.weight)
+        better = np.zeros(len(cells), dtype=np.int32)
+        for at in range(0, len(self._ids), RIVALS_AT_ONCE):
+            some = slice(at, at + RIVALS_AT_ONCE)
+            scores = self._log_rows(some, cells) / self._weights[some, None]
+            better += (scores > own).sum(axis=0, dtype=np.int32)
+            # Most cells are lost to the first few members: nothing more is computed for those.
+            stay = better < rank_max
+            cells, own, better = cells[stay], own[stay], better[stay]
+        return dict(zip(cells.tolist(), better.tolist(), strict=True))
 
     def why(self, cell: int, node_id: NodeId, count: int) -> str:
         """Say in a sentence why a node does or does not hold the chunks of a cell."""
@@ -209,11 +257,17 @@ class Placement:
         return tuple(self._ids[position] for position in best_first)
 
     def _logs(self, cell: int) -> npt.NDArray[np.float64]:
-        if self._table is None and len(self._orders) >= TABLE_FROM_ORDERS and 0 < len(self._ids) <= TABLE_MEMBERS_MAX:
-            self._table = np.stack([self._column(node_id) for node_id in self._ids])
+        if not self._ids or (self._table is None and len(self._orders) < TABLE_FROM_ORDERS):
+            return np.array([self._column(node_id)[cell] for node_id in self._ids], dtype=np.float64)
+        return self._log_rows(slice(None), np.array([cell]))[:, 0].astype(np.float64)
+
+    def _log_rows(self, members: slice, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        """Gather the logarithms of some cells, a row for each of some members."""
+        if self._table is None and len(self._ids) <= TABLE_MEMBERS_MAX:
+            self._table = _log_table(self._network_id, self._ids, self._config.cells)
         if self._table is not None:
-            return self._table[:, cell].astype(np.float64)
-        return np.array([self._column(node_id)[cell] for node_id in self._ids], dtype=np.float64)
+            return self._table[members, cells]
+        return np.stack([self._column(node_id)[cells] for node_id in self._ids[members]])
 
     def _ranks_like(self, other: Placement) -> bool:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, DfsError
@@ -149,7 +150,7 @@ class Repairer:
         for push in pushes:
             role = report.roles.get(push.chunk.chunk_id)
             if role is not None and role is not Role.CACHE:
-                self._claims.note(target, _as_role(push.chunk, role))
+                self._note(target, push.chunk, role)
             elif push.chunk.chunk_id not in report.tombstones:
                 absent.append(push)
         return absent
@@ -162,6 +163,13 @@ class Repairer:
                 if view.is_reachable(holder):
                     repairs.setdefault(holder, {})[push.chunk.chunk_id] = None
         await self._keeper.claim({peer: list(chunk_ids) for peer, chunk_ids in repairs.items()})
+
+    def _note(self, peer: NodeId, chunk: HeldChunk, role: Role) -> None:
+        """Take note that a peer has a chunk; a peer that was never asked what it holds is met here."""
+        member = self._peers.view.get(peer)
+        if member is not None:
+            self._claims.meet(peer, member.desc.storage_uuid)
+            self._claims.note(peer, replace(chunk, role=role))
 
     async def _push(self, push: Push, *, at_once: bool) -> int:
         chunk = push.chunk
@@ -181,7 +189,7 @@ class Repairer:
             self.avoid(push.target)
             self._tell_finished(push, error=str(error))
             return 0
-        self._claims.note(push.target, _as_role(chunk, receipt.role))
+        self._note(push.target, chunk, receipt.role)
         self._tell_finished(push)
         return 1
 
@@ -287,15 +295,4 @@ def _new_chunk(chunk: HeldChunk, data: Buffer, role: Role) -> NewChunk:
         role=role,
         removal_hash=chunk.removal_hash,
         replicas=chunk.replicas,
-    )
-
-
-def _as_role(chunk: HeldChunk, role: Role) -> HeldChunk:
-    return HeldChunk(
-        chunk_id=chunk.chunk_id,
-        cell=chunk.cell,
-        role=role,
-        replicas=chunk.replicas,
-        size=chunk.size,
-        removal_hash=chunk.removal_hash,
     )

@@ -1,9 +1,9 @@
 """Copies of chunks: places new ones, finds old ones, brings lost ones back.
 
 The parts: `placement` says where, `policy` how many, `planner` what to do; `writer` and `spreader` place new chunks,
-`locator` finds them, `surveyor` learns what others hold, `keeper` exchanges promises, `observer` gathers what a plan
-rests on, `repairer` carries it out. This module drives one round after the other: on news about members after a short
-pause, otherwise now and then.
+`locator` finds them, `rota` says whom to ask and `surveyor` learns what they hold, `keeper` exchanges promises,
+`observer` gathers what a plan rests on, `repairer` carries it out. This module drives one round after the other: on
+news about members after a short pause, otherwise now and then.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.keeper import Keeper
 from dfs_sdk.replication.locator import Holding, Locator
 from dfs_sdk.replication.observer import Observer
-from dfs_sdk.replication.placement import Placement, cells_of, log_column
+from dfs_sdk.replication.placement import Placement, cells_of, log_columns
 from dfs_sdk.replication.planner import Action, Pull, Push, Wait
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.replication.repairer import Repairer
+from dfs_sdk.replication.rota import Rota
 from dfs_sdk.replication.spreader import Spread
 from dfs_sdk.replication.surveyor import Surveyor
 from dfs_sdk.replication.writer import Writer
@@ -42,6 +43,8 @@ SURVEYS_PARALLEL = 8
 HAND_OVER_TIMEOUT = 30.0
 ROUND_SECONDS = 10.0
 PLAN_PAUSE_FACTOR = 20.0
+# A tenth of a second of a worker thread, which shares the interpreter's lock with the loop.
+RANKED_AT_ONCE = 64
 
 
 class Replication:
@@ -120,8 +123,7 @@ class Replication:
             scope=scope,
             config=self._config,
         )
-        self._survey_order: list[NodeId] = []
-        self._interest: tuple[bytes, list[int]] = (b"", [])
+        self._rota = Rota(store=store, claims=self._claims, clock=self._clock, rng=self._rng, config=self._config)
         self._wake = asyncio.Event()
         self._rounds = asyncio.Lock()
         self._offload = runtime.offload
@@ -156,8 +158,8 @@ class Replication:
         handed = 0
         try:
             async with asyncio.timeout(timeout), self._rounds:
-                self._meet_members()
-                await self._survey(self._peers.view.reachable())
+                self._review_claims()
+                await self._survey(await self._rota.before_leaving(self._peers.view, self.placement))
                 for _ in range(1 + self._config.stand_ins_max):
                     actions = await self._plan(leaving=True)
                     pushes = [action for action in actions if isinstance(action, Push)]
@@ -242,8 +244,8 @@ class Replication:
             How many copies were pushed, fetched or dropped.
         """
         async with self._rounds:
-            self._meet_members()
-            await self._survey(self._next_surveyed())
+            self._review_claims()
+            await self._survey(await self._rota.next(self._peers.view, self.placement))
             started_at = self._clock.monotonic()
             actions = await self._plan()
             self._plan_seconds = self._clock.monotonic() - started_at
@@ -300,35 +302,24 @@ class Replication:
 
     async def _rank(self, newcomers: list[NodeId]) -> None:
         """Compute the hashes of new members ahead of their use, off the loop: about a millisecond for each."""
-        for node_id in newcomers:
-            await self._offload.run(log_column, self._network_id, node_id, self._config.cells)
+        for at in range(0, len(newcomers), RANKED_AT_ONCE):
+            batch = newcomers[at : at + RANKED_AT_ONCE]
+            await self._offload.run(log_columns, self._network_id, batch, self._config.cells)
         self._ranked.intersection_update(self._peers.view.members)
 
-    def _meet_members(self) -> None:
-        view = self._peers.view
+    def _review_claims(self) -> None:
+        """Drop the words of those who are gone, and of those who lost what they spoke of."""
+        members = self._peers.view.members
         for peer in self._claims.peers():
-            if view.odds(peer) == 0.0:
+            member = members.get(peer)
+            if member is None or member.p_return == 0.0:
                 self._claims.forget(peer)
-        for node_id, member in view.members.items():
-            if node_id != view.me and member.p_return > 0.0:
-                self._claims.meet(node_id, member.desc.storage_uuid)
-
-    def _next_surveyed(self) -> list[NodeId]:
-        """Take the next peers in turn, so that each is asked before any is asked again."""
-        reachable = set(self._peers.view.reachable())
-        count = min(self._config.survey_peers_max, len(reachable))
-        self._survey_order = [peer for peer in self._survey_order if peer in reachable]
-        late = sorted(reachable - set(self._survey_order))
-        self._rng.shuffle(late)
-        self._survey_order = late + self._survey_order
-        chosen, rest = self._survey_order[:count], self._survey_order[count:]
-        self._survey_order = rest + chosen
-        return chosen
+            else:
+                self._claims.meet(peer, member.desc.storage_uuid)
 
     async def _survey(self, peers: Sequence[NodeId]) -> None:
-        digest = self.placement.view.digest
-        if self._interest[0] != digest:
-            cells = self.placement.interesting_cells(self._rpc.node_id, self._config.interest_rank)
-            self._interest = (digest, cells)
-        interest = {*self._interest[1], *self._store.cells()}
+        ranked = self.placement.interesting_cells(self._rpc.node_id, self._config.interest_rank)
+        interest = {*ranked, *self._store.cells()}
+        for member in filter(None, map(self._peers.view.get, peers)):
+            self._claims.meet(member.node_id, member.desc.storage_uuid)
         await run_all(*(self._surveyor.survey(peer, interest) for peer in peers), limit=SURVEYS_PARALLEL)

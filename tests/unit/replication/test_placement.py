@@ -240,3 +240,46 @@ def test_cell_out_of_range_is_refused(cell: int):
 def test_column_cannot_be_changed_by_its_users():
     with pytest.raises(ValueError, match="read-only"):
         log_column(NETWORK, identity_of(1).node_id, 256)[0] = 0
+
+
+@given(st.lists(st.sampled_from([GIB, 2 * GIB, 5 * GIB]), min_size=10, max_size=80), st.integers(1, 12))
+@settings(max_examples=25)
+def test_interesting_cells_are_those_whose_orders_name_the_node_early(capacities: list[int], rank_max: int):
+    descs = [desc_of(n, capacity_bytes=size) for n, size in enumerate(capacities)]
+    placement, me = placement_of(descs), descs[0].node_id
+    if len(descs) <= rank_max:
+        assert placement.interesting_cells(me, rank_max) == list(range(SMALL.cells))
+    else:
+        expected = [cell for cell in range(SMALL.cells) if me in placement.order(cell)[:rank_max]]
+        assert placement.interesting_cells(me, rank_max) == expected
+
+
+def test_rivals_are_the_first_of_the_cells_where_a_node_is_chosen():
+    descs = [desc_of(n) for n in range(90)]
+    placement, me = placement_of(descs), descs[7].node_id
+    orders = [placement.order(cell) for cell in range(SMALL.cells)]
+    expected = {other for order in orders if me in order[:3] for other in order[:4]} - {me}
+    assert set(placement.rivals(me, 3)) == expected
+    assert 0 < len(expected) < 60
+
+
+def test_rivals_of_a_newcomer_name_who_held_its_cells_before():
+    descs = [desc_of(n) for n in range(90)]
+    before, after = placement_of(descs[:-1]), placement_of(descs)
+    me = descs[-1].node_id
+    replaced = {
+        before.order(cell)[2] for cell in range(SMALL.cells) if me in after.order(cell)[:3]
+    }  # the last of the three that were chosen gave way
+    assert replaced <= set(after.rivals(me, 3))
+
+
+def test_stranger_has_no_rivals():
+    assert placement_of([desc_of(n) for n in range(9)]).rivals(desc_of(20).node_id, 3) == []
+
+
+def test_placements_of_the_same_members_share_their_logarithms():
+    descs = [desc_of(n) for n in range(20)]
+    one, other = (placement_of(descs, me=descs[n].node_id) for n in range(2))
+    for placement in (one, other):
+        placement.rivals(descs[0].node_id, 3)
+    assert one._table is other._table is not None
