@@ -5,6 +5,7 @@ Rules that every panel keeps by deriving from `Panel`:
 * A callback of the browser may come on any thread, with any loop. It only reads the message and hands a coroutine to
   the node.
 * Only the node's side writes traits, through the pump; the browser never writes one, it sends messages.
+* All panels of a node together send at most twenty messages a second (`ui.outlet`), whatever changes and whoever asks.
 * Traits are saved in notebooks. No secret enters one: links, invites, passphrases and tracebacks travel in messages,
   one way, when the user asks.
 """
@@ -27,12 +28,13 @@ import anywidget
 import ipywidgets
 import traitlets
 
-from dfs_sdk.errors import DfsError, NodeClosedError
+from dfs_sdk.errors import ConfigError, DfsError, NodeClosedError
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.ui.assets import style
 from dfs_sdk.ui.face import NodeFace
 from dfs_sdk.ui.message import Message
+from dfs_sdk.ui.outlet import outlet_of
 from dfs_sdk.ui.pump import Pump, submitted
 from dfs_sdk.views import html, text, words
 
@@ -74,6 +76,7 @@ class Panel(anywidget.AnyWidget):
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._node = node
         self._pump = pump if pump is not None else Pump(node)
+        self._outlet = outlet_of(node)
         self._closed = False
         self._problems: deque[Problem] = deque(maxlen=PROBLEMS_SHOWN_MAX)
         self._problem_count = 0
@@ -141,9 +144,13 @@ class Panel(anywidget.AnyWidget):
         layout.close()
 
     def tell(self, content: Mapping[str, Any], buffers: Sequence[Buffer] | None = None) -> None:
-        """Send the browser a message, which is kept nowhere; on the home loop."""
+        """Send the browser a message, which is kept nowhere; at once, or in its turn; on the home loop."""
+        self._in_turn(lambda: self._emit(content, buffers))
+
+    def give(self, content: Mapping[str, Any], piece: Buffer) -> None:
+        """Send the browser a piece of a file at once: its acknowledgements bound how many; on the home loop."""
         if not self._closed:
-            self.send(dict(content), buffers=list(buffers) if buffers else None)
+            self.send(dict(content), buffers=[piece])
             let_the_header_route(self.comm)
 
     def report(self, what: str, error: BaseException) -> None:
@@ -161,10 +168,29 @@ class Panel(anywidget.AnyWidget):
         if self._pump.running:
             self._pump.wake()
         else:  # a node that does not run has no side that could write
-            self._answer()
+            self._show_now()
 
     def _answer(self) -> None:
-        """Show at once what a request brought: who clicked does not wait for the pump's turn. On the home loop."""
+        """Show what a request brought: who clicked does not wait for the pump's turn. On the home loop."""
+        self._in_turn(self._show_now)
+
+    def _in_turn(self, send: Callable[[], None]) -> None:
+        if self._pump.running:
+            self._outlet.answer(send)
+        else:  # a node that does not run shows nothing by itself
+            send()
+
+    def _emit(self, content: Mapping[str, Any], buffers: Sequence[Buffer] | None) -> None:
+        if not self._closed:
+            self._spend()
+            self.send(dict(content), buffers=list(buffers) if buffers else None)
+            let_the_header_route(self.comm)
+
+    def _spend(self) -> None:
+        if self._pump.running:
+            self._outlet.spend()
+
+    def _show_now(self) -> None:
         with suppress(DfsError):
             self._snapshot = self._node.snapshot()
         self.refresh(self._snapshot)
@@ -196,6 +222,7 @@ class Panel(anywidget.AnyWidget):
         return {"problems": self._shown_problems()}
 
     def _write(self, changed: Mapping[str, Any]) -> None:
+        self._spend()
         with self.hold_sync():
             for name, value in changed.items():
                 setattr(self, name, value)
@@ -216,6 +243,8 @@ class Panel(anywidget.AnyWidget):
         if message.kind == "ping":
             self._answer_ping()
             return
+        if self._outlet.is_full:
+            raise ConfigError("the page asks for more than it can be answered: try again in a moment")
         own: dict[str, Action] = {"hello": self._hello, "traceback": self._show_trace, "dismiss": self._dismiss}
         what, action = self._actions.get(message.kind) or ("answer the browser", own.get(message.kind))
         if action is None:

@@ -50,7 +50,7 @@ class ChatPanel(Panel):
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._reading = Reading(node.snapshot().messages)
-        self._moves = Moves(node, tell=self.tell, find=self._file_row)
+        self._moves = Moves(node, tell=self.tell, give=self.give, find=self._file_row)
         self._sent: OrderedDict[str, None] = OrderedDict()
         self._shown: tuple[tuple[MessageRow, ...] | None, list[dict[str, Any]]] = (None, [])
         super().__init__(node, pump=pump)

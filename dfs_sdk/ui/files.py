@@ -47,7 +47,7 @@ class FilesPanel(Panel):
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._listing = Listing()
-        self._moves = Moves(node, tell=self.tell, find=self._row)
+        self._moves = Moves(node, tell=self.tell, give=self.give, find=self._row)
         self._transfers = TransferList(node)
         self._notice = ""
         super().__init__(node, pump=pump)
@@ -68,7 +68,9 @@ class FilesPanel(Panel):
         if self.closed:
             return sent
         self._listing.update(snapshot.files)
-        messages = self._listing.changes(asyncio.get_running_loop().time()) if self._pump.running else []
+        if not self._pump.running:
+            return sent
+        messages = self._listing.changes(asyncio.get_running_loop().time(), most=self._outlet.room())
         for message in messages:
             self._context.run(self.tell, message)
         return sent + sum(map(weight, messages))

@@ -111,17 +111,22 @@ class Listing:
         """A view is gone."""
         self._views.pop(view, None)
 
-    def changes(self, now: float) -> list[dict[str, Any]]:
-        """Say to each view what changed of what it sees; none hears more often than `CHANGES_INTERVAL_MIN`."""
+    def changes(self, now: float, *, most: int = VIEWS_MAX) -> list[dict[str, Any]]:
+        """Say to each view what changed of what it sees; none hears more often than `CHANGES_INTERVAL_MIN`.
+
+        Args:
+            now: Seconds on a monotonic clock.
+            most: How many views can be told; the others are behind, and are told first the next time.
+        """
         self.behind = False
-        told = []
-        for name, view in self._views.items():
+        told: list[dict[str, Any]] = []
+        for name, view in sorted(self._views.items(), key=_told_last):
             if not view.look.count:
                 continue
             seen, matching = self._seen(view.look)
             if seen == view.sent and matching == view.matching:
                 continue
-            if now - view.changed_at < CHANGES_INTERVAL_MIN:
+            if now - view.changed_at < CHANGES_INTERVAL_MIN or len(told) >= most:
                 self.behind = True
                 continue
             told.append(self._changes(name, view, seen, matching))
@@ -189,6 +194,10 @@ def origin_in_words(origin: str) -> str:
 def weight(message: dict[str, Any]) -> int:
     """About how many bytes a message takes on its way."""
     return len(json.dumps(message, allow_nan=False))
+
+
+def _told_last(view: tuple[str, _View]) -> float:
+    return view[1].changed_at
 
 
 def _matches(row: FileRow, terms: list[str]) -> bool:

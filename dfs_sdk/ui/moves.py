@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.files.transfers import current_transfer
@@ -28,14 +28,6 @@ NAME_LENGTH_MAX = 1_024
 MOVE_LENGTH_MAX = 64
 
 
-class Tell(Protocol):
-    """Sends the browser a message, as `Panel.tell` does."""
-
-    def __call__(self, content: Mapping[str, Any], buffers: Sequence[Buffer] | None = None) -> None:
-        """Send it."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Move:
     """A file on its way, and the task that moves it."""
@@ -50,12 +42,21 @@ class Moves:
     Args:
         node: Where uploads go and downloads come from.
         tell: Sends the browser a message.
+        give: Sends the browser a piece of a file.
         find: The row of the file that a message names.
     """
 
-    def __init__(self, node: NodeFace, *, tell: Tell, find: Callable[[Message], FileRow]) -> None:
+    def __init__(
+        self,
+        node: NodeFace,
+        *,
+        tell: Callable[[Mapping[str, Any]], None],
+        give: Callable[[Mapping[str, Any], Buffer], None],
+        find: Callable[[Message], FileRow],
+    ) -> None:
         self._node = node
         self._tell = tell
+        self._give = give
         self._find = find
         self._moving: dict[str, _Move] = {}
 
@@ -114,7 +115,7 @@ class Moves:
         move = _name_of(message)
 
         def send(index: int, piece: bytes) -> None:
-            self._tell({"kind": "download-piece", "move": move, "index": index}, [piece])
+            self._give({"kind": "download-piece", "move": move, "index": index}, piece)
 
         def wait(seconds: float) -> None:
             text = f"no peer has given the next piece for {seconds:.0f} s: those that hold it may be blocked or gone"

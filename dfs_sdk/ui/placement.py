@@ -65,7 +65,8 @@ class PlacementPanel(Panel):
             return sent
         now = asyncio.get_running_loop().time()
         shown = self._picture(snapshot)
-        self._behind = shown is not self._told and now - self._told_at < CHANGES_INTERVAL_MIN
+        too_soon = now - self._told_at < CHANGES_INTERVAL_MIN or not self._outlet.room()
+        self._behind = shown is not self._told and too_soon
         return sent if self._behind else sent + self._context.run(self._tell_changes, shown, now)
 
     def actions(self) -> dict[str, tuple[str, Action]]:

@@ -2,7 +2,8 @@
 
 One pump serves one panel, or all panels of a dashboard, so that they share each snapshot. News of the node wakes it;
 a slow heartbeat catches what changes without news. It never takes more than a tenth of the loop's time, nor more than
-`MESSAGES_PER_SECOND_MAX` and `BYTES_PER_SECOND_MAX` of the connection to the browser: it just gets slower.
+`BYTES_PER_SECOND_MAX` and its share of the messages (`ui.outlet`) of the connection to the browser: it just gets
+slower, and each panel has its turn.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dfs_sdk.errors import DfsError
 from dfs_sdk.events import Event
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.ui.face import NodeFace
+from dfs_sdk.ui.outlet import outlet_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +28,6 @@ HEARTBEAT_INTERVAL = 3.0
 LIVELY_INTERVAL = 0.5
 LOOP_SHARE_MAX = 0.1
 BYTES_PER_SECOND_MAX = 1_000_000
-MESSAGES_PER_SECOND_MAX = 15  # of all panels together; leaves room for the answers to clicks below 20
 
 
 class Pumped(Protocol):
@@ -57,6 +58,7 @@ class Pump:
         self._node = node
         self._interval = interval
         self._heartbeat = heartbeat
+        self._outlet = outlet_of(node)
         self._panels: tuple[Pumped, ...] = ()
         self._task: Future[None] | None = None
         self._news: asyncio.Event | None = None
@@ -100,10 +102,13 @@ class Pump:
         try:
             while self._panels:
                 begun = loop.time()
-                messages, size = self._fill()
+                shown = len(self._panels)
+                filled, size = self._fill(self._panels)
                 spent = loop.time() - begun
-                shares = (spent / LOOP_SHARE_MAX, messages / MESSAGES_PER_SECOND_MAX, size / BYTES_PER_SECOND_MAX)
-                await asyncio.sleep(max(self._interval, *shares))
+                await asyncio.sleep(max(self._interval, spent / LOOP_SHARE_MAX, size / BYTES_PER_SECOND_MAX))
+                if filled < shown:
+                    await asyncio.sleep(self._outlet.wait())
+                    continue
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._patience()):
                         await news.wait()
@@ -111,28 +116,37 @@ class Pump:
         finally:
             subscription.cancel()
             self._news = self._loop = None
-            self._fill()
+            self._outlet.flush()
+            self._fill(self._panels, last=True)
 
     def _patience(self) -> float:
         return LIVELY_INTERVAL if any(panel.lively for panel in self._panels) else self._heartbeat
 
-    def _fill(self) -> tuple[int, int]:
-        """Fill the panels; returns how many messages and about how many bytes that took."""
+    def _fill(self, panels: tuple[Pumped, ...], *, last: bool = False) -> tuple[int, int]:
+        """Fill panels while there is room for their messages; who had no turn is the first to have one the next time.
+
+        Args:
+            panels: In the order of their turns.
+            last: The node ends: show how, room or not.
+
+        Returns:
+            How many had their turn, and about how many bytes that took.
+        """
         try:
             snapshot = self._node.snapshot()
         except DfsError as error:
             logger.debug("no snapshot to show: %s", error)
-            return 0, 0
-        messages = size = 0
-        for panel in self._panels:
+            return len(panels), 0
+        size = 0
+        for place, panel in enumerate(panels):
+            if not last and not self._outlet.room():
+                self._panels = (*self._panels[place:], *self._panels[:place])
+                return place, size
             try:
-                sent = panel.refresh(snapshot)
+                size += panel.refresh(snapshot)
             except Exception:  # one panel's fault must not stop the others
                 logger.exception("%r could not show the node", panel)
-            else:
-                messages += sent > 0
-                size += sent
-        return messages, size
+        return len(panels), size
 
 
 def submitted(node: NodeFace, coroutine: Coroutine[Any, Any, None]) -> Future[None] | None:

@@ -23,6 +23,8 @@ SILENCE_SECONDS_MAX = 120.0
 SILENCE_SLICES = 24
 RESEND_SECONDS_MIN = 3.0
 WAITING_TOLD_SECONDS = 3.0
+ACKNOWLEDGED_PIECES = 4  # in one message, of a fast upload; half a window, so that pieces stay on their way
+ACKNOWLEDGED_SECONDS = 0.25
 FILE_BYTES_MAX = 2**50
 
 
@@ -47,7 +49,8 @@ class Upload:
 
     Args:
         size: Bytes of the whole file.
-        acknowledge: Called with the progress after each piece that was taken, and when the browser asks.
+        acknowledge: Called with the progress after pieces were taken, several at a time if they come fast, and when
+            the browser asks.
         silence: Seconds without a piece after which the browser counts as gone.
     """
 
@@ -57,7 +60,8 @@ class Upload:
         self._size = size
         self._acknowledge = acknowledge
         self._silence = silence
-        self._next = 0
+        self._next = self._said = 0
+        self._said_at = -ACKNOWLEDGED_SECONDS
         self._waiting: dict[int, bytes] = {}
         self._arrived = asyncio.Event()
         self._fault: ValueError | None = None
@@ -93,7 +97,7 @@ class Upload:
     def say(self) -> None:
         """Tell the browser how far it is: it asks when it has heard nothing for a while."""
         self._arrived.set()  # a browser that asks is there
-        self._acknowledge(self.progress)
+        self._tell()
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """Iterate over the pieces in order; taking one asks the browser for more.
@@ -104,8 +108,14 @@ class Upload:
         """
         while self._next < self.piece_count:
             piece = await self._take()
-            self._acknowledge(self.progress)
+            due = asyncio.get_running_loop().time() - self._said_at >= ACKNOWLEDGED_SECONDS
+            if due or self._next - self._said >= ACKNOWLEDGED_PIECES or self._next == self.piece_count:
+                self._tell()
             yield piece
+
+    def _tell(self) -> None:
+        self._said, self._said_at = self._next, asyncio.get_running_loop().time()
+        self._acknowledge(self.progress)
 
     async def _take(self) -> bytes:
         while self._next not in self._waiting and self._fault is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import comm
@@ -22,7 +23,10 @@ class RecordingComm(BaseComm):
         self, msg_type: str, data: Any = None, metadata: Any = None, buffers: Any = None, **keys: Any
     ) -> None:
         json.dumps(data, allow_nan=False)
-        self.traffic.append({"type": msg_type, "comm": self.comm_id, "data": data, "buffers": buffers or []})
+        sent = {"type": msg_type, "comm": self.comm_id, "data": data, "buffers": buffers or []}
+        with suppress(RuntimeError):  # no loop runs
+            sent["at"] = asyncio.get_running_loop().time()
+        self.traffic.append(sent)
 
 
 @contextmanager

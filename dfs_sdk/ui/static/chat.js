@@ -148,8 +148,9 @@ const view = (model, root, { box, moves }) => {
   const showMessages = () => {
     const state = known.room(room);
     reconcile(items, laidOut(state.items), (line) => line.item.key, (line) => makeMessage(obtain)(line.item), showMessage(Boolean(room)));
-    reconcile(waiting, box.of(room), (entry) => entry.ref, makeWaiting(box), showWaiting);
-    none.hidden = state.items.length > 0 || box.of(room).length > 0;
+    const unsaid = box.of(room, state.items);
+    reconcile(waiting, unsaid, (entry) => entry.ref, makeWaiting(box), showWaiting);
+    none.hidden = state.items.length > 0 || unsaid.length > 0;
     older.hidden = !state.more || state.items.length < 50;
     toEnd();
   };

@@ -6,6 +6,8 @@ const FINISHED_MAX = 100;
 const STALL_SECONDS = 5;
 const BUSY_SECONDS = 12;
 const RATE_SECONDS = 5;
+const ACKNOWLEDGED_PIECES = 4; // in one message, of a fast download; half a window, so that pieces stay on their way
+const ACKNOWLEDGED_SECONDS = 0.25;
 const PICKER_BYTES_MIN = 256 * PIECE_BYTES;
 const SHOWN_SECONDS_MIN = 0.1;
 const UPLOADED_SECONDS_SHOWN = 10;
@@ -150,13 +152,20 @@ function movesOf(model) {
   // What came of a download that failed or was stopped is kept until it leaves the list: a second attempt goes on there.
   // The same file has the same bytes for ever, and the node verifies each chunk before it hands out a piece of it.
   const fetchInto = (kept, move, row) => {
-    let next = kept.next;
+    let [next, said, saidAt] = [kept.next, kept.next, 0];
+    const total = Math.ceil(row.bytes / PIECE_BYTES);
+    const acknowledge = (count) => {
+      const now = Date.now();
+      if (count - said < ACKNOWLEDGED_PIECES && now - saidAt < 1000 * ACKNOWLEDGED_SECONDS && count < total) return;
+      [said, saidAt] = [count, now];
+      model.send({ kind: "ack", move: move.id, next: count });
+    };
     const keep = async (piece, count) => {
       if (move.ended) return;
       if (kept.sink) await kept.sink.write(piece);
       else kept.parts.push(piece);
       kept.next = count;
-      if (!move.ended) model.send({ kind: "ack", move: move.id, next: count });
+      if (!move.ended) acknowledge(count);
     };
     const broke = (error) => {
       kept.broken = true;

@@ -1,13 +1,16 @@
 import asyncio
+from bisect import bisect_left
+from typing import Any
 
 import ipywidgets
 import pytest
 from ipywidgets.widgets import widget as registry
 
-from dfs_sdk.ui import Dashboard, NavPanel
+from dfs_sdk.ui import Dashboard, FilesPanel, NavPanel, PlacementPanel
 from dfs_sdk.ui.dashboard import PAGES
 from dfs_sdk.ui.nav import Mark
-from tests.fakes.browser import press
+from dfs_sdk.ui.outlet import MESSAGES_PER_SECOND_MAX
+from tests.fakes.browser import press, told
 from tests.fakes.node import FakeNode
 from tests.fakes.rows import (
     NOW,
@@ -92,28 +95,79 @@ def test_closing_leaves_no_model(traffic):
     assert isinstance(dashboard, ipywidgets.VBox)
 
 
-def test_all_panels_together_send_less_than_twenty_messages_a_second(traffic):
-    """With everything changing all the time: copies, peers, transfers, messages and events."""
+def changed(number: int) -> dict[str, Any]:
+    """A node of which everything has changed: copies, peers, transfers, messages and events."""
+    return {
+        "health": f"state {number}",
+        "used_bytes": number * 1_000_000,
+        "peers": tuple(peer_row(n, load=number, state="self" if n == 0 else "alive") for n in range(9)),
+        "files": tuple(file_row(f"file-{number}-{n}") for n in range(9)),
+        "transfers": tuple(transfer_row(transfer_id=n, bytes_done=number) for n in range(4)),
+        "chunks": tuple(chunk_row(n, number % 3) for n in range(9)),
+        "events": tuple(event_row(text=f"event {number + n}") for n in range(9)),
+        "messages": tuple(message_row(f"message {number + n}", sent_at_wall=NOW + number + n) for n in range(9)),
+    }
 
-    async def scenario() -> float:
+
+def busiest_second(traffic: list[dict[str, Any]], since: int) -> int:
+    """The most messages in any second, wherever it begins."""
+    times = [each["at"] for each in traffic[since:] if each["type"] == "comm_msg"]
+    return max(bisect_left(times, at + 1.0) - place for place, at in enumerate(times))
+
+
+@pytest.mark.parametrize("clicks", [0, 4, 50], ids=["nobody", "somebody", "a broken page"])
+def test_no_second_holds_more_than_twenty_messages_of_all_panels_of_a_node(traffic, clicks):
+    """With everything changing all the time, in a dashboard, two panels of their own and four views of the files."""
+
+    async def scenario() -> None:
         async with FakeNode(full_snapshot()) as node:
-            dashboard = Dashboard(node)
+            dashboard, panels = Dashboard(node), (FilesPanel(node), PlacementPanel(node))
+            for view in range(4):
+                press(dashboard.files, "look", view=f"v{view}", first=0, count=20, descending=0)
+            press(panels[1], "look", view="v", version=0)
             await turns()
-            before, seconds = len(traffic), 20
+            before, seconds = len(traffic), 8
             for number in range(seconds * 50):
-                node.change(
-                    health=f"state {number}",
-                    used_bytes=number * 1_000_000,
-                    peers=tuple(peer_row(n, load=number, state="self" if n == 0 else "alive") for n in range(9)),
-                    files=tuple(file_row(f"file-{number}-{n}") for n in range(9)),
-                    transfers=tuple(transfer_row(transfer_id=n, bytes_done=number) for n in range(4)),
-                    chunks=tuple(chunk_row(n, number % 3) for n in range(9)),
-                    events=(*node.rows.events[-100:], event_row(text=f"event {number}")),
-                    messages=(*node.rows.messages[-100:], message_row(f"message {number}", sent_at_wall=NOW + number)),
-                )
+                node.change(**changed(number))
+                for click in range(-(-clicks // 50) if number % 50 < clicks else 0):
+                    press(dashboard.chat, "read", room="", ref=f"r{number}-{click}")
                 await asyncio.sleep(0.02)
-            sent = len(traffic) - before
+            asked, answered = seconds * clicks, len(told(traffic, "done"))
+            busiest, sent = busiest_second(traffic, before), len(traffic) - before
+            shown = {each["comm"] for each in traffic[before:]}
+            moving = (dashboard.header, dashboard.files, dashboard.peers, dashboard.chat, dashboard.network, *panels)
+            starved = [panel for panel in moving if panel.comm.comm_id not in shown]
             dashboard.close()
-        return sent / seconds
+            for panel in panels:
+                panel.close()
+        assert busiest <= MESSAGES_PER_SECOND_MAX
+        assert sent > 5 * seconds
+        if clicks < 50:
+            assert answered == asked
+            assert starved == []
 
-    assert 5 < run_virtual(scenario()) <= 20
+    run_virtual(scenario())
+
+
+def test_click_is_answered_at_once_while_everything_changes(traffic):
+    async def scenario() -> list[float]:
+        async with FakeNode(full_snapshot()) as node:
+            dashboard, loop, waited = Dashboard(node), asyncio.get_running_loop(), []
+            for number in range(400):
+                node.change(**changed(number))
+                if number % 25 == 0:
+                    begun = loop.time()
+                    press(dashboard.chat, "read", room="", ref=f"r{number}")
+                await asyncio.sleep(0.02)
+                if number % 25 == 0:
+                    (done,) = [each["at"] for each in traffic if _is_done(each, f"r{number}")]
+                    waited.append(done - begun)
+            dashboard.close()
+        return waited
+
+    assert max(run_virtual(scenario())) <= 0.001
+
+
+def _is_done(sent: dict[str, Any], reference: str) -> bool:
+    content = sent["data"].get("content") or {}
+    return content.get("kind") == "done" and content["ref"] == reference

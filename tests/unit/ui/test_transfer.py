@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dfs_sdk.errors import DeadlineError, DfsError
 from dfs_sdk.ui import transfer
-from dfs_sdk.ui.transfer import PIECE_BYTES, WINDOW_PIECES, Download, Progress, Upload
+from dfs_sdk.ui.transfer import ACKNOWLEDGED_SECONDS, PIECE_BYTES, WINDOW_PIECES, Download, Progress, Upload
 from tests.fakes.node import FakeReader
 from tests.fakes.virtual import run_virtual
 
@@ -109,10 +109,24 @@ def test_browser_that_asks_learns_what_was_lost():
         for index in (0, 1, 3):
             upload.receive(index, bytes(PIECE_BYTES))
         upload.say()
+        await asyncio.sleep(ACKNOWLEDGED_SECONDS)
         await first_piece(upload)
         return said
 
     assert run_virtual(scenario()) == [Progress(taken=0, arrived=2), Progress(taken=1, arrived=2)]
+
+
+def test_fast_upload_is_acknowledged_several_pieces_at_a_time_and_at_its_end():
+    async def scenario() -> list[int]:
+        said: list[Progress] = []
+        upload = Upload(10 * PIECE_BYTES, acknowledge=said.append)
+        pieces = upload.pieces()
+        for index in range(upload.piece_count):
+            upload.receive(index, bytes(PIECE_BYTES))
+            await anext(pieces)
+        return [each.taken for each in said]
+
+    assert run_virtual(scenario()) == [1, 5, 9, 10]
 
 
 def test_silent_browser_ends_the_upload_in_words():
