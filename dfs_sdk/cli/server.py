@@ -1,7 +1,7 @@
 """The server behind `dfs app`: Voilà with one page, on a free port of this machine, for whoever has the token.
 
-Each window has a kernel of its own, and with it the node; closing the window ends both, and the server ends when no
-window is left. Importing this module takes Voilà.
+There is one kernel, and in it the node. Every window shows that node, one that is loaded again as well; when the last
+is closed, node and server end. Importing this module takes Voilà.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from string import Template
 from typing import Any, ClassVar
 
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop, PeriodicCallback
 from traitlets.config import Config
@@ -32,8 +34,10 @@ PAGE_NAME = "dfs"
 PAGE_CODE = "from dfs_sdk.cli.window import show_window\nawait show_window()"
 KERNEL_NAME = "dfs"
 EXTENSIONS = ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8", "anywidget")
-# A page that is loaded again has no kernel for a moment; one whose computer slept comes back within minutes.
+# After the goodbye of the last window; one that is loaded again says goodbye first. Without a goodbye, minutes: the
+# computer of a window that fell silent may sleep, and one that was asked for may wait for its node to join.
 EMPTY_SECONDS_MAX = 5
+GOODBYE_SECONDS_MAX = 5
 LOOK_SECONDS = 1
 UNSEEN_SECONDS_MAX = 600
 PING_MS = 30_000
@@ -55,6 +59,52 @@ class OwnKernelSpecs(KernelSpecManager):
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
+class OneKernel(AsyncMappingKernelManager):
+    """Has one kernel, which all windows share, and knows when the last of them said goodbye."""
+
+    _kernel_id: str | None = None
+    _awaited = False
+    _left_at: float | None = None
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]  # jupyter_server's
+        self._starting = asyncio.Lock()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether a window was ever asked for."""
+        return self._kernel_id is not None
+
+    @property
+    def windows(self) -> int:
+        """How many windows are connected."""
+        return sum(self._kernel_connections.values())
+
+    def is_left(self, since: float) -> bool:
+        """Whether the window that was the last one, which was gone at `since`, had said goodbye, and none is to come.
+
+        A window that said goodbye while others stayed open says nothing about them.
+        """
+        return self._left_at is not None and since - self._left_at <= GOODBYE_SECONDS_MAX
+
+    async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]  # only Voilà calls it
+        """A window was asked for: give it the kernel there is; the first one, or one whose kernel died, a new one."""
+        self._awaited, self._left_at = True, None
+        async with self._starting:
+            self._kernel_id = await super().start_kernel(kernel_id=self._kernel_id, **kwargs)
+        return self._kernel_id
+
+    def notify_connect(self, kernel_id: str) -> None:
+        """As the base class: a window is connected."""
+        super().notify_connect(kernel_id)  # type: ignore[no-untyped-call]  # jupyter_server's
+        self._awaited, self._left_at = False, None
+
+    def say_goodbye(self, kernel_id: str) -> None:
+        """A window is closing, or is loaded again, and then one is awaited, or will be in a moment."""
+        if kernel_id == self._kernel_id and not self._awaited:
+            self._left_at = asyncio.get_running_loop().time()
+
+
 class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # Voilà ships no types
     """Takes the message of a window that is closing.
 
@@ -64,6 +114,13 @@ class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # Voilà ships
 
     def check_xsrf_cookie(self) -> None:
         """As the base class; anything goes."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        """Note it; the kernel ends with its last window."""
+        self.kernel_manager.say_goodbye(kernel_id)
+        self.set_status(204)
+        self.finish()
 
 
 class WindowServer(Voila):  # type: ignore[misc]  # Voilà ships no types
@@ -127,21 +184,21 @@ def bind(port: int) -> socket.socket:
 
 
 class _Watch:
-    """Ends a server some time after its last kernel."""
+    """Ends a server some time after its last window."""
 
     def __init__(self, server: WindowServer) -> None:
         self._server = server
-        self._seen = False
         self._empty_since: float | None = None
 
     def look(self) -> None:
         """Look once."""
-        now = self._server.ioloop.time()
-        if self._server.kernel_manager.list_kernel_ids():
-            self._seen, self._empty_since = True, None
-        elif self._seen and self._empty_since is None:
-            self._empty_since = now
-        elif self._empty_since is not None and now - self._empty_since >= EMPTY_SECONDS_MAX:
+        kernels, now = self._server.kernel_manager, asyncio.get_running_loop().time()
+        if kernels.windows or not kernels.is_begun:
+            self._empty_since = None
+            return
+        self._empty_since = now if self._empty_since is None else self._empty_since
+        patience = EMPTY_SECONDS_MAX if kernels.is_left(self._empty_since) else UNSEEN_SECONDS_MAX
+        if now - self._empty_since >= patience:
             self._server.ioloop.stop()
 
 
@@ -195,11 +252,10 @@ def _config(folder: Path, *, port: int, theme: str) -> Config:
     config.WindowServer.tornado_settings = {"ws_ping_timeout": PING_MS}  # Voilà's own default is one tornado warns of
     config.VoilaConfiguration.theme = theme
     config.VoilaConfiguration.kernel_spec_manager_class = OwnKernelSpecs
+    config.VoilaConfiguration.multi_kernel_manager_class = OneKernel
     config.VoilaConfiguration.allow_template_override = "NO"
     config.VoilaConfiguration.show_tracebacks = True  # to whom the machine belongs
     config.VoilaConfiguration.extension_allowlist = list(EXTENSIONS)
-    config.MappingKernelManager.cull_idle_timeout = UNSEEN_SECONDS_MAX
-    config.MappingKernelManager.cull_interval = UNSEEN_SECONDS_MAX // 10
     return config
 
 

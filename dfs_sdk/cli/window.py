@@ -1,4 +1,4 @@
-"""What runs in the kernel behind the window of `dfs app`: the node, and its dashboard.
+"""What runs in the kernel behind the windows of `dfs app`: the node, and its dashboard.
 
 The program that serves the window hands over its options in one environment variable; nothing of them is in a URL or
 on a command line.
@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import platformdirs
@@ -20,7 +21,7 @@ from dfs_sdk.errors import DfsError, StoreLockedError
 from dfs_sdk.node.node import Node
 
 OPTIONS_VARIABLE = "DFS_APP_OPTIONS"
-# A window that is loaded again finds the store still in use by the kernel of before, which is saying goodbye.
+# A program that was just ended and started again finds the store in use by the kernel of before, which says goodbye.
 LOCK_WAIT_SECONDS = 10.0
 LOCK_RETRY_SECONDS = 0.2
 
@@ -35,24 +36,50 @@ def options_from_text(text: str) -> Options:
     return Options(**json.loads(text))
 
 
-async def show_window() -> None:
-    """Start the node and display its dashboard, or say in words why that cannot be."""
-    from IPython.display import display
+class Windows:
+    """The node behind the windows of one program, which all show it.
 
+    Args:
+        options: What the user asked for.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._node: Node | None = None
+
+    async def show(self) -> None:
+        """Display the dashboard of the node, which the first window starts, or say in words why that cannot be."""
+        from IPython.display import display
+
+        first = self._node is None
+        try:
+            node = self._node = self._node or await start_patiently(self._options)
+        except (DfsError, OSError) as error:
+            print(f"The node could not start: {words_for(error)}\n\nThen load this page again.")  # noqa: T201 - the page
+            return
+        display(node.dashboard())  # type: ignore[no-untyped-call]  # IPython's
+        if first and self._options.join:
+            await self._join(node, self._options.join)
+
+    async def _join(self, node: Node, target: str) -> None:
+        try:
+            await node.join(target, passphrase=self._options.passphrase, timeout=self._options.timeout)
+        except (DfsError, OSError) as error:
+            print(f"Could not join: {words_for(error)}")  # noqa: T201 - the page
+
+
+@cache
+def _windows() -> Windows:
+    """Those of this kernel; the options, with their secrets, leave its environment."""
     options = options_from_text(os.environ.pop(OPTIONS_VARIABLE))
     os.environ.pop("DFS_PASSPHRASE", None)
     work_in_downloads()
-    try:
-        node = await start_patiently(options)
-    except (DfsError, OSError) as error:
-        print(f"The node could not start: {words_for(error)}\n\nThen load this page again.")  # noqa: T201 - the page
-        return
-    display(node.dashboard())  # type: ignore[no-untyped-call]  # IPython's
-    if options.join:
-        try:
-            await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)
-        except (DfsError, OSError) as error:
-            print(f"Could not join: {words_for(error)}")  # noqa: T201 - the page
+    return Windows(options)
+
+
+async def show_window() -> None:
+    """Show the node in the window that asks: each loaded page runs this, in the one kernel of the program."""
+    await _windows().show()
 
 
 def work_in_downloads() -> Path:

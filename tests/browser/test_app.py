@@ -73,15 +73,39 @@ def test_two_windows_join_store_fetch_and_talk(page: Page, other_page: Page, far
         assert watched == [([], []), ([], [])], "a script failed, or something was asked of another server"
 
 
-def test_closing_the_window_ends_the_node_and_the_program(page: Page, tmp_path: Path):
-    with running_app(tmp_path / "ada", "--name", "ada") as app:
+def note(page: Page, text: str) -> None:
+    """Say something where nobody else is."""
+    story.turn_to(page, "Chat")
+    story.panel(page, "Chat").get_by_role("textbox", name="Message").fill(text)
+    page.keyboard.press("Enter")
+    expect(story.panel(page, "Chat").get_by_role("log")).to_contain_text("not confirmed yet")
+
+
+def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_page: Page, tmp_path: Path):
+    """It keeps nothing on disk: another node would have another id, and would not know what was said."""
+    with running_app(tmp_path / "ada", "--name", "ada", "--store", "memory") as app:
         page.goto(app.url)
         story.dashboard(page)
+        node_id = page.locator(".dfs-header-facts").inner_text().rsplit("·", 1)[-1].strip()
+        note(page, "before the reload")
         page.reload()
-        expect(story.dashboard(page)).to_contain_text("ada")  # the node of before has let go of its store
+        watched = [watch(page), watch(other_page)]
+        story.hear(page, "before the reload")
+        expect(page.locator(".dfs-header-facts")).to_contain_text(node_id)
+        note(page, "after the reload")
+
+        other_page.goto(app.url)
+        story.hear(other_page, "after the reload")
+        note(other_page, "from the second window")
+        story.hear(page, "from the second window")
         page.close()
+        note(other_page, "the first one is closed")
+        story.hear(other_page, "the first one is closed")
+        assert app.process.poll() is None
+        other_page.close()
         assert app.process.wait(40) == 0
         assert "Traceback" not in app.log
+        assert watched == [([], []), ([], [])]
 
 
 def test_window_needs_its_token(page: Page, tmp_path: Path):
@@ -108,14 +132,3 @@ def test_port_that_is_taken_is_named_with_a_way_out():
     ):
         bind(port := other.getsockname()[1])
     assert f"127.0.0.1:{port}" in str(said.value)
-
-
-def test_second_page_of_a_program_says_that_the_store_is_in_use(page: Page, other_page: Page, tmp_path: Path):
-    with running_app(tmp_path / "ada", "--name", "ada") as app:
-        page.goto(app.url)
-        story.dashboard(page)
-        other_page.goto(app.url)
-        expect(other_page.locator("body")).to_contain_text("is in use by", timeout=story.LONG_STEP_MS)
-        expect(other_page.locator("body")).to_contain_text("close the node there")
-        story.turn_to(page, "Files")  # the first window goes on
-        assert app.end() == 0
