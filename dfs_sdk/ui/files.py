@@ -59,7 +59,7 @@ class FilesPanel(Panel):
 
     def render(self, snapshot: NodeSnapshot) -> dict[str, Any]:
         """Show the transfers and count the files; the views ask for the rows of files."""
-        shown = self._transfers.show(snapshot.transfers)
+        shown = self._transfers.show(snapshot.transfers, is_held=self._moves.is_beginning)
         return {"files_total": len(snapshot.files), "notice": self._notice, "transfers": shown}
 
     def refresh(self, snapshot: NodeSnapshot) -> int:

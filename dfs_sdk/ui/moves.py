@@ -59,6 +59,12 @@ class Moves:
         self._give = give
         self._find = find
         self._moving: dict[str, _Move] = {}
+        self._beginning: set[str] = set()
+
+    @property
+    def is_beginning(self) -> bool:
+        """Whether the browser does not know yet which transfer of the node one of its uploads is."""
+        return bool(self._beginning)
 
     def __len__(self) -> int:
         return len(self._moving)
@@ -86,13 +92,18 @@ class Moves:
             name = message.text("name", length_max=NAME_LENGTH_MAX)
             with self._registered(move, upload):
                 upload.say()
-                await self._node.put(self._named(move, upload), name=name)
+                self._beginning.add(move)
+                try:
+                    await self._node.put(self._named(move, upload), name=name)
+                finally:
+                    self._beginning.discard(move)
 
     async def _named(self, move: str, upload: Upload) -> AsyncIterator[bytes]:
         """The pieces; before them the browser learns which transfer of the node they go by, so that it shows one."""
         transfer = current_transfer()
         if transfer is not None:
             self._tell({"kind": "upload-transfer", "move": move, "transfer": transfer.transfer_id})
+        self._beginning.discard(move)
         async for piece in upload.pieces():
             yield piece
 

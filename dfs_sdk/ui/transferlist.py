@@ -29,17 +29,27 @@ class TransferList:
         self._node = node
         self._rows: Sequence[TransferRow] = ()
         self._cleared: set[int] = set()
+        self._listed: set[int] = set()
 
     @property
     def lively(self) -> bool:
         """A transfer moves."""
         return any(row.state == "running" for row in self._rows)
 
-    def show(self, rows: Sequence[TransferRow]) -> list[dict[str, Any]]:
-        """Take in the rows of a snapshot and show those not cleared: under way first, then the newest; at most 100."""
+    def show(self, rows: Sequence[TransferRow], *, is_held: bool = False) -> list[dict[str, Any]]:
+        """Take in the rows of a snapshot and show those not cleared: under way first, then the newest; at most 100.
+
+        Args:
+            rows: What the node moves and has moved.
+            is_held: An upload of a browser begins. Which transfer of the node it becomes is not known yet, and its page
+                must hear that first, or it would show it twice for a moment: no upload is added to the list meanwhile.
+        """
         self._rows = rows
         self._cleared &= {row.transfer_id for row in rows}
         left = [row for row in rows if row.transfer_id not in self._cleared]
+        if is_held:
+            left = [row for row in left if row.transfer_id in self._listed or row.direction != "put"]
+        self._listed = {row.transfer_id for row in left}
         left.sort(key=lambda row: (row.state not in UNDER_WAY, -row.transfer_id))
         return [_shown(row) for row in left[:TRANSFERS_SHOWN_MAX]]
 

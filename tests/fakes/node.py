@@ -92,20 +92,30 @@ class FakeReader:
 
 
 class FakeTransfer:
-    def __init__(self, number: int, task: asyncio.Task[Any] | None) -> None:
+    def __init__(
+        self, number: int, task: asyncio.Task[Any] | None, turned: Callable[[], None] = lambda: None
+    ) -> None:
         self.transfer_id = number
-        self.paused = False
+        self.going = asyncio.Event()
+        self.going.set()
         self._task = task
+        self._turned = turned
+
+    @property
+    def paused(self) -> bool:
+        return not self.going.is_set()
 
     def cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
 
     def pause(self) -> None:
-        self.paused = True
+        self.going.clear()
+        self._turned()
 
     def resume(self) -> None:
-        self.paused = False
+        self.going.set()
+        self._turned()
 
 
 class FakeChat:
@@ -275,16 +285,22 @@ class FakeNode:
 
     async def put(self, source: str | Path | bytes | AsyncIterable[bytes], *, name: str | None = None) -> FakeFile:
         number = int(self.tick() - NOW)
-        self._transfers[number] = FakeTransfer(number, asyncio.current_task())
         label = name or (source.name if isinstance(source, Path) else "data")
         running = transfer_row(transfer_id=number, file=label, bytes_total=-1, bytes_done=0)
         parts: list[bytes] = []
         state = "cancelled"
-        token = transfers._current.set(self._transfers[number])  # type: ignore[arg-type]
+
+        def show() -> None:
+            turned = "paused" if transfer.paused else "running"
+            self._show(replace(running, state=turned, bytes_done=sum(map(len, parts))))
+
+        transfer = self._transfers[number] = FakeTransfer(number, asyncio.current_task(), show)
+        token = transfers._current.set(transfer)  # type: ignore[arg-type]
         try:
             async for part in _parts(source):
                 parts.append(part)
-                self._show(replace(running, bytes_done=sum(map(len, parts))))
+                show()
+                await transfer.going.wait()
             state = "done"
         except Exception:
             state = "failed"

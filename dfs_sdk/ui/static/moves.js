@@ -17,6 +17,7 @@ const UPLOADED_SECONDS_SHOWN = 10;
 function movesOf(model) {
   const all = new Map();
   const views = new Set();
+  const cleared = new Set(); // transfers of the node that left the list with their move
   let timer = 0;
   const changed = () => {
     timer ||= setTimeout(() => {
@@ -152,20 +153,25 @@ function movesOf(model) {
   // What came of a download that failed or was stopped is kept until it leaves the list: a second attempt goes on there.
   // The same file has the same bytes for ever, and the node verifies each chunk before it hands out a piece of it.
   const fetchInto = (kept, move, row) => {
-    let [next, said, saidAt] = [kept.next, kept.next, 0];
+    let [next, said, saidAt, later] = [kept.next, kept.next, 0, 0];
     const total = Math.ceil(row.bytes / PIECE_BYTES);
-    const acknowledge = (count) => {
-      const now = Date.now();
-      if (count - said < ACKNOWLEDGED_PIECES && now - saidAt < 1000 * ACKNOWLEDGED_SECONDS && count < total) return;
-      [said, saidAt] = [count, now];
+    const say = (count) => {
+      if (move.ended) return;
+      [said, saidAt] = [count, Date.now()];
       model.send({ kind: "ack", move: move.id, next: count });
+    };
+    const acknowledge = (count) => {
+      clearTimeout(later);
+      const wait = saidAt + 1000 * ACKNOWLEDGED_SECONDS - Date.now();
+      if (wait > 0 && count - said < ACKNOWLEDGED_PIECES && count < total) later = setTimeout(say, wait, count);
+      else say(count);
     };
     const keep = async (piece, count) => {
       if (move.ended) return;
       if (kept.sink) await kept.sink.write(piece);
       else kept.parts.push(piece);
       kept.next = count;
-      if (!move.ended) acknowledge(count);
+      acknowledge(count);
     };
     const broke = (error) => {
       kept.broken = true;
@@ -242,18 +248,24 @@ function movesOf(model) {
       }
       advance();
     },
+    cleared,
     clear(move) {
+      cleared.add(move.transfer);
       move.forget();
       if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
     },
     again(move) {
+      cleared.add(move.transfer);
       all.delete(move.id);
       if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
       move.again();
       advance();
     },
     clearAll() {
-      [...all.values()].filter((move) => move.ended).forEach(discard);
+      [...all.values()].filter((move) => move.ended).forEach((move) => {
+        cleared.add(move.transfer);
+        discard(move);
+      });
       changed();
     },
   };

@@ -86,7 +86,7 @@ function movesView(model, shared) {
   };
   const showAll = () => {
     const moves = shared.list();
-    const own = new Set(moves.map((move) => move.transfer));
+    const own = new Set([...moves.map((move) => move.transfer), ...shared.cleared]);
     const all = model.get("transfers") || []; // the chat moves files, too, and has no list of the node's
     const others = all.filter((item) => !own.has(item.id));
     transfers = new Map(all.map((item) => [item.id, item]));

@@ -12,7 +12,7 @@ from dfs_sdk.ui import moves as moves_module
 from dfs_sdk.ui.transfer import PIECE_BYTES, SILENCE_SECONDS_MAX, WINDOW_PIECES
 from tests.fakes.browser import press, states, told
 from tests.fakes.node import SECRET, FakeNode
-from tests.fakes.rows import empty_snapshot, file_row, full_snapshot, peer_id
+from tests.fakes.rows import empty_snapshot, file_row, full_snapshot, peer_id, transfer_row
 from tests.fakes.virtual import run_virtual, turns
 
 CONTENT = bytes(range(256)) * (4 * 2**10 * 12) + b"end"  # a little more than 12 MiB
@@ -77,6 +77,36 @@ def test_upload_of_more_than_ten_mebibytes_arrives_whole(traffic):
             await turns(1)
             assert [each["id"] for each in panel.transfers] == [transfer.transfer_id]
             assert len(panel._moves) == 0
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_transfer_of_an_upload_is_listed_only_after_its_page_knows_that_it_is_its_own(traffic):
+    """The node shows it a second before it asks for the first piece; another transfer is listed meanwhile."""
+
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            panel, put = FilesPanel(node), node.put
+
+            async def slow_put(source, *, name=None):
+                other = transfer_row(transfer_id=8, direction="get")
+                node.change(transfers=(transfer_row(transfer_id=101, bytes_done=0), other))
+                await asyncio.sleep(1)
+                assert [each["id"] for each in panel.transfers] == [8]
+                return await put(source, name=name)
+
+            node.put = slow_put
+            await Tab(panel, traffic).upload("big.bin", CONTENT)
+            (known,) = told(traffic, "upload-transfer")
+            assert known["transfer"] == 101
+            kinds = [each["data"].get("content", {}).get("kind") for each in traffic]
+            listed = [
+                place
+                for place, each in enumerate(traffic)
+                if 101 in [row["id"] for row in each["data"].get("state", {}).get("transfers", ())]
+            ]
+            assert listed[0] > kinds.index("upload-transfer")
             panel.close()
 
     run_virtual(scenario())
