@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import math
 import socket
 import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty
 from string import Template
 from typing import Any, ClassVar
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado import web
@@ -57,6 +60,35 @@ class OwnKernelSpecs(KernelSpecManager):
         """As the base class; the name decides nothing."""
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
+
+
+class Client(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client ships no types that are found
+    """Runs the page's cell for Voilà, in a kernel that may be talking to other windows."""
+
+    async def wait_for_ready(self, timeout: float | None = None) -> None:
+        """As the base class, which also waits for a fifth of a second of silence: a node that works keeps none.
+
+        Args:
+            timeout: Seconds.
+
+        Raises:
+            RuntimeError: The kernel did not answer.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (math.inf if timeout is None else timeout)
+        while not await self._is_ready():
+            if loop.time() > deadline:
+                raise RuntimeError(f"the kernel did not answer in {timeout} seconds")
+
+    async def _is_ready(self) -> bool:
+        """Whether it answers, and what it says to all arrives here as well."""
+        self.kernel_info()
+        try:
+            await self.get_shell_msg(timeout=1)
+            await self.get_iopub_msg(timeout=0.2)
+        except Empty:
+            return False
+        return True
 
 
 class OneKernel(AsyncMappingKernelManager):
@@ -253,6 +285,7 @@ def _config(folder: Path, *, port: int, theme: str) -> Config:
     config.VoilaConfiguration.theme = theme
     config.VoilaConfiguration.kernel_spec_manager_class = OwnKernelSpecs
     config.VoilaConfiguration.multi_kernel_manager_class = OneKernel
+    config.AsyncKernelManager.client_class = f"{__name__}.{Client.__name__}"
     config.VoilaConfiguration.allow_template_override = "NO"
     config.VoilaConfiguration.show_tracebacks = True  # to whom the machine belongs
     config.VoilaConfiguration.extension_allowlist = list(EXTENSIONS)

@@ -83,7 +83,7 @@ function fileList(model, { open, download }) {
     const [first, last] = inSight();
     const have = [shown.first, shown.first + shown.rows.length];
     const enough = looked && first >= have[0] && last <= have[1];
-    if (!fresh && enough && looked.count) return;
+    if (!fresh && (!seen || (enough && looked.count))) return; // out of sight it wants nothing more
     if (lookTimer) return;
     lookTimer = setTimeout(() => {
       lookTimer = 0;
