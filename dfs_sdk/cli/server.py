@@ -62,7 +62,7 @@ class OwnKernelSpecs(KernelSpecManager):
         return KernelSpec(argv=argv, display_name=kernel_name, language="python")
 
 
-class Client(AsyncKernelClient):  # type: ignore[misc]  # jupyter_client ships no types that are found
+class Client(AsyncKernelClient):
     """Runs the page's cell for Voilà, in a kernel that may be talking to other windows."""
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:

@@ -24,7 +24,7 @@ Path("kernel.pid").write_text(str(os.getpid()))
 dashboard = Dashboard(node)
 dashboard
 """
-SECONDS_BLOCKED = 12
+SECONDS_BLOCKED = 10
 BLOCK = f"import time; time.sleep({SECONDS_BLOCKED})"
 HEART = ".dfs-header .dfs-heart"
 
@@ -60,11 +60,12 @@ def test_kernel_that_died_is_said(lab: Lab, page: Page):
 
 
 def test_idle_panel_asks_the_kernel_nothing(lab: Lab, page: Page):
+    """On the page it begins with, and when it was turned to another: its list of files is out of sight then."""
     lab.write_notebook("idle", [START])
     notebook = lab.open(page, "idle")
     notebook.run(0)
     expect(page.locator(".dfs-header .dfs-title")).to_have_text("node-0")
-    page.wait_for_timeout(5_000)  # the second greeting of each view is over
+    page.wait_for_timeout(4_500)  # the second greeting of each view is over
     page.evaluate("""() => {
         const kernel = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel;
         window.messagesSeen = 0;
@@ -72,5 +73,10 @@ def test_idle_panel_asks_the_kernel_nothing(lab: Lab, page: Page):
             if (args.msg.header.msg_type.startsWith("comm")) window.messagesSeen += 1;
         });
     }""")
-    page.wait_for_timeout(10_000)
+    page.wait_for_timeout(4_500)
+    assert page.evaluate("window.messagesSeen") == 0
+    tab(page, "Chat")
+    page.wait_for_timeout(1_000)  # what the turn itself asks for
+    page.evaluate("window.messagesSeen = 0")
+    page.wait_for_timeout(4_500)
     assert page.evaluate("window.messagesSeen") == 0

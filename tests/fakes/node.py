@@ -92,9 +92,7 @@ class FakeReader:
 
 
 class FakeTransfer:
-    def __init__(
-        self, number: int, task: asyncio.Task[Any] | None, turned: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, number: int, task: asyncio.Task[Any] | None, turned: Callable[[], None] = lambda: None) -> None:
         self.transfer_id = number
         self.going = asyncio.Event()
         self.going.set()
