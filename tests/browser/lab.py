@@ -35,6 +35,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
 }
+WRITE = """([cell, source]) => {
+    const model = window.jupyterapp.shell.currentWidget.content.widgets[cell].model;
+    model.sharedModel.setSource(source);
+    model.executionCount = null;
+}"""
 SERVER_SECONDS_MAX = 60
 CELL_SECONDS_MAX = 90
 TOKEN = "browser-test"
@@ -90,8 +95,15 @@ class Notebook:
         self.page = page
         self.path = path
 
-    def run(self, cell: int) -> Locator:
-        """Run a cell, wait for its end, and return its output area. Fails on an error in the cell."""
+    def run(self, cell: int, source: str | None = None) -> Locator:
+        """Run a cell, wait for its end, and return its output area. Fails on an error in the cell.
+
+        Args:
+            cell: Its place.
+            source: What it shall be from here on.
+        """
+        if source is not None:
+            self.page.evaluate(WRITE, [cell, source])
         self.begin(cell)
         self.page.wait_for_function(
             """(cell) => {

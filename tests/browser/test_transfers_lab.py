@@ -4,26 +4,49 @@ from __future__ import annotations
 
 import hashlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.lab import Lab, Notebook, watch
+from tests.browser.lab import Lab, Notebook, open_page, watch
 
 pytestmark = pytest.mark.browser
 
-START = """
-from tests.fakes.node import FakeNode
+# Waits that only a user's patience asks for are short here; what follows from them is the same.
+IMPORTS = """
+import asyncio, json, time
+from pathlib import Path
+import traitlets
+from dfs_sdk.ui import FilesPanel, listing, transfer
+from tests.fakes.node import FakeNode, FakeReader
 from tests.fakes.rows import transfer_row
-from dfs_sdk.ui import FilesPanel
+
+WAITS = {"STALL_SECONDS = 5": "STALL_SECONDS = 1", "UPLOADED_SECONDS_SHOWN = 10": "UPLOADED_SECONDS_SHOWN = 2"}
+transfer.RESEND_SECONDS_MIN = 0.5
+row_values, code = listing.row_values, FilesPanel._esm.default_value
+for wait, shorter in WAITS.items():
+    assert wait in code
+    code = code.replace(wait, shorter)
+
+class QuickPanel(FilesPanel):
+    _esm = traitlets.Unicode(code).tag(sync=True)
+
+panel = node = None
+"""
+START = """
+if panel is not None:
+    panel.close()
+    await node.close()
+listing.row_values = row_values
 node = await FakeNode().start()
-panel = FilesPanel(node)
-panel
+panel = QuickPanel(node)
+display(panel)
 """
 LOSE_PIECES = """
 lost = {"up": 3, "down": 2}
-take, tell = panel._actions["piece"][1], panel.tell
+take, give = panel._actions["piece"][1], panel.give
 
 async def lossy_take(message):
     if lost["up"] and message.number("index", maximum=99) >= 2:
@@ -31,19 +54,18 @@ async def lossy_take(message):
         return
     await take(message)
 
-def lossy_tell(content, buffers=None):
-    if lost["down"] and content["kind"] == "download-piece" and content["index"] >= 1:
+def lossy_give(content, piece):
+    if lost["down"] and content["index"] >= 1:
         lost["down"] -= 1
         return
-    tell(content, buffers)
+    give(content, piece)
 
 panel._actions["piece"] = ("take a piece", lossy_take)
-panel.tell = lossy_tell
+panel._moves._give = lossy_give
 """
+ALL_LOST = "assert lost == {'up': 0, 'down': 0}, lost"
 SAY_LARGE = """
-import dfs_sdk.ui.listing as module
-original = module.row_values
-module.row_values = lambda row: {**original(row), "bytes": 2**40}
+listing.row_values = lambda row: {**row_values(row), "bytes": 2**40}
 await node.put(bytes(range(256)) * 8192 * 3, name="large.bin")
 """
 REFUSE = """
@@ -52,21 +74,19 @@ async def refuse(source, *, name=None):
         raise OSError("the disk <b>is</b> full")
 node.put = refuse
 """
-BLOCK_LATER = """
-import asyncio, time
+SLOWLY = """
 put = node.put
 async def slow_put(source, *, name=None):
     async def slowly():
         async for part in source:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.1)
             yield part
     return await put(slowly(), name=name)
 node.put = slow_put
-asyncio.get_running_loop().call_later(3, time.sleep, 9)
 """
+BLOCK_LATER = f"{SLOWLY}\nasyncio.get_running_loop().call_later(1, time.sleep, 4)"
 BREAK_ONCE = """
-from pathlib import Path
-from tests.fakes.node import FakeReader
+Path("seeks.txt").unlink(missing_ok=True)
 opened = []
 class Breaks(FakeReader):
     async def read(self, size=-1, /):
@@ -85,15 +105,17 @@ await node.put(bytes(range(256)) * 4096 * 6 + b"end", name="broken.bin")
 node.change(transfers=())
 """
 SLOW_PUT = """
-import asyncio
 async def slow_put(source, *, name=None):
     async for part in source:
         await asyncio.sleep(3600)
 node.put = slow_put
 """
 PICKER = """() => {
-    window.showSaveFilePicker = async ({ suggestedName }) =>
-        (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+    window.picked = [];
+    window.showSaveFilePicker = async ({ suggestedName }) => {
+        window.picked.push(suggestedName);
+        return (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+    };
 }"""
 DIGEST = """async (name) => {
     const file = await (await (await navigator.storage.getDirectory()).getFileHandle(name)).getFile();
@@ -102,13 +124,27 @@ DIGEST = """async (name) => {
 }"""
 
 
-def open_panel(lab: Lab, page: Page, name: str, cell: str) -> Notebook:
-    lab.write_notebook(name, [START, cell])
-    notebook = lab.open(page, name)
-    notebook.run(0)
-    notebook.run(1)
-    expect(page.locator(".dfs-files")).to_be_visible()
-    return notebook
+@pytest.fixture(scope="module")
+def notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
+    """One page and one kernel for all: each test makes a node and a panel of its own, in place of those before."""
+    lab.write_notebook("transfers", [IMPORTS, START, "pass"])
+    with open_page(browser) as page:
+        opened = lab.open(page, "transfers")
+        opened.run(0)
+        yield opened
+
+
+@pytest.fixture
+def page(notebook: Notebook) -> Iterator[Page]:
+    """The page of all, on which no script may fail."""
+    errors, strangers = watch(notebook.page)
+    yield notebook.page
+    assert errors == strangers == []
+
+
+def open_panel(notebook: Notebook, cell: str = "") -> None:
+    notebook.run(1, START + cell)
+    expect(notebook.page.locator(".dfs-files")).to_be_visible()
 
 
 def moves(page: Page) -> Locator:
@@ -129,9 +165,8 @@ def drop(page: Page, names: dict[str, bytes]) -> None:
         page.locator(".dfs-files .dfs-drop").dispatch_event(kind, {"dataTransfer": transfer})
 
 
-def test_lost_pieces_are_sent_again(lab: Lab, page: Page, tmp_path: Path):
-    errors, _ = watch(page)
-    open_panel(lab, page, "lossy", LOSE_PIECES)
+def test_lost_pieces_are_sent_again(notebook: Notebook, page: Page, tmp_path: Path):
+    open_panel(notebook, LOSE_PIECES)
     content = random.Random(3).randbytes(7 * 2**20 + 7)
     (tmp_path / "lossy.bin").write_bytes(content)
     page.locator(".dfs-upload").set_input_files(tmp_path / "lossy.bin")
@@ -139,24 +174,21 @@ def test_lost_pieces_are_sent_again(lab: Lab, page: Page, tmp_path: Path):
     with page.expect_download(timeout=60_000) as download:
         page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert Path(download.value.path()).read_bytes() == content
-    assert errors == []
+    notebook.run(2, ALL_LOST)
 
 
-def test_large_file_is_written_where_the_user_picked(lab: Lab, page: Page):
-    errors, _ = watch(page)
-    open_panel(lab, page, "picker", SAY_LARGE)
+def test_large_file_is_written_where_the_user_picked(notebook: Notebook, page: Page):
+    open_panel(notebook, SAY_LARGE)
     page.evaluate(PICKER)
     expect(page.locator(".dfs-files tbody tr")).to_have_count(1)
     page.locator(".dfs-files").get_by_role("button", name="Download").click()
     expect(moves(page)).to_contain_text("downloaded", timeout=30_000)
     wanted = hashlib.sha256(bytes(range(256)) * 8192 * 3).hexdigest()
     page.wait_for_function(f"async () => await ({DIGEST})('large.bin') === '{wanted}'")
-    assert errors == []
 
 
-def test_upload_shows_its_way_and_can_be_stopped(lab: Lab, page: Page, tmp_path: Path):
-    errors, _ = watch(page)
-    open_panel(lab, page, "stopped", SLOW_PUT)
+def test_upload_shows_its_way_and_can_be_stopped(notebook: Notebook, page: Page, tmp_path: Path):
+    open_panel(notebook, SLOW_PUT)
     (tmp_path / "<b>slow.bin").write_bytes(bytes(8 * 2**20))
     page.locator(".dfs-upload").set_input_files(tmp_path / "<b>slow.bin")
     expect(moves(page)).to_contain_text("<b>slow.bin")
@@ -166,12 +198,10 @@ def test_upload_shows_its_way_and_can_be_stopped(lab: Lab, page: Page, tmp_path:
     page.get_by_role("button", name="Clear", exact=True).click()
     expect(moves(page)).to_have_count(0)
     expect(page.locator(".dfs-problem")).to_have_count(0)
-    assert errors == []
 
 
-def test_failure_stands_at_the_file_that_failed(lab: Lab, page: Page, tmp_path: Path):
-    errors, _ = watch(page)
-    open_panel(lab, page, "refused", REFUSE)
+def test_failure_stands_at_the_file_that_failed(notebook: Notebook, page: Page, tmp_path: Path):
+    open_panel(notebook, REFUSE)
     (tmp_path / "one.bin").write_bytes(bytes(100))
     page.locator(".dfs-upload").set_input_files(tmp_path / "one.bin")
     expect(moves(page)).to_contain_text("failed: the disk <b>is</b> full")
@@ -180,21 +210,17 @@ def test_failure_stands_at_the_file_that_failed(lab: Lab, page: Page, tmp_path: 
     page.get_by_role("button", name="Try again", exact=True).click()
     expect(moves(page)).to_contain_text("failed: the disk")
     expect(page.locator(".dfs-problem")).to_have_count(0)
-    assert errors == []
 
 
-def test_many_files_dropped_at_once_all_arrive(lab: Lab, page: Page):
-    errors, _ = watch(page)
-    open_panel(lab, page, "dropped", "pass")
+def test_many_files_dropped_at_once_all_arrive(notebook: Notebook, page: Page):
+    open_panel(notebook)
     drop(page, {f"drop-{number:02}.txt": b"text %d" % number for number in range(20)})
     expect(page.get_by_role("status").filter(has_text="20 files")).to_be_visible(timeout=30_000)
     expect(moves(page)).to_have_count(0, timeout=30_000)
-    assert errors == []
 
 
-def test_upload_goes_on_after_the_kernel_was_busy(lab: Lab, page: Page, tmp_path: Path):
-    errors, _ = watch(page)
-    open_panel(lab, page, "busy-upload", BLOCK_LATER)
+def test_upload_goes_on_after_the_kernel_was_busy(notebook: Notebook, page: Page, tmp_path: Path):
+    open_panel(notebook, BLOCK_LATER)
     content = random.Random(5).randbytes(22 * 2**20)
     (tmp_path / "busy.bin").write_bytes(content)
     page.locator(".dfs-upload").set_input_files(tmp_path / "busy.bin")
@@ -202,27 +228,23 @@ def test_upload_goes_on_after_the_kernel_was_busy(lab: Lab, page: Page, tmp_path
     with page.expect_download(timeout=60_000) as download:
         page.locator(".dfs-files").get_by_role("button", name="Download").click()
     assert Path(download.value.path()).read_bytes() == content
-    assert errors == []
 
 
-def test_download_tried_again_goes_on_from_where_it_broke(lab: Lab, page: Page):
-    errors, _ = watch(page)
-    open_panel(lab, page, "broken", BREAK_ONCE)
+def test_download_tried_again_goes_on_from_where_it_broke(notebook: Notebook, page: Page):
+    open_panel(notebook, BREAK_ONCE)
     page.locator(".dfs-files tbody").get_by_role("button", name="Download").click()
     expect(moves(page)).to_contain_text("failed: the peers are gone")
     with page.expect_download(timeout=60_000) as download:
         page.get_by_role("button", name="Try again", exact=True).click()
     assert Path(download.value.path()).read_bytes() == bytes(range(256)) * 4096 * 6 + b"end"
-    seeks = (lab.folder / "seeks.txt").read_text().split()
+    seeks = (notebook.path.parent / "seeks.txt").read_text().split()
     assert seeks[0] == "0"
     assert int(seeks[1]) >= 2 * 2**20, "it began anew"
     expect(moves(page)).to_have_count(1)
-    assert errors == []
 
 
-def test_upload_stands_in_one_list_with_the_transfers_of_the_node(lab: Lab, page: Page, tmp_path: Path):
-    errors, _ = watch(page)
-    open_panel(lab, page, "one-list", "node.change(transfers=(transfer_row(transfer_id=7, state='failed'),))")
+def test_upload_stands_in_one_list_with_the_transfers_of_the_node(notebook: Notebook, page: Page, tmp_path: Path):
+    open_panel(notebook, "node.change(transfers=(transfer_row(transfer_id=7, state='failed'),))")
     rows = page.locator(".dfs-under-way li")
     expect(rows).to_have_count(1)
     (tmp_path / "once.bin").write_bytes(b"once")
@@ -232,4 +254,44 @@ def test_upload_stands_in_one_list_with_the_transfers_of_the_node(lab: Lab, page
     expect(page.get_by_role("button", name="Clear finished")).to_have_count(1)
     page.get_by_role("button", name="Clear finished").click()
     expect(rows).to_have_count(0)
-    assert errors == []
+
+
+def test_upload_is_held_and_goes_on_by_its_row_and_is_never_listed_twice(
+    notebook: Notebook, page: Page, tmp_path: Path
+):
+    open_panel(notebook, SLOWLY)
+    page.evaluate("""() => {
+        window.twice = 0;
+        const look = () => (window.twice += document.querySelectorAll(".dfs-under-way .dfs-transfer-row").length);
+        const list = document.querySelector(".dfs-under-way");
+        new MutationObserver(look).observe(list, { childList: true, subtree: true });
+    }""")
+    content = random.Random(7).randbytes(20 * 2**20)
+    (tmp_path / "held.bin").write_bytes(content)
+    page.locator(".dfs-upload").set_input_files(tmp_path / "held.bin")
+    moves(page).get_by_role("button", name="Pause").click()
+    expect(moves(page)).to_contain_text("paused ·")
+    expect(moves(page).get_by_role("button", name="Pause")).to_be_hidden()
+    notebook.run(2, "await asyncio.sleep(0.5)\nheld = node.rows.transfers[-1].bytes_done")
+    notebook.run(2, "await asyncio.sleep(0.5)\nassert held == node.rows.transfers[-1].bytes_done < 20 * 2**20, held")
+    moves(page).get_by_role("button", name="Resume").click()
+    expect(moves(page)).to_contain_text("is in the network", timeout=30_000)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(moves(page)).to_have_count(0)
+    assert page.evaluate("window.twice") == 0
+    notebook.run(2, f"assert sum(map(len, node.contents.values())) == {len(content)}")
+
+
+def test_download_to_a_picked_place_goes_on_there_when_tried_again(notebook: Notebook, page: Page):
+    open_panel(notebook, f"{SAY_LARGE}\n{BREAK_ONCE}")
+    page.evaluate(PICKER)
+    rows = page.locator(".dfs-files tbody tr").filter(has_text="broken.bin")
+    rows.get_by_role("button", name="Download").click()
+    expect(moves(page)).to_contain_text("failed: the peers are gone")
+    page.get_by_role("button", name="Try again", exact=True).click()
+    expect(moves(page)).to_contain_text("downloaded", timeout=30_000)
+    wanted = hashlib.sha256(bytes(range(256)) * 4096 * 6 + b"end").hexdigest()
+    page.wait_for_function(f"async () => await ({DIGEST})('broken.bin') === '{wanted}'")
+    assert page.evaluate("window.picked") == ["broken.bin"], "it asked for a place again"
+    seeks = (notebook.path.parent / "seeks.txt").read_text().split()
+    assert int(seeks[1]) >= 2 * 2**20, "it began anew"
