@@ -18,22 +18,12 @@ import logging
 import socket
 import struct
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
-from dfs_sdk.runtime.udp_addressing import (
-    DATAGRAM_BYTES_MAX,
-    SEGMENTS_MAX,
-    AddressBook,
-    SocketAddress,
-    error_name,
-    open_socket,
-)
-from dfs_sdk.runtime.udp_bursts import BurstGatherer
+from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, SEGMENTS_MAX, SocketAddress, error_name, open_socket
+from dfs_sdk.runtime.udp_socket import BoundSocket
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +64,7 @@ class LinuxUdp:
         )
 
 
-class LinuxUdpSocket:
+class LinuxUdpSocket(BoundSocket):
     """One bound socket, read and written on the loop it was made on.
 
     Attributes:
@@ -89,27 +79,15 @@ class LinuxUdpSocket:
         on_writable: Callable[[], None],
         is_foreign: ForeignTest | None,
     ) -> None:
-        self.errors: Counter[str] = Counter()
-        self._socket: socket.socket | None = sock
+        super().__init__(sock, on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign)
         self._loop = asyncio.get_running_loop()
-        self._on_datagrams = on_datagrams
-        self._on_writable = on_writable
-        self._book = AddressBook(sock.family)
-        self._local = self._book.incoming(sock.getsockname())
         self._segments = _try_option(sock, _UDP_SEGMENT, 0)
         self._batches_in = _try_option(sock, _UDP_GRO, 1)
         self._refusals = 0
-        self._gatherer = BurstGatherer(self._hand_over, is_foreign)
         self._blocked = False
         # What is left of a burst whose first part the kernel took before its queue was full: at most one.
         self._rest: tuple[bytes, int, SocketAddress] | None = None
         self._loop.add_reader(sock.fileno(), self._read)
-        self._forget_fork = on_fork_in_child(self._abandon)
-
-    @property
-    def local_address(self) -> Address:
-        """The address it is bound to."""
-        return self._local
 
     @property
     def burst_segments_max(self) -> int:
@@ -147,14 +125,6 @@ class LinuxUdpSocket:
         self._rest = (bytes(view[sent:]), segment_bytes, sockaddr)
         return True
 
-    def throw(self, datagram: bytes, destination: Address) -> None:
-        """See `UdpSocket.throw`; counts nothing, for the counters are the loop's."""
-        sock = self._socket
-        sockaddr = self._book.outgoing(destination)
-        if sock is not None and sockaddr is not None:
-            with suppress(OSError):
-                sock.sendto(datagram, sockaddr)
-
     def close(self) -> None:
         """Release the socket; no callback comes afterwards."""
         sock, self._socket = self._socket, None
@@ -171,11 +141,8 @@ class LinuxUdpSocket:
         """See `UdpSocket.closed`: `close` frees the address at once."""
 
     def _abandon(self) -> None:
-        """Let go of the socket in a forked child; the loop and its selector are the parent's and stay untouched."""
-        sock, self._socket = self._socket, None
+        super()._abandon()
         self._rest = None
-        if sock is not None:
-            sock.close()
 
     def _send_parts(self, sock: socket.socket, view: memoryview, segment: int, to: SocketAddress) -> int:
         """Send until done or the queue is full; return the bytes dealt with."""
@@ -275,15 +242,6 @@ class LinuxUdpSocket:
                 segment = _GRO_SIZE.unpack_from(data)[0] or size
         self._gatherer.add(size, segment, source)
         return True
-
-    def _hand_over(self, burst: memoryview, segment_bytes: int, source: SocketAddress) -> None:
-        if self._socket is None:
-            return
-        try:
-            self._on_datagrams(burst, segment_bytes, self._book.incoming(source))
-        except Exception:
-            self.errors["HANDLER"] += 1
-            logger.exception("the handler of datagrams failed")
 
 
 def _try_option(sock: socket.socket, option: int, value: int) -> bool:

@@ -11,21 +11,15 @@ source and size are handed over together.
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import time
-from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, cast
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
-from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, AddressBook, SocketAddress, error_name, open_socket
-from dfs_sdk.runtime.udp_bursts import BurstGatherer
-
-logger = logging.getLogger(__name__)
+from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, SocketAddress, error_name, open_socket
+from dfs_sdk.runtime.udp_socket import BoundSocket
 
 READ_SECONDS_MAX = 0.003
 READ_DATAGRAMS_MAX = 256
@@ -65,7 +59,7 @@ class PortableUdp:
         return protocol
 
 
-class PortableUdpSocket(asyncio.DatagramProtocol):
+class PortableUdpSocket(BoundSocket, asyncio.DatagramProtocol):
     """One bound socket behind asyncio's datagram transport.
 
     Attributes:
@@ -80,24 +74,11 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         on_writable: Callable[[], None],
         is_foreign: ForeignTest | None,
     ) -> None:
-        self.errors: Counter[str] = Counter()
-        self._on_datagrams = on_datagrams
-        self._on_writable = on_writable
-        self._book = AddressBook(sock.family)
-        self._local = self._book.incoming(sock.getsockname())
+        super().__init__(sock, on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign)
         self._transport: asyncio.DatagramTransport | None = None
-        self._socket = sock
-        self._gatherer = BurstGatherer(self._deliver, is_foreign)
         self._drains = isinstance(asyncio.get_running_loop(), asyncio.SelectorEventLoop)
         self._paused = False
-        self._closed = False
         self._lost = asyncio.Event()
-        self._forget_fork = on_fork_in_child(self._abandon)
-
-    @property
-    def local_address(self) -> Address:
-        """The address it is bound to."""
-        return self._local
 
     @property
     def burst_segments_max(self) -> int:
@@ -115,7 +96,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         """
         if segment_bytes < 1 or not burst:
             raise ValueError(f"a burst of {len(burst)} bytes in segments of {segment_bytes} holds no datagram")
-        if self._closed or self._transport is None:
+        if self._socket is None or self._transport is None:
             self.errors["CLOSED"] += 1
             return True
         if self._paused:
@@ -134,18 +115,10 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
                 self._transport.sendto(bytes(datagram), sockaddr)
         return True
 
-    def throw(self, datagram: bytes, destination: Address) -> None:
-        """See `UdpSocket.throw`; counts nothing, for the counters are the loop's."""
-        sock = None if self._closed else self._socket
-        sockaddr = self._book.outgoing(destination)
-        if sock is not None and sockaddr is not None:
-            with suppress(OSError):
-                sock.sendto(datagram, sockaddr)
-
     def close(self) -> None:
         """Release the socket; no callback comes afterwards."""
-        if not self._closed:
-            self._closed = True
+        if self._socket is not None:
+            self._socket = None  # asyncio's transport closes it
             self._forget_fork()
             if self._transport is not None:
                 self._transport.abort()
@@ -153,11 +126,6 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
     async def closed(self) -> None:
         """See `UdpSocket.closed`: asyncio lets go of the descriptor a turn later."""
         await self._lost.wait()
-
-    def _abandon(self) -> None:
-        """Let go of the socket in a forked child; asyncio's transport and loop are the parent's and stay untouched."""
-        self._closed = True
-        self._socket.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport (asyncio calls this)."""
@@ -171,17 +139,19 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         """Hand one datagram on and what waits behind it (asyncio calls this)."""
         source = cast("SocketAddress", addr)
         if not self._drains:
-            self._deliver(memoryview(data), len(data), source)
+            if data:  # an empty datagram carries no packet
+                self._hand_over(memoryview(data), len(data), source)
             return
         gatherer, deadline = self._gatherer, time.monotonic() + READ_SECONDS_MAX
-        if data:  # an empty datagram carries no packet
+        if data:
             gatherer.room[: len(data)] = data
             gatherer.add(len(data), len(data), source)
         for _ in range(READ_DATAGRAMS_MAX):
-            if self._closed or time.monotonic() >= deadline:
+            sock = self._socket
+            if sock is None or time.monotonic() >= deadline:
                 break
             try:
-                size, source = self._socket.recvfrom_into(gatherer.room)
+                size, source = sock.recvfrom_into(gatherer.room)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -194,7 +164,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
     def error_received(self, exc: Exception) -> None:
         """Count an error of some earlier datagram and see that reading goes on (asyncio calls this)."""
         self.errors[error_name(exc) if isinstance(exc, OSError) else type(exc).__name__] += 1
-        if not self._closed:
+        if self._socket is not None:
             asyncio.get_running_loop().call_soon(self._resume_reading)
 
     def pause_writing(self) -> None:
@@ -204,7 +174,7 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
     def resume_writing(self) -> None:
         """Tell the owner that there is room again (asyncio calls this)."""
         self._paused = False
-        if not self._closed:
+        if self._socket is not None:
             self._on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -214,18 +184,9 @@ class PortableUdpSocket(asyncio.DatagramProtocol):
         self._transport = None
         self._lost.set()
 
-    def _deliver(self, burst: memoryview, segment_bytes: int, source: SocketAddress) -> None:
-        if self._closed or not burst:
-            return
-        try:
-            self._on_datagrams(burst, segment_bytes, self._book.incoming(source))
-        except Exception:
-            self.errors["HANDLER"] += 1
-            logger.exception("the handler of datagrams failed")
-
     def _resume_reading(self) -> None:
         # CPython's Proactor datagram transport reports a read error and then never reads again (seen in 3.11's
         # proactor_events.py, _loop_reading): it is started anew. Selector transports have no such method.
         restart = getattr(self._transport, "_loop_reading", None)
-        if restart is not None and not self._closed and getattr(self._transport, "_read_fut", None) is None:
+        if restart is not None and self._socket is not None and getattr(self._transport, "_read_fut", None) is None:
             restart()
