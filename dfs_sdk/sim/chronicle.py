@@ -93,7 +93,7 @@ class Chronicle:
 
     @property
     def standings(self) -> tuple[Standing, ...]:
-        """How everything stood, oldest first."""
+        """How everything stood, oldest first; on any thread."""
         return tuple(self._standings)
 
     def follow(self, node: Node) -> None:
@@ -120,10 +120,10 @@ class Chronicle:
             self._events.append((name, event))
 
     def rows(self) -> list[tuple[str, EventRow]]:
-        """The remembered news with the names of those who told them, oldest first."""
+        """The remembered news with the names of those who told them, oldest first; on any thread, while more is told."""
         return [
             (name, EventRow(at_wall=event.at_wall, topic=event.topic, kind=_kind(event), text=event.text))
-            for name, event in self._events
+            for name, event in tuple(self._events)
         ]
 
     def look(self, nodes: Sequence[Node]) -> Standing:

@@ -65,7 +65,7 @@ class Run:
         self._whole = False
         self._before: Standing | None = None
         self._after: Standing | None = None
-        self._strikes: Counter[str] = Counter()
+        self._struck: Counter[str] = Counter()
         self._news: Counter[str] = Counter()
 
     async def pass_time(self, scenario: Coroutine[Any, Any, None] | None, *, progress: bool | None) -> None:
@@ -93,8 +93,8 @@ class Run:
             real_seconds=self._real.monotonic() - self._real_begun,
             before=self._before,
             after=self._after,
-            strikes=self._chronicle.strikes - self._strikes,
-            news=self._chronicle.counts - self._news,
+            strikes=self._struck,
+            news=self._news,
             failures=tuple(failures),
         )
 
@@ -122,7 +122,7 @@ class Run:
     async def _pass(self, scenario: Coroutine[Any, Any, None] | None, bar: Any) -> None:
         clock, chronicle = self._ground.clock, self._chronicle
         self._begun = self._ended = clock.monotonic()
-        self._strikes, self._news = chronicle.strikes.copy(), chronicle.counts.copy()
+        struck_before, news_before = chronicle.strikes.copy(), chronicle.counts.copy()
         self._before = self._after = chronicle.look(self._swarm.nodes)
         errors: list[BaseException] = []
         scope = TaskScope("run", on_error=lambda _name, error: errors.append(error))
@@ -142,6 +142,8 @@ class Run:
         finally:
             self._ended = min(clock.monotonic(), self._begun + self._wanted)
             self._after = chronicle.look(self._swarm.nodes)
+            # Counted here, where nobody counts on meanwhile: the report is made on the caller's thread.
+            self._struck, self._news = chronicle.strikes - struck_before, chronicle.counts - news_before
             await scope.close()
         if errors:
             raise errors[0]
