@@ -26,8 +26,8 @@ from dfs_sdk.runtime.ports import Runtime, UdpSocket
 from dfs_sdk.sim.shortcut_link import ShortcutConnection
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.contact import Contact
+from dfs_sdk.transport.dial_terms import check_dialable, done_within
 from dfs_sdk.transport.dialing import HELLO_BACKOFF, HELLO_INTERVAL, HELLO_INTERVAL_MAX
-from dfs_sdk.transport.dialling import check_dialable, done_within
 from dfs_sdk.transport.driver import ANY_ADDRESS
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.identify import Identified

@@ -23,7 +23,7 @@ from dfs_sdk.transport.asides import Whisper
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.connection import Connection
 from dfs_sdk.transport.contact import Contact
-from dfs_sdk.transport.dialling import check_dialable, done_within
+from dfs_sdk.transport.dial_terms import check_dialable, done_within
 from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.identify import Identified
