@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dfs_sdk.ids import NodeId
-from dfs_sdk.rpc import Caller, Rpc
+from dfs_sdk.rpc import Caller, Rpc, RpcConfig
 from dfs_sdk.rpc.envelope import Envelope, Kind
+from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire import Request, encode
-from tests.fakes.network import FakeConnection
+from tests.fakes.network import FakeConnection, FakeNetwork, FakeSent
 from tests.fakes.sums import ADD, Add, Sum
 
 
@@ -52,6 +55,32 @@ async def turns(count: int = 20) -> None:
     """Let everything that is ready run."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def gated_pair(
+    clock: Any, *, latency: float = 0.0, config: RpcConfig | None = None
+) -> AsyncIterator[tuple[Rpc, Rpc, Gate]]:
+    """Two nodes that have met; the second answers sums through a gate."""
+    async with FakeNetwork(seed=2, clock=clock, latency=latency) as network:
+        a, b, gate = network.rpc(), network.rpc(config=config), Gate()
+        network.introduce(a, b)
+        b.serve(Add, gate)
+        yield a, b, gate
+
+
+def withhold_acks(connection: FakeConnection) -> list[asyncio.Future[None]]:
+    """Let messages of a connection arrive unacknowledged; the futures say so, in the order of the messages."""
+    honest_send, held = connection.send_now, list[asyncio.Future[None]]()
+
+    def send_now(parts: Sequence[Buffer], *, priority: Priority) -> FakeSent:
+        honest_send(parts, priority=priority)
+        unacknowledged = FakeSent()
+        held.append(unacknowledged.acked)
+        return unacknowledged
+
+    connection.send_now = send_now  # type: ignore[method-assign]
+    return held
 
 
 def raw_connection(a: Rpc, b: Rpc) -> FakeConnection:

@@ -10,11 +10,11 @@ from tests.fakes.pair import NETWORK, SeededEntropy
 ELSEWHERE = Address("203.0.113.77", 7777)
 
 
-def initiation_of(victim, *, seed="attacker", network=NETWORK, index=77) -> Initiation:
-    """A handshake that a real member would begin."""
+def initiation_of(victim, *, seed="attacker", network=NETWORK, index=77, identity=None) -> Initiation:
+    """A handshake that a real member would begin, under keys of its own if none are given."""
     entropy = SeededEntropy(seed)
     return Initiation(
-        identity=Identity.generate(entropy),
+        identity=identity or Identity.generate(entropy),
         network=network,
         peer=victim.identity.public,
         local_index=index,

@@ -12,22 +12,13 @@ from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import NetworkId
 from dfs_sdk.wire import decode, encode
+from tests.fakes.club import post_of
 
 ALICE = Identity.from_bytes(bytes(range(64)))
 BOB = Identity.from_bytes(bytes(range(64, 128)))
 HERE, ELSEWHERE = NetworkId(b"h" * 32), NetworkId(b"e" * 32)
 
-POST = Post(
-    ed=ALICE.public.ed,
-    x=ALICE.public.x,
-    sender_name="alice",
-    recipient=None,
-    stream=7,
-    sequence=1,
-    stamp=42,
-    sent_at_wall=1000.0,
-    text="hello",
-).signed(ALICE, HERE)
+POST = post_of(ALICE, HERE, sender_name="alice", stream=7, stamp=42, sent_at_wall=1000.0)
 
 
 def test_a_signed_post_verifies_and_names_its_sender():

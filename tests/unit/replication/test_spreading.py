@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 
 from dfs_sdk.errors import TooFewReplicasError
-from dfs_sdk.ids import ChunkId
+from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.store.base import NewChunk, Role
 from tests.fakes.stories import QUICK, pushes, put, tell
-from tests.fakes.swarm import FakeSwarm, new_chunk
+from tests.fakes.swarm import FakeSwarm, SwarmNode, new_chunk
+
+
+def chosen_other(writer: SwarmNode, chunk: NewChunk) -> NodeId:
+    """The first of the nodes chosen for three copies that is not the writer."""
+    placement = writer.replication.placement
+    chosen = placement.members(placement.choose_cell(chunk.chunk_id, 3), 3)
+    return next(node_id for node_id in chosen if node_id != writer.node_id)
+
 
 # Placing
 
@@ -71,9 +79,7 @@ def test_next_in_order_stands_in_for_one_that_does_not_answer():
 def test_a_cancelled_spread_asks_nobody_else():
     async def story(swarm: FakeSwarm) -> None:
         writer, chunk = swarm.nodes[0], new_chunk(1)
-        placement = writer.replication.placement
-        chosen = placement.members(placement.choose_cell(chunk.chunk_id, 3), 3)
-        dead = next(node_id for node_id in chosen if node_id != writer.node_id)
+        dead = chosen_other(writer, chunk)
         asyncio.get_running_loop().call_later(0.0005, lambda: swarm.network.kill(dead, silent=True))
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
@@ -89,9 +95,7 @@ def test_a_cancelled_spread_asks_nobody_else():
 def test_a_holder_that_vanishes_in_the_middle_of_a_push_is_stood_in_for_long_before_the_push_times_out():
     async def story(swarm: FakeSwarm) -> None:
         writer, chunk = swarm.nodes[0], new_chunk(1)
-        placement = writer.replication.placement
-        chosen = placement.members(placement.choose_cell(chunk.chunk_id, 3), 3)
-        dead = next(node_id for node_id in chosen if node_id != writer.node_id)
+        dead = chosen_other(writer, chunk)
         began = swarm.network.clock.monotonic()
         # Every push takes a few milliseconds: this one is on its way when its receiver vanishes.
         asyncio.get_running_loop().call_later(0.0005, lambda: swarm.network.kill(dead, silent=True))

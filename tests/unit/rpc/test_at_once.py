@@ -10,8 +10,8 @@ from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, R
 from dfs_sdk.rpc import Caller, Refusal, RefusalCode, Rpc, RpcConfig
 from dfs_sdk.rpc.envelope import CALL_BODY_BYTES_MAX
 from dfs_sdk.transport.priority import Priority
-from tests.fakes.calls import turns
-from tests.fakes.network import FakeConnection, FakeNetwork, FakeSent
+from tests.fakes.calls import raw_connection, turns, withhold_acks
+from tests.fakes.network import FakeNetwork, FakeSent
 from tests.fakes.sums import ADD, Add, Sum
 
 
@@ -104,18 +104,7 @@ async def test_peer_that_takes_no_answers_makes_them_wait_and_then_the_calls_are
     network.introduce(a, b)
     b.serve_at_once(Add, add)
     await a.call(b.node_id, ADD)
-    connection = b.connection(a.node_id)
-    assert isinstance(connection, FakeConnection)
-    honest_send = connection.send_now
-    held: list[asyncio.Future[None]] = []
-
-    def send_now(parts: list[bytes], *, priority: Priority) -> FakeSent:
-        honest_send(parts, priority=priority)
-        unacknowledged = FakeSent()
-        held.append(unacknowledged.acked)
-        return unacknowledged
-
-    connection.send_now = send_now  # type: ignore[assignment,method-assign]
+    held = withhold_acks(raw_connection(b, a))
     calls = [asyncio.create_task(a.call(b.node_id, ADD, body=bytes(400))) for _ in range(12)]
     await turns(50)
     assert b._router.calls_held == 5, "of a burst of twelve eight are taken on; two answers fit, the third goes over"
@@ -134,8 +123,7 @@ async def test_full_send_queue_delays_an_answer_and_loses_none(pair: tuple[Rpc, 
     a, b = pair
     b.serve_at_once(Add, add)
     await a.call(b.node_id, ADD)
-    connection = b.connection(a.node_id)
-    assert isinstance(connection, FakeConnection)
+    connection = raw_connection(b, a)
     honest_send, room = connection.send_now, asyncio.Event()
 
     def send_now(parts: list[bytes], *, priority: Priority) -> FakeSent | None:
@@ -158,8 +146,7 @@ async def test_full_send_queue_of_the_caller_counts_against_its_time_out(pair: t
     a, b = pair
     b.serve_at_once(Add, add)
     await a.call(b.node_id, ADD)
-    connection = a.connection(b.node_id)
-    assert isinstance(connection, FakeConnection)
+    connection = raw_connection(a, b)
 
     async def send(_parts: list[bytes], *, priority: Priority) -> FakeSent:
         await asyncio.Event().wait()

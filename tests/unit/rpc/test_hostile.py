@@ -17,8 +17,8 @@ from dfs_sdk.rpc.messages import RefusalMessage
 from dfs_sdk.rpc.session import EARLY_CANCELS_MAX
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire import encode
-from tests.fakes.calls import Gate, add, raw_connection, request_envelope, turns
-from tests.fakes.network import FakeNetwork, FakeSent
+from tests.fakes.calls import Gate, add, raw_connection, request_envelope, turns, withhold_acks
+from tests.fakes.network import FakeNetwork
 from tests.fakes.sums import ADD, Add, Sum
 
 HOSTILE: dict[str, Callable[[], list[bytes]]] = {
@@ -148,17 +148,7 @@ async def test_a_peer_that_takes_no_replies_holds_turns_and_not_memory(network: 
     network.introduce(a, b)
     b.serve(Add, add)
     await a.call(b.node_id, ADD)
-    connection = raw_connection(b, a)
-    honest_send = connection.send
-    held: list[asyncio.Future[None]] = []
-
-    async def send(parts: list[bytes], *, priority: Priority) -> FakeSent:
-        await honest_send(parts, priority=priority)
-        unacknowledged = FakeSent()
-        held.append(unacknowledged.acked)
-        return unacknowledged
-
-    connection.send = send  # type: ignore[assignment,method-assign]
+    held = withhold_acks(raw_connection(b, a))
     calls = [asyncio.create_task(a.call(b.node_id, ADD, body=bytes(400))) for _ in range(10)]
     await turns(50)
     assert len(held) == 3, "two fit, the third goes over"

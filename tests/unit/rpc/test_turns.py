@@ -15,7 +15,7 @@ from dfs_sdk.rpc import Rpc, RpcConfig
 from dfs_sdk.rpc.envelope import Envelope, Kind, pack_envelope
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire import encode
-from tests.fakes.calls import Gate, add, raw_connection, turns
+from tests.fakes.calls import Gate, add, gated_pair, raw_connection, turns
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 from tests.fakes.sums import ADD, Add
@@ -115,12 +115,8 @@ def test_a_call_cancelled_before_its_request_arrived_is_never_carried_out() -> N
     """P-RPC-9"""
 
     async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(seed=2, clock=clock, latency=0.1) as network:
-            a, b = network.rpc(), network.rpc()
-            network.introduce(a, b)
-            gate = Gate()
-            b.serve(Add, gate)
-            await a.connect(network.contact(b.node_id))
+        async with gated_pair(clock, latency=0.1) as (a, b, gate):
+            await a.connect(b.local_contact())
             call = asyncio.create_task(a.call(b.node_id, ADD))
             await asyncio.sleep(0.05)
             call.cancel()
@@ -155,11 +151,7 @@ def test_a_call_without_an_answer_ends_at_its_time_out_and_so_does_its_handler()
     """P-RPC-8, P-RPC-9"""
 
     async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(seed=2, clock=clock, latency=0.05) as network:
-            a, b = network.rpc(), network.rpc()
-            network.introduce(a, b)
-            gate = Gate()
-            b.serve(Add, gate)
+        async with gated_pair(clock, latency=0.05) as (a, b, gate):
             started = clock.monotonic()
             with pytest.raises(DeadlineError, match="did not answer Add within 2 s"):
                 await a.call(b.node_id, ADD, timeout=2.0)
@@ -174,12 +166,8 @@ def test_a_handler_ends_at_the_callers_time_out_even_if_no_cancel_arrives() -> N
     """P-RPC-16"""
 
     async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(seed=2, clock=clock) as network:
-            a, b = network.rpc(), network.rpc(config=RpcConfig(handler_timeout_max=5.0))
-            network.introduce(a, b)
-            gate = Gate()
-            b.serve(Add, gate)
-            await a.connect(network.contact(b.node_id))
+        async with gated_pair(clock, config=RpcConfig(handler_timeout_max=5.0)) as (a, b, gate):
+            await a.connect(b.local_contact())
             for call_id, timeout_ms in ((1, 1_000), (2, 2**32 - 1)):
                 request = Envelope(
                     kind=Kind.REQUEST,

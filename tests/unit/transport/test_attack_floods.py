@@ -6,13 +6,12 @@ import re
 from pathlib import Path
 
 import dfs_sdk.transport
-from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.dht.messages import FindNode
 from dfs_sdk.ids import Address
 from dfs_sdk.rpc.envelope import Envelope, Kind, pack_envelope
 from dfs_sdk.transport.config import MIB, TransportConfig
 from dfs_sdk.transport.frames import MESSAGE_HEADER, FrameKind
-from dfs_sdk.transport.handshake import WELCOME_BYTES, Initiation
+from dfs_sdk.transport.handshake import WELCOME_BYTES
 from dfs_sdk.transport.keys import SendKeys
 from dfs_sdk.transport.outbox import SendState
 from dfs_sdk.transport.packet import HELLO_BYTES
@@ -20,7 +19,8 @@ from dfs_sdk.transport.packet import Kind as PacketKind
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire.codec import encode
 from tests.campaigns.attacks import half_open, replay
-from tests.fakes.pair import NETWORK, Pair, SeededEntropy
+from tests.fakes.pair import Pair
+from tests.fakes.strangers import hello_for
 
 SPOOFED = Address("203.0.113.77", 7777)
 
@@ -46,16 +46,7 @@ def answers(pair: Pair, datagrams: list[bytes]) -> list[bytes]:
 
 def test_a2_no_question_rides_with_a_hello_so_nothing_but_a_welcome_answers_it() -> None:
     pair = Pair()
-    entropy = SeededEntropy("spoofer")
-    initiation = Initiation(
-        identity=Identity.generate(entropy),
-        network=NETWORK,
-        peer=pair.right.identity.public,
-        local_index=5,
-        instance=bytes(8),
-        entropy=entropy,
-    )
-    hello = initiation.hello()
+    hello = hello_for(pair.right, seed="spoofer", index=5)
     guess = memoryview(bytearray(2000))
     size = SendKeys(b"guessed secret of 32 bytes......", remote_index=0, now=0).seal(question(), guess)
     drawn = answers(pair, [hello, bytes(guess[:size]), hello[:-32] + question()[:32], hello])

@@ -6,11 +6,10 @@ import random
 
 import pytest
 
-from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.ids import Address, NetworkId
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.cookies import compute_mac1, mac1_key
-from dfs_sdk.transport.handshake import Initiation, Network
+from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.outbox import SendState
 from dfs_sdk.transport.packet import (
     COOKIE_BYTES,
@@ -20,7 +19,7 @@ from dfs_sdk.transport.packet import (
     MAC_BYTES,
     Kind,
 )
-from tests.fakes.pair import NETWORK, Pair, SeededEntropy
+from tests.fakes.pair import NETWORK, Pair
 from tests.fakes.strangers import ELSEWHERE, answers, hello_for, initiation_of
 
 
@@ -80,15 +79,7 @@ def test_a3_hello_replayed_from_elsewhere_while_half_open_draws_nothing():
 
 def test_a5_hello_made_with_our_own_key_is_refused():
     pair = Pair()
-    entropy = SeededEntropy("mirror")
-    mirror = Initiation(
-        identity=pair.right.identity,
-        network=NETWORK,
-        peer=pair.right.identity.public,
-        local_index=5,
-        instance=bytes(8),
-        entropy=entropy,
-    )
+    mirror = initiation_of(pair.right, seed="mirror", index=5, identity=pair.right.identity)
     assert answers(pair, pair.right, mirror.hello(), ELSEWHERE) == []
 
 
@@ -143,16 +134,7 @@ def cookie_for(pair, hello, source) -> bytes:
 def loaded():
     """A pair whose right side always asks for a cookie, and a handshake of a member with it."""
     pair = Pair(right_config=TransportConfig(handshakes_under_load=0))
-    entropy = SeededEntropy("cookie")
-    initiation = Initiation(
-        identity=Identity.generate(entropy),
-        network=NETWORK,
-        peer=pair.right.identity.public,
-        local_index=9,
-        instance=bytes(8),
-        entropy=entropy,
-    )
-    return pair, initiation
+    return pair, initiation_of(pair.right, seed="cookie", index=9)
 
 
 def test_a8_right_cookie_opens_the_door(loaded):
