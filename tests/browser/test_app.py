@@ -96,6 +96,7 @@ def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_
 
         other_page.goto(app.url)
         story.hear(other_page, "after the reload")
+        other_page.set_viewport_size({"width": 700, "height": 900})
         note(other_page, "from the second window")
         story.hear(page, "from the second window")
         page.close()
