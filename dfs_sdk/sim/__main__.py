@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from dfs_sdk.errors import ConfigError
 from dfs_sdk.sim.campaign import plan_of, read_book, run_campaign, total
 from dfs_sdk.sim.plan import FAULTY_SECONDS
 from dfs_sdk.sim.trial import Verdict, run_trial
@@ -21,18 +23,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dfs_sdk.sim", description=__doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--seed", type=int, help="replay one seed and print its digest")
-    what.add_argument("--seeds", type=int, metavar="COUNT", help="run COUNT seeds on all cores")
+    what.add_argument("--seeds", type=_count, metavar="COUNT", help="run COUNT seeds on all cores")
     what.add_argument("--sum", type=Path, metavar="BOOK", help="add up a book of earlier campaigns")
     parser.add_argument("--first", type=int, help="first seed of a campaign; by default the one after the book's last")
     parser.add_argument("--book", type=Path, help="file to note each batch in")
-    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seconds", type=float, default=FAULTY_SECONDS, help="virtual seconds of faults a seed")
+    parser.add_argument("--processes", type=_count, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=FAULTY_SECONDS,
+        help=f"virtual seconds of faults a seed, {FAULTY_SECONDS:g} unless given: with others it is another seed",
+    )
     parser.add_argument(
         "--receipts", action="store_true", help="seeds of the second book: the power goes the instant a receipt comes"
     )
     parser.add_argument("--verbose", action="store_true", help="print the plan, and what happened last")
     given = parser.parse_args(arguments)
+    try:
+        return _run(given)
+    except ConfigError as error:
+        parser.error(str(error))
+
+
+def _run(given: argparse.Namespace) -> int:
     if given.sum is not None:
+        if not given.sum.is_file():
+            raise ConfigError(f"there is no book {given.sum}")
         print(total(read_book(given.sum)))
         return 0
     if given.seed is not None:
@@ -48,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         commit=_commit(),
         seconds=given.seconds,
         receipts=given.receipts,
-        on_verdict=lambda verdict: _tell(verdict, verbose=given.verbose),
+        on_verdict=lambda verdict: _tell(verdict, given),
     )
     print(result)
     return int(result.kept < result.seeds)
@@ -67,18 +83,39 @@ def _replay(seed: int, seconds: float, *, receipts: bool, verbose: bool) -> int:
     return int(not verdict.passed)
 
 
-def _tell(verdict: Verdict, *, verbose: bool) -> None:
-    if verbose or not verdict.passed:
+def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
+    if given.verbose or not verdict.passed:
         print(verdict, flush=True)
+    if not verdict.passed:
+        book = " --receipts" if given.receipts else ""
+        print(f"  replay it: python -m dfs_sdk.sim{book} --seed {verdict.seed} --seconds {given.seconds:g}", flush=True)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is none: give 1 or more")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no time that ends: give more than 0")
+    return seconds
 
 
 def _commit() -> str:
-    """Name the state of the code, where it comes from a repository."""
+    """Name the state of the code, where it comes from a repository; a + says that it was changed since."""
+    name = _git("rev-parse", "--short", "HEAD")
+    return name + ("+" if name and _git("status", "--porcelain", "--", ".") else "")
+
+
+def _git(*arguments: str) -> str:
     git = shutil.which("git")
     if git is None:
         return ""
-    here = Path(__file__).parent
-    command = [git, "-C", str(here), "rev-parse", "--short", "HEAD"]
+    command = [git, "-C", str(Path(__file__).parents[1]), *arguments]
     found = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - nothing of it comes from outside
     return found.stdout.strip() if found.returncode == 0 else ""
 

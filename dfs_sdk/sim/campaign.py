@@ -47,10 +47,13 @@ class Batch:
         lost: Of those, not readable in the end.
         reads: Reads that gave the right bytes.
         messages: Messages said.
-        readable_after_max: The longest time from the reunion after healing until everything was readable, in virtual
-            seconds.
+        reunited_after_max: The longest time from healing until all had found each other, in virtual seconds; None
+            where it was not measured in all of them.
+        readable_after_max: The longest time from that reunion until everything was readable.
         whole_after_max: The same until every chunk had its copies.
-        commit: The state of the code.
+        commit: The state of the code; a + says that it was changed since.
+        seconds: How long faults could strike in each seed, virtual.
+        receipts: Whether they are seeds of the second book.
     """
 
     first: int = 0
@@ -65,9 +68,12 @@ class Batch:
     lost: int = 0
     reads: int = 0
     messages: int = 0
+    reunited_after_max: float | None = None
     readable_after_max: float = 0.0
     whole_after_max: float = 0.0
     commit: str = ""
+    seconds: float = FAULTY_SECONDS
+    receipts: bool = False
 
     def add(self, verdict: Verdict) -> None:
         """Count one seed."""
@@ -87,6 +93,7 @@ class Batch:
         self.lost += verdict.lost
         self.reads += verdict.reads
         self.messages += verdict.messages
+        self.reunited_after_max = max(self.reunited_after_max or 0.0, verdict.reunited_after)
         self.readable_after_max = max(self.readable_after_max, verdict.readable_after)
         self.whole_after_max = max(self.whole_after_max, verdict.whole_after)
 
@@ -96,12 +103,14 @@ class Batch:
 
     def __str__(self) -> str:
         broken = f"; broken: {', '.join(map(str, self.broken))}" if self.broken else ""
+        reunion = "" if self.reunited_after_max is None else f", within {self.reunited_after_max:.0f} s of healing"
         return (
             f"{self.kept} of {self.seeds} seeds kept the promise{broken}. {self.files} acknowledged files, {self.lost} "
             f"lost; {self.reads} right reads; {self.messages} messages; {self.count(CRASHES)} crashes, "
             f"{self.count(PARTITIONS)} partitions, {sum(self.faults.values())} faults in all, in {self.hours:.1f} "
-            f"virtual hours ({self.host_hours:.0f} host hours). Once all had found each other again, everything was "
-            f"readable within {self.readable_after_max:.0f} s and whole within {self.whole_after_max:.0f} s"
+            f"virtual hours ({self.host_hours:.0f} host hours). Once all had found each other again"
+            f"{reunion}, everything was readable within {self.readable_after_max:.0f} s and whole within "
+            f"{self.whole_after_max:.0f} s"
         )
 
 
@@ -109,13 +118,17 @@ def read_book(path: Path) -> list[Batch]:
     """Read all batches of a book; none if there is no such file.
 
     Raises:
-        ConfigError: A line is not a batch.
+        ConfigError: A line is not a batch, or the file cannot be read.
     """
     if not path.exists():
         return []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"the book {path} cannot be read: {error.strerror or error}") from error
     names = {each.name for each in fields(Batch)}
     batches = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             values: dict[str, Any] = json.loads(line)
             batches.append(Batch(**{name: value for name, value in values.items() if name in names}))
@@ -126,7 +139,10 @@ def read_book(path: Path) -> list[Batch]:
 
 def total(batches: Iterable[Batch]) -> Batch:
     """Add batches up."""
-    total = Batch()
+    total, batches = Batch(), list(batches)
+    reunions = [batch.reunited_after_max for batch in batches]
+    if reunions and None not in reunions:
+        total.reunited_after_max = max(filter(None, reunions), default=0.0)
     for batch in batches:
         total.first = batch.first if not total.seeds else min(total.first, batch.first)
         total.last = max(total.last, batch.last)
@@ -161,13 +177,18 @@ def run_campaign(
         seconds: How long faults may strike in each.
         receipts: Whether they are seeds of the second book; see `receipts`.
         on_verdict: Called after each seed.
+
+    Raises:
+        ConfigError: The book holds seeds of another kind, or cannot be written.
     """
+    if book is not None:
+        _require_kind(book, seconds, receipts=receipts)
     batches = []
     starts = range(first, first + count, BATCH_SEEDS)
     # Spawned, not forked: each process is as fresh as one that replays the seed.
     with ProcessPoolExecutor(max_workers=processes, mp_context=get_context("spawn")) as pool:
         for start in starts:
-            batch = Batch(commit=commit)
+            batch = Batch(commit=commit, seconds=seconds, receipts=receipts)
             seeds = range(start, min(start + BATCH_SEEDS, first + count))
             for verdict in _verdicts(pool, seeds, seconds, receipts=receipts):
                 batch.add(verdict)
@@ -195,7 +216,18 @@ def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float, *
         yield future.result()
 
 
+def _require_kind(path: Path, seconds: float, *, receipts: bool) -> None:
+    for batch in read_book(path):
+        if (batch.seconds, batch.receipts) != (seconds, receipts):
+            kind = f"{batch.seconds:g} s of faults" + (" of the second book" if batch.receipts else "")
+            raise ConfigError(f"{path} holds seeds with {kind}: a seed means something else with other settings")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a", encoding="utf-8").close()
+    except OSError as error:
+        raise ConfigError(f"the book {path} cannot be written: {error.strerror or error}") from error
+
+
 def _append(path: Path, batch: Batch) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as book:
         book.write(json.dumps(asdict(batch)) + "\n")

@@ -42,6 +42,7 @@ class Ledger:
     Attributes:
         files: Acknowledged files in the order of their acknowledgement.
         said: Texts of messages by sender, in the order in which `send` returned them.
+        begun: Texts of all messages that a `send` began with; those it did not return for may arrive nevertheless.
         problems: Breaches in words, at most `PROBLEMS_MAX`.
         reads: Reads that gave the right bytes.
         refusals: Reads and writes that ended in one of our own errors.
@@ -49,6 +50,7 @@ class Ledger:
 
     files: list[Owed] = field(default_factory=list)
     said: dict[str, list[str]] = field(default_factory=dict)
+    begun: set[tuple[str, str]] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     reads: int = 0
     refusals: int = 0
@@ -90,6 +92,9 @@ class Ledger:
         for sender, texts in sorted(by_sender.items()):
             if len(set(texts)) != len(texts):
                 self.breach(f"{host} shows a message of {sender} twice")
+            made_up = [text for text in texts if (sender, text) not in self.begun]
+            if made_up:
+                self.breach(f"{host} shows messages that {sender} never sent: {made_up[:3]}")
         for (sender, _), texts in sorted(by_life.items()):
             self._check_order(host, sender, texts)
         return all(

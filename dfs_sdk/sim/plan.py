@@ -22,7 +22,7 @@ from dfs_sdk.sim.faults import DiskHealth
 
 HOSTS_MIN = 4
 HOSTS_MAX = 8
-FAULTY_SECONDS = 60.0
+FAULTY_SECONDS = 30.0
 REPLICAS = 3
 SEALED_RATIO = 0.25
 

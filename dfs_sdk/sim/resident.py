@@ -240,6 +240,7 @@ class Resident:
     async def _say(self, node: Node) -> None:
         self._counter += 1
         text = f"{self.name}-{self.host.lives}-{self._counter}"
+        self._ledger.begun.add((self.name, text))
         sent = await node.chat.send(text)
         self._ledger.said.setdefault(self.name, []).append(sent.text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -50,7 +51,8 @@ class Verdict:
         lost: Of those, how many could not be read in the end.
         reads: Reads that gave the right bytes.
         messages: Messages that were said.
-        readable_after: Virtual seconds from the reunion after healing until everything was readable.
+        reunited_after: Virtual seconds from healing until all had found each other.
+        readable_after: Virtual seconds from that reunion until everything was readable.
         whole_after: The same until every chunk had its copies.
     """
 
@@ -64,6 +66,7 @@ class Verdict:
     lost: int
     reads: int
     messages: int
+    reunited_after: float
     readable_after: float
     whole_after: float
 
@@ -76,8 +79,9 @@ class Verdict:
         if self.passed:
             return (
                 f"seed {self.seed}: kept. {self.files} files, {self.reads} reads, {self.messages} messages, "
-                f"{sum(self.faults.values())} faults in {self.seconds:.0f} s; readable {self.readable_after:.0f} s and "
-                f"whole {self.whole_after:.0f} s after healing. Digest {self.digest}"
+                f"{sum(self.faults.values())} faults in {self.seconds:.0f} s; together "
+                f"{self.reunited_after:.0f} s after healing, then readable in {self.readable_after:.0f} s and whole in "
+                f"{self.whole_after:.0f} s. Digest {self.digest}"
             )
         return f"seed {self.seed}: BROKEN, digest {self.digest}\n  " + "\n  ".join(self.problems)
 
@@ -96,8 +100,8 @@ def run_trial(plan: Plan, *, keep: int = 0, on_end: list[str] | None = None) -> 
         with Witness(world, ledger, duplicates=plan.conditions.duplicate_ratio > 0) as witness:
             try:
                 world.run(trial.run())
-            except DfsError as error:
-                ledger.breach(f"{type(error).__name__}: {error}")
+            except Exception as error:  # noqa: BLE001 - whatever ends a trial is a finding of this seed
+                ledger.breach(_in_words(error))
             witness.search_disks()
         for host, failure in world.failures:
             ledger.breach(f"{host}: {failure.get('message')} ({failure.get('exception')!r})")
@@ -114,9 +118,19 @@ def run_trial(plan: Plan, *, keep: int = 0, on_end: list[str] | None = None) -> 
             lost=trial.lost,
             reads=ledger.reads,
             messages=sum(map(len, ledger.said.values())),
+            reunited_after=trial.reunited_after,
             readable_after=trial.readable_after,
             whole_after=trial.whole_after,
         )
+
+
+def _in_words(error: Exception) -> str:
+    """Name an error that ended a trial, and where it was raised."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, DfsError):
+        return words
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"the trial ended with {words} (line {last.lineno} of {last.filename})"
 
 
 class Trial:
@@ -133,7 +147,7 @@ class Trial:
         self._plan = plan
         self._ledger = ledger
         self.lost = 0
-        self.readable_after = self.whole_after = 0.0
+        self.reunited_after = self.readable_after = self.whole_after = 0.0
         rng, config = world.rng.child("residents"), trial_config(plan)
         for name in plan.hosts:
             world.host(name, hardware=Hardware(offload_queued=plan.disk_queue))
@@ -163,11 +177,13 @@ class Trial:
         for resident in self.residents.values():
             resident.working = False
         await self.nemesis.heal()
+        healed_at = self._world.now
         await self._restart_the_sick()
         if not await self._until(self._all_met, MEET_SECONDS):
             self._ledger.breach(f"the nodes did not find each other again: {self._who_misses_whom()}")
         reunited_at = self._world.now
-        await self._check_files(reunited_at)
+        self.reunited_after = reunited_at - healed_at
+        await self._check_files(healed_at, reunited_at)
         await self._check_copies(reunited_at)
         if not await self._until(self._all_heard, CHAT_SECONDS):
             self._ledger.breach("messages are missing after everybody was back")
@@ -192,11 +208,10 @@ class Trial:
                 self._world.hosts[resident.name].crash(power=False)
                 resident.begin()
 
-    async def _check_files(self, reunited_at: float) -> None:
+    async def _check_files(self, healed_at: float, reunited_at: float) -> None:
         left = self._ledger.standing()
         rng = self._world.rng.child("readers")
-        deadline = reunited_at + READABLE_SECONDS
-        while left and self._world.now < deadline:
+        while left and self._world.now < healed_at + READABLE_SECONDS:
             left = [file for file in left if not await self._read(file, rng.choice(self._honest()))]
             if left:
                 await asyncio.sleep(LOOK_INTERVAL)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,11 @@ def test_ledger_sees_wrong_bytes():
     assert "wrong bytes" in ledger.problems[0]
 
 
+def said(*texts: str) -> Ledger:
+    """What one sender said."""
+    return Ledger(said={"n0": list(texts)}, begun={("n0", text) for text in texts})
+
+
 @pytest.mark.parametrize(
     ("shown", "complete", "breach"),
     [
@@ -88,17 +94,18 @@ def test_ledger_sees_wrong_bytes():
         (["a", "c"], False, None),
         (["a", "b", "b", "c"], True, "twice"),
         (["b", "a", "c"], True, "out of order"),
+        (["a", "b", "never said", "c"], True, "never sent"),
     ],
 )
 def test_ledger_sees_messages_missing_doubled_and_out_of_order(shown: list[str], complete: bool, breach: str | None):
-    ledger = Ledger(said={"n0": ["a", "b", "c"]})
+    ledger = said("a", "b", "c")
     assert ledger.heard("n1", [("n0", "id", text) for text in shown]) is complete
     assert [breach in problem for problem in ledger.problems if breach] == [True] * len(ledger.problems)
     assert bool(ledger.problems) is (breach is not None)
 
 
 def test_order_is_owed_by_each_life_of_a_sender_and_completeness_by_all_of_them():
-    ledger = Ledger(said={"n0": ["a", "b", "c"]})
+    ledger = said("a", "b", "c")
     assert ledger.heard("n1", [("n0", "second", "c"), ("n0", "first", "a"), ("n0", "first", "b")])
     assert ledger.problems == []
     ledger.heard("n1", [("n0", "first", "b"), ("n0", "second", "c"), ("n0", "first", "a")])
@@ -132,7 +139,7 @@ def test_witness_sees_reused_numbers_plain_content_secrets_in_logs_and_amplifica
 def verdict(seed: int, **changes: object) -> Verdict:
     base = Verdict(
         seed=seed, problems=(), digest="d", seconds=60.0, hosts=4, faults={FaultKind.POWER: 2, FaultKind.RING: 1},
-        files=3, lost=0, reads=4, messages=5, readable_after=1.0, whole_after=float(seed),
+        files=3, lost=0, reads=4, messages=5, reunited_after=2.0, readable_after=1.0, whole_after=float(seed),
     )  # fmt: skip
     return replace(base, **changes)  # type: ignore[arg-type]
 
@@ -148,6 +155,8 @@ def test_book_adds_up_and_goes_on(tmp_path: Path):
     assert sums.whole_after_max == 6.0
     assert "2 of 4 seeds" in str(sums)
     assert "8 crashes, 4 partitions" in str(sums)
+    assert "again, within 2 s of healing, everything" in str(sums)
+    assert "again, everything" in str(total([batch, Batch()])), "who did not measure claims nothing"
     book.write_text(json.dumps({**{name: getattr(batch, name) for name in Batch.__slots__}, "later": 1}) + "\n")
     assert read_book(book) == [batch]
     book.write_text("{}\nnonsense\n")
@@ -164,6 +173,60 @@ def test_campaign_runs_seeds_in_other_processes_and_notes_them(tmp_path: Path):
     assert told == [3, 4]
     assert result.kept == 2
     assert total(read_book(book)) == replace(result, commit="")
+
+
+def test_book_of_one_kind_takes_no_seeds_of_another_and_one_that_cannot_be_written_is_refused_first(tmp_path: Path):
+    book = tmp_path / "book.jsonl"
+    book.write_text(json.dumps({"first": 0, "last": 0, "seeds": 1, "seconds": 30.0, "receipts": True}) + "\n")
+    for kind in ({"seconds": 30.0, "receipts": False}, {"seconds": 60.0, "receipts": True}):
+        with pytest.raises(ConfigError, match="holds seeds with 30 s of faults of the second book"):
+            run_campaign(1, first=1, processes=1, book=book, **kind)
+    for place, words in ((tmp_path, "cannot be read"), (book / "inside a file", "cannot be written")):
+        with pytest.raises(ConfigError, match=words):
+            run_campaign(1, first=0, processes=1, book=place)
+
+
+def test_whatever_ends_a_trial_is_a_finding_of_its_seed(monkeypatch: pytest.MonkeyPatch):
+    def broken(_self: Ledger) -> None:
+        raise KeyError("planted")
+
+    monkeypatch.setattr(Ledger, "standing", broken)
+    found = run_trial(replace(CALM, seconds=1.0))
+    assert not found.passed
+    assert "KeyError: 'planted'" in found.problems[-1]
+    assert "test_trial.py" in found.problems[-1]
+    assert found.digest
+
+
+def test_broken_seed_names_the_command_that_replays_it(monkeypatch: pytest.MonkeyPatch, capsys):
+    def one_broken(_count: int, *, on_verdict: Callable[[Verdict], None], **_given: object) -> Batch:
+        batch = Batch()
+        batch.add(verdict(1661, problems=("lost",)))
+        on_verdict(verdict(1661, problems=("lost",)))
+        return batch
+
+    monkeypatch.setattr("dfs_sdk.sim.__main__.run_campaign", one_broken)
+    assert main(["--seeds", "1", "--receipts"]) == 1
+    assert "python -m dfs_sdk.sim --receipts --seed 1661 --seconds 30\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--seeds", "0"], "give 1 or more"),
+        (["--seeds", "-5"], "give 1 or more"),
+        (["--seeds", "1", "--processes", "0"], "give 1 or more"),
+        (["--seed", "1", "--seconds", "nan"], "no time that ends"),
+        (["--seed", "1", "--seconds", "inf"], "no time that ends"),
+        (["--seed", "1", "--seconds", "0"], "no time that ends"),
+        (["--sum", "/no/such/book"], "there is no book"),
+    ],
+)
+def test_command_refuses_what_would_check_nothing(arguments: list[str], words: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_seed_replays_anywhere_with_the_same_digest(capsys: pytest.CaptureFixture[str]):
