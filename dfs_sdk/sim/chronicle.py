@@ -120,7 +120,7 @@ class Chronicle:
             self._events.append((name, event))
 
     def rows(self) -> list[tuple[str, EventRow]]:
-        """The remembered news with the names of those who told them, oldest first; on any thread, while more is told."""
+        """The remembered news with the names of those who told them, oldest first; on any thread."""
         return [
             (name, EventRow(at_wall=event.at_wall, topic=event.topic, kind=_kind(event), text=event.text))
             for name, event in tuple(self._events)

@@ -16,7 +16,7 @@ from dfs_sdk.runtime.ports import Clock, Rng, Runtime
 from dfs_sdk.runtime.system import system_runtime
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.sim.pace import hurried
-from dfs_sdk.sim.scenario import Scenario, Strike, Timeline
+from dfs_sdk.sim.scenario import ActKind, Scenario, Strike, Timeline
 
 LISTEN = "127.0.0.1:0"
 LOOPBACK_NODES_MAX = 256
@@ -107,6 +107,13 @@ class Ground(ABC):
     @abstractmethod
     def answers(self, name: str) -> bool:
         """Whether a host is up, awake and not blocked."""
+
+    def check(self, kind: ActKind) -> None:  # noqa: B027 - most grounds bear everything
+        """See whether something can happen here.
+
+        Raises:
+            ConfigError: It cannot.
+        """
 
     @abstractmethod
     def strike(self, strike: Strike) -> Undo:
@@ -216,11 +223,17 @@ class Loopback(Ground):
         """See `Ground`."""
         return True
 
+    def check(self, kind: ActKind) -> None:
+        """See `Ground`: this kernel and its sockets are real."""
+        if kind not in (ActKind.CRASH, ActKind.RESTART, ActKind.REPAIR):
+            raise ConfigError(
+                f'nothing here can {kind.value}: on real sockets hosts only crash and restart; take Swarm(net="lan")'
+            )
+
     def strike(self, strike: Strike) -> Undo:
-        """Refuse: this kernel and its sockets are real."""
-        raise ConfigError(
-            f'nothing here can {strike.kind.value}: on real sockets hosts only crash and restart; take Swarm(net="lan")'
-        )
+        """Refuse, see `check`."""
+        self.check(strike.kind)
+        raise ValueError(f"{strike.kind} does not happen to the ground")
 
     def lie(self, node: Node) -> None:
         """Refuse: these nodes are real."""

@@ -59,7 +59,7 @@ class Run:
         self._ground = ground
         self._chronicle = chronicle
         self._real = SystemClock()
-        self._real_begun = self._real.monotonic()
+        self._real_begun = 0.0
         self._begun = 0.0
         self._ended = 0.0
         self._whole = False
@@ -75,6 +75,7 @@ class Run:
             scenario: Runs meanwhile and is cancelled at the end.
             progress: Whether to show a bar.
         """
+        self._real_begun = self._real.monotonic()
         with face("views.bar").make_bar(progress) as bar:
             if self._home.is_here:
                 await self._pass(scenario, bar)

@@ -220,12 +220,12 @@ class Scenario:
         """See `Timeline`; hosts are drawn anew for every act, also when it is repeated.
 
         Raises:
-            ConfigError: An act names a host that is not there.
+            ConfigError: An act, or `spared`, names a host that is not there.
         """
         acts = sorted(self.acts, key=lambda act: parse_duration(act.at))
-        for act in acts:
-            if isinstance(act.who, tuple) and (missing := sorted(set(act.who) - set(hosts))):
-                raise ConfigError(f"{act.kind.value} names {missing[0]}, which is no host: they are n0, n1 and on")
+        known = frozenset(hosts)
+        for what, names in (("spared", self.spared), *((act.kind.value, _names(act.who)) for act in acts)):
+            require_hosts(names, known, what)
         begin = 0.0
         while acts:
             for act in acts:
@@ -250,6 +250,17 @@ class Scenario:
 def merged(timelines: Iterable[Iterator[Strike]]) -> Iterator[Strike]:
     """Merge ordered strikes of several timelines into one; at one instant the first one's come first."""
     return heapq.merge(*timelines, key=lambda strike: strike.at)
+
+
+def require_hosts(names: Iterable[str], known: frozenset[str], what: str) -> None:
+    """See whether all hosts that are named are there.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ConfigError(f"{what} names {missing[0]}, which is no host: they are n0, n1 and on")
 
 
 # Words and numbers
@@ -330,6 +341,15 @@ def _chooser(who: Who) -> Chooser:
             names = tuple(who)
             return lambda _hosts, _rng: names
     raise ConfigError(f"who is {who!r}: give 'all', names, a number of hosts, or a share such as '30 %'")
+
+
+def _names(who: Who) -> tuple[str, ...]:
+    """Say which hosts are meant by name."""
+    if isinstance(who, (tuple, list)):
+        return tuple(who)
+    if isinstance(who, str) and who != "all" and not who.strip().endswith("%"):
+        return (who,)
+    return ()
 
 
 def _percent(text: str) -> float:

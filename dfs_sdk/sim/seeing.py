@@ -19,13 +19,27 @@ LOOK_TIMEOUT = 60.0
 
 
 class Seen:
-    """The views of a swarm; looking lets no time pass."""
+    """The views of a swarm; looking lets no time pass. What happened can be seen after `close`, how it stands cannot.
+
+    All but its `repr` raise `NodeClosedError` on a swarm that was not started; those that ask the nodes also on one
+    that is closed.
+    """
 
     _nodes: list[Node]
     _chronicle: Chronicle
 
     @property
     def _home(self) -> Home:
+        raise NotImplementedError
+
+    @property
+    def _is_up(self) -> bool:
+        raise NotImplementedError
+
+    def _check_begun(self) -> None:
+        raise NotImplementedError
+
+    def _check_running(self) -> None:
         raise NotImplementedError
 
     def snapshots(self) -> list[NodeSnapshot]:
@@ -50,11 +64,13 @@ class Seen:
 
     def events(self) -> pd.DataFrame:
         """What happened: the news of all nodes, of earlier lives as well, and what scenarios did to them."""
+        self._check_begun()
         frame: pd.DataFrame = face("views.history").events(self._chronicle.rows())
         return frame
 
     def history(self) -> pd.DataFrame:
         """How the swarm stood over time: a row for each look, with nodes, files, copies and traffic."""
+        self._check_begun()
         frame: pd.DataFrame = face("views.history").history(self._chronicle.standings)
         return frame
 
@@ -90,6 +106,8 @@ class Seen:
         return axes
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002 - IPython's
+        if not self._is_up:
+            return {"text/plain": repr(self)}
         shots = self.snapshots()
         return {"text/plain": face("views.text").swarm_text(shots), "text/html": face("views.html").swarm_card(shots)}
 
@@ -97,6 +115,7 @@ class Seen:
         def look() -> list[NodeSnapshot]:
             return [node.snapshot() for node in self._nodes if node.running and is_wanted(node)]
 
+        self._check_running()
         return self._home.look(look, LOOK_TIMEOUT)
 
     def _frame(self, table: str) -> pd.DataFrame:

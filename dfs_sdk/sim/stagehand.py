@@ -9,7 +9,7 @@ from typing import Protocol
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.sim.ground import Ground, Undo
-from dfs_sdk.sim.scenario import ActKind, Strike, Timeline
+from dfs_sdk.sim.scenario import ActKind, Scenario, Strike, Timeline, require_hosts
 
 UNDOS_MAX = 100_000
 """Effects that have not ended; beyond that the oldest are ended at once."""
@@ -49,6 +49,22 @@ class Stagehand:
         self._undos: dict[int, Undo] = {}
         self._next = 0
 
+    def check(self, timeline: Timeline, hosts: Sequence[str], rng: Rng) -> None:
+        """See before anything happens whether a timeline can be played here, as far as it can be told.
+
+        Args:
+            timeline: Which.
+            hosts: Names of those it is to be played to.
+            rng: A stream of its own: what is drawn from it is thrown away.
+
+        Raises:
+            ConfigError: It names hosts that are not there, or what cannot happen here.
+        """
+        next(timeline.strikes(hosts, rng), None)
+        if isinstance(timeline, Scenario):
+            for act in timeline.acts:
+                self._ground.check(act.kind)
+
     async def play(self, timeline: Timeline, hosts: Sequence[str], rng: Rng) -> None:
         """Let everything of a timeline happen, beginning now; returns when it is over, if it ever is.
 
@@ -57,7 +73,9 @@ class Stagehand:
         """
         clock = self._ground.clock
         begun = clock.monotonic()
+        known = frozenset(hosts)
         for strike in timeline.strikes(hosts, rng):
+            require_hosts(strike.hosts, known, strike.kind.value)
             await asyncio.sleep(max(0.0, begun + strike.at - clock.monotonic()))
             self.carry_out(strike)
 

@@ -11,12 +11,12 @@ within `await swarm.run(hours=24)` above all; between two cells everything stand
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from dfs_sdk.errors import ConfigError, DeadlineError, DfsError
+from dfs_sdk.errors import ConfigError, DeadlineError, DfsError, NodeClosedError
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.membership import Membership
 from dfs_sdk.node.node import Node
@@ -24,6 +24,7 @@ from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind
 from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.sim.arguments import count_of, fidelity_of, seconds_of, seed_of, timeline_of
 from dfs_sdk.sim.chronicle import Chronicle
 from dfs_sdk.sim.fidelity import Fidelity
 from dfs_sdk.sim.ground import Ground, Loopback
@@ -66,7 +67,7 @@ class Swarm(Lifetime, Seen):
             datagram, which costs several times as much.
 
     Raises:
-        ConfigError: An argument is out of range.
+        ConfigError: An argument is out of range, or the scenario names who or what is not here.
         OSError: The scenario cannot be read.
     """
 
@@ -83,43 +84,35 @@ class Swarm(Lifetime, Seen):
         fidelity: Fidelity | None = None,
     ) -> None:
         self._ground = _ground(net, seed=seed, home=home, fidelity=fidelity)
-        if not 1 <= count <= self._ground.nodes_max:
-            raise ConfigError(f"a swarm has 1 to {self._ground.nodes_max:,} nodes here, not {count}")
-        base = config or self._ground.config(count)
+        self._count = count_of(count, self._ground.nodes_max)
+        base = config or self._ground.config(self._count)
         self._config = replace(base, policy=replace(base.policy, replicas=replicas))
-        self._count = count
-        self._scenario = _timeline(scenario)
+        self._scenario = timeline_of(scenario)
         self._membership: Membership | None = None
         self._nodes: list[Node] = []
+        self._starting = asyncio.Lock()
+        self._started = False
         self._closed = False
         self._ended = False
         self._failures: list[str] = []
         self._scope = TaskScope("swarm", on_error=self._on_failure)
         self._chronicle = Chronicle(self._ground)
         self._stagehand = Stagehand(self._ground, self, scope=self._scope, note=self._chronicle.struck)
+        self._check_played(self._scenario, "scenario", [f"n{number}" for number in range(self._count)])
 
     # Life
 
     @hops
     async def start(self) -> Self:
-        """Start all nodes and wait until everybody knows everybody; then the scenario begins."""
-        if self._nodes:
-            return self
-        self._membership = await self._ground.found()
-        try:
-            born = self._ground.are_born_acquainted(self._count)
-            await self._add(joins=False)
-            others = (self._add(joins=not born) for _ in range(self._count - 1))
-            await run_all(*others, limit=self._ground.meet_parallel)
-            if born:
-                self._ground.acquaint(self._nodes)
-            await self._until(self._all_met, "the nodes did not all meet", timeout=MEET_TIMEOUT)
-        except BaseException:
-            await self.close()
-            raise
-        self._chronicle.look(self._nodes)
-        for name, timeline in (("net", self._ground.timeline), ("scenario", self._scenario)):
-            self._scope.spawn(name, self._play(timeline, name))
+        """Start all nodes and wait until everybody knows everybody; then the scenario begins.
+
+        Raises:
+            NodeClosedError: The swarm is closed.
+        """
+        async with self._starting:
+            self._check_open()
+            if not self._started:
+                await self._start()
         return self
 
     async def close(self) -> None:
@@ -139,7 +132,8 @@ class Swarm(Lifetime, Seen):
     ) -> RunReport:
         """Let time pass: virtual time as fast as it goes, real time over loopback.
 
-        Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable.
+        Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable. A swarm
+        that was not started is started first.
 
         Args:
             hours: How long, together with the other two.
@@ -155,14 +149,17 @@ class Swarm(Lifetime, Seen):
             ConfigError: No time, or more than ten years; a scenario that cannot be played here.
             NodeClosedError: The swarm is closed.
         """
+        self._check_open()
         run = Run(
             self,
-            wanted=3600.0 * hours + 60.0 * minutes + seconds,
+            wanted=seconds_of(hours=hours, minutes=minutes, seconds=seconds),
             home=self._home,
             ground=self._ground,
             chronicle=self._chronicle,
         )
-        extra = _timeline(scenario) if scenario is not None else None
+        extra = timeline_of(scenario) if scenario is not None else None
+        if not self._started:
+            await self.start()
         await run.pass_time(self._told(extra) if extra is not None else None, progress=progress)
         return run.report(self._failures)
 
@@ -171,12 +168,13 @@ class Swarm(Lifetime, Seen):
     @hops
     async def add(self) -> Node:
         """Start one more node, which joins through the first one that runs; scenarios leave it alone."""
+        self._check_running()
         return await self._add(joins=True)
 
     @hops
     async def kill(self, index: int) -> Node:
         """Let a node vanish without a goodbye, as if its process were killed."""
-        node = self._nodes[index]
+        node = self._at(index)
         await self.fall(node.name, power=False)
         return node
 
@@ -187,13 +185,13 @@ class Swarm(Lifetime, Seen):
         Returns:
             The node of the host's next life; `swarm[index]` is this one from now on.
         """
-        await self.rise(self._nodes[index].name)
-        return self._nodes[index]
+        await self.rise(self._at(index).name)
+        return self._at(index)
 
     @hops
     async def leave(self, index: int) -> Node:
         """Let a node leave in order: it hands over what it holds and says goodbye."""
-        node = self._nodes[index]
+        node = self._at(index)
         await node.leave()
         return node
 
@@ -209,7 +207,7 @@ class Swarm(Lifetime, Seen):
         Raises:
             ConfigError: There is no such word, it needs a duration, or it cannot happen here.
         """
-        names = tuple(self._nodes[index].name for index in indices)
+        names = tuple(self._at(index).name for index in indices)
         scenario = Scenario.from_table({"act": [_row(kind, names, seconds)]})
         for strike in scenario.strikes(self._names, self._ground.rng):
             self._stagehand.carry_out(strike)
@@ -224,6 +222,7 @@ class Swarm(Lifetime, Seen):
         Raises:
             DeadlineError: Not in time.
         """
+        self._check_running()
         begun = self._ground.clock.monotonic()
         await self._until(self._whole, "not every chunk has its copies yet", timeout=timeout)
         return self._ground.clock.monotonic() - begun
@@ -241,6 +240,7 @@ class Swarm(Lifetime, Seen):
         return tuple(self._failures)
 
     def __getitem__(self, index: int) -> Node:
+        self._check_begun()
         return self._nodes[index]
 
     def __len__(self) -> int:
@@ -250,8 +250,10 @@ class Swarm(Lifetime, Seen):
         return iter(tuple(self._nodes))
 
     def __repr__(self) -> str:
-        running = sum(node.running for node in self._nodes)
-        return f"<Swarm of {len(self._nodes)} nodes, {running} running>"
+        if not self._nodes and not self._closed:
+            return f"<Swarm of {self._count} nodes, not started>"
+        running = "closed" if self._closed else f"{sum(node.running for node in self._nodes)} running"
+        return f"<Swarm of {len(self._nodes)} nodes, {running}>"
 
     # What scenarios do to hosts
 
@@ -283,6 +285,24 @@ class Swarm(Lifetime, Seen):
 
     # Inside
 
+    async def _start(self) -> None:
+        self._membership = await self._ground.found()
+        try:
+            born = self._ground.are_born_acquainted(self._count)
+            await self._add(joins=False)
+            others = (self._add(joins=not born) for _ in range(self._count - 1))
+            await run_all(*others, limit=self._ground.meet_parallel)
+            if born:
+                self._ground.acquaint(self._nodes)
+            await self._until(self._all_met, "the nodes did not all meet", timeout=MEET_TIMEOUT)
+        except BaseException:
+            await self.close()
+            raise
+        self._started = True
+        self._chronicle.look(self._nodes)
+        for name, timeline in (("net", self._ground.timeline), ("scenario", self._scenario)):
+            self._scope.spawn(name, self._play(timeline, name))
+
     @hops
     async def _end(self) -> None:
         if not self._closed:
@@ -298,6 +318,33 @@ class Swarm(Lifetime, Seen):
     @property
     def _names(self) -> list[str]:
         return [node.name for node in self._nodes]
+
+    @property
+    def _is_up(self) -> bool:
+        return self._started and not self._closed
+
+    def _at(self, index: int) -> Node:
+        self._check_running()
+        try:
+            return self._nodes[index]
+        except (IndexError, TypeError):
+            last = len(self._nodes) - 1
+            raise ConfigError(f"there is no node {index!r} in this swarm: give a number from 0 to {last}") from None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise NodeClosedError("this swarm is closed: history() and events() tell what happened; start a new one")
+
+    def _check_begun(self) -> None:
+        if not self._nodes and not self._closed:
+            raise NodeClosedError("this swarm is not started: `await swarm.start()`, or `async with swarm`")
+
+    def _check_running(self) -> None:
+        self._check_open()
+        self._check_begun()
+
+    def _check_played(self, timeline: Timeline, name: str, hosts: Sequence[str]) -> None:
+        self._stagehand.check(timeline, hosts, self._ground.rng.child(name))
 
     def _make(self, name: str, membership: Membership | None) -> Node:
         node = self._ground.node(name, self._config, membership)
@@ -331,6 +378,7 @@ class Swarm(Lifetime, Seen):
     async def _told(self, timeline: Timeline) -> None:
         """Play a scenario from now on until it is cancelled."""
         name = f"run/{self._ground.clock.monotonic()}"
+        self._check_played(timeline, name, self._names)
         try:
             await self._play(timeline, name)
         finally:
@@ -365,15 +413,10 @@ class Swarm(Lifetime, Seen):
 
 
 def _ground(net: str | Net | None, *, seed: int | None, home: HomeKind, fidelity: Fidelity | None) -> Ground:
+    chosen = seed_of(seed)
     if net is None:
-        return Loopback(home=home, seed=seed)
-    return Simulated(find_net(net), seed=seed if seed is not None else 0, fidelity=fidelity)
-
-
-def _timeline(scenario: Timeline | str | Path | None) -> Timeline:
-    if scenario is None:
-        return Scenario()
-    return Scenario.load(scenario) if isinstance(scenario, (str, Path)) else scenario
+        return Loopback(home=home, seed=chosen)
+    return Simulated(find_net(net), seed=chosen or 0, fidelity=fidelity_of(fidelity))
 
 
 def _row(kind: ActKind | str, names: tuple[str, ...], seconds: float | None) -> dict[str, object]:

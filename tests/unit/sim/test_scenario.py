@@ -85,6 +85,10 @@ def test_spared_hosts_are_never_drawn():
 def test_named_host_must_be_there():
     with pytest.raises(ConfigError, match="n99"):
         strikes(Scenario().crash(at=1, who=("n99",)))
+    with pytest.raises(ConfigError, match="sleep names n99"):
+        strikes(Scenario().sleep(at=1, who="n99", seconds=1))
+    with pytest.raises(ConfigError, match="spared names n77"):
+        strikes(Scenario(spared=("n77",)).crash(at=1, who=1))
 
 
 @pytest.mark.parametrize(
