@@ -24,6 +24,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SIZE = 3 * 2**20 + 123
 FORBIDDEN = 403
+CUT_OFF = """() => {
+    const edge = (selector) => document.querySelector(selector).getBoundingClientRect().right;
+    return Math.max(0, edge(".dfs-dashboard") - edge(".jp-OutputArea-child"));
+}"""
 
 
 @pytest.fixture
@@ -97,6 +101,7 @@ def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_
         other_page.goto(app.url)
         story.hear(other_page, "after the reload")
         other_page.set_viewport_size({"width": 700, "height": 900})
+        assert other_page.evaluate(CUT_OFF) == 0
         note(other_page, "from the second window")
         story.hear(page, "from the second window")
         page.close()
