@@ -64,7 +64,7 @@ function fileSheet(model, shared, leave) {
     file = row;
     setText(title, row.name || "(no name)");
     const since = row.at > 0 ? new Date(row.at * 1000).toLocaleString() : "unknown";
-    facts.replaceChildren(...fact("size", `${row.size} in ${row.chunks} ${row.chunks === 1 ? "chunk" : "chunks"}`),
+    facts.replaceChildren(...fact("size", row.chunks ? `${row.size} in ${row.chunks} ${row.chunks === 1 ? "chunk" : "chunks"}` : `${row.size}, all in the manifest`),
       ...fact("health", `${row.health}, ${row.copies} of the scarcest chunk`, row.health), ...fact("from", row.origin), ...fact("here since", since),
       ...fact("pinned here", row.pinned ? "yes: a full copy stays here" : "no"), ...fact("id", row.id));
     setText(pin, row.pinned ? "Unpin" : "Pin");

@@ -10,7 +10,6 @@ const ACKNOWLEDGED_PIECES = 4; // in one message, of a fast download; half a win
 const ACKNOWLEDGED_SECONDS = 0.25;
 const PICKER_BYTES_MIN = 256 * PIECE_BYTES;
 const SHOWN_SECONDS_MIN = 0.1;
-const UPLOADED_SECONDS_SHOWN = 10;
 
 // Moves are files on their way between this browser and the node, in a queue: a few move, the others wait. They belong
 // to the model, not to a view: they go on while the cell is shown elsewhere, and every view shows them.
@@ -44,7 +43,6 @@ function movesOf(model) {
     if (move.ended) return;
     Object.assign(move, { state, text, trace, ended: true });
     move.finish(state === "done");
-    if (state === "done" && move.direction === "upload") setTimeout(() => move.forget(), 1000 * UPLOADED_SECONDS_SHOWN);
     advance();
   };
   const stir = setInterval(() => live().forEach((move) => {
