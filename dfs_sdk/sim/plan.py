@@ -124,7 +124,7 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
         seconds: How long faults may strike, virtual.
     """
     rng = SeededRng(seed).child("plan")
-    hosts = tuple(f"n{number}" for number in range(rng.randrange(HOSTS_MIN, HOSTS_MAX + 1)))
+    hosts = draw_hosts(rng)
     kinds = [kind for kind in DRAWN if rng.random() < 0.4]
     liars, losing = draw_doomed(hosts, kinds, rng)
     faults = draw_faults(hosts, kinds, losing, seconds, rng)
@@ -142,6 +142,11 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
         seconds=seconds,
         sealed=rng.random() < SEALED_RATIO,
     )
+
+
+def draw_hosts(rng: Rng) -> tuple[str, ...]:
+    """Draw how many hosts there are, and name them."""
+    return tuple(f"n{number}" for number in range(rng.randrange(HOSTS_MIN, HOSTS_MAX + 1)))
 
 
 def draw_doomed(hosts: tuple[str, ...], kinds: Sequence[FaultKind], rng: Rng) -> tuple[frozenset[str], frozenset[str]]:

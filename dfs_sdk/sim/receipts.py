@@ -17,8 +17,6 @@ from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.plan import (
     FAULTY_SECONDS,
-    HOSTS_MAX,
-    HOSTS_MIN,
     REPLICAS,
     SEALED_RATIO,
     Fault,
@@ -27,6 +25,7 @@ from dfs_sdk.sim.plan import (
     draw_conditions,
     draw_doomed,
     draw_faults,
+    draw_hosts,
 )
 
 OTHERS = (
@@ -53,7 +52,7 @@ def draw_receipts_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
         seconds: How long faults may strike, virtual.
     """
     rng = SeededRng(seed).child("receipts")
-    hosts = tuple(f"n{number}" for number in range(rng.randrange(HOSTS_MIN, HOSTS_MAX + 1)))
+    hosts = draw_hosts(rng)
     kinds = [kind for kind in OTHERS if rng.random() < OTHERS_RATIO]
     liars, losing = draw_doomed(hosts, kinds, rng)
     forks = _forks(hosts, seconds, SeededRng(seed).child("forks"))
