@@ -58,6 +58,7 @@ class Simulated(Ground):
         self._world.scheduler.on_submitted = self._home.wake
         self._clock = SimClock(self._world.loop, wall_start=MONDAY_MORNING)
         self._guests: dict[str, GuestHome] = {}
+        self._rots: dict[str, dict[object, float]] = {}
 
     @property
     def world(self) -> World:
@@ -193,15 +194,20 @@ class Simulated(Ground):
         return lambda: self._world.network.unclog(host.name)
 
     def _corrupt(self, host: Host, ratio: float) -> Undo:
-        disk = host.disk
-        before = disk.health
-        disk.health = replace(before, rot_ratio=ratio)
+        strike = object()
+        self._rots.setdefault(host.name, {})[strike] = ratio
+        self._rot(host)
 
         def repair() -> None:
-            for each in (disk, host.disk):  # a crash in between has put another object in its place
-                each.health = before
+            del self._rots[host.name][strike]
+            self._rot(host)
 
         return repair
+
+    def _rot(self, host: Host) -> None:
+        """Let a disk rot as all strikes that have not ended say, which add up; a crash may have put in another disk."""
+        ratio = min(1.0, sum(self._rots[host.name].values()))
+        host.disk.health = replace(host.disk.health, rot_ratio=ratio)
 
     @staticmethod
     def _each(hosts: Sequence[Host], act: Callable[[Host], Undo]) -> Undo:

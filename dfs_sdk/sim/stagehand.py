@@ -46,7 +46,7 @@ class Stagehand:
         self._cast = cast
         self._scope = scope
         self._note = note
-        self._undos: dict[int, Undo] = {}
+        self._undos: dict[int, tuple[object, Undo]] = {}
         self._next = 0
 
     def check(self, timeline: Timeline, hosts: Sequence[str], rng: Rng) -> None:
@@ -65,8 +65,14 @@ class Stagehand:
             for act in timeline.acts:
                 self._ground.check(act.kind)
 
-    async def play(self, timeline: Timeline, hosts: Sequence[str], rng: Rng) -> None:
+    async def play(self, timeline: Timeline, hosts: Sequence[str], rng: Rng, *, by: object = None) -> None:
         """Let everything of a timeline happen, beginning now; returns when it is over, if it ever is.
+
+        Args:
+            timeline: Which.
+            hosts: Names of those it happens to.
+            rng: Where it draws from.
+            by: What `take_back` knows it by.
 
         Raises:
             ConfigError: It names hosts that are not there, or what cannot happen here.
@@ -77,10 +83,14 @@ class Stagehand:
         for strike in timeline.strikes(hosts, rng):
             require_hosts(strike.hosts, known, strike.kind.value)
             await asyncio.sleep(max(0.0, begun + strike.at - clock.monotonic()))
-            self.carry_out(strike)
+            self.carry_out(strike, by=by)
 
-    def carry_out(self, strike: Strike) -> None:
+    def carry_out(self, strike: Strike, *, by: object = None) -> None:
         """Let one thing happen now.
+
+        Args:
+            strike: What.
+            by: What `take_back` knows it by.
 
         Raises:
             ConfigError: It cannot happen here.
@@ -98,14 +108,19 @@ class Stagehand:
             case ActKind.REPAIR:
                 self.repair()
             case _:
-                self._keep(self._ground.strike(strike), strike)
+                self._keep(self._ground.strike(strike), strike, by)
         self._note(strike)
 
     def repair(self) -> None:
         """End all partitions, clogs and corruption now."""
         undos, self._undos = self._undos, {}
-        for undo in undos.values():
+        for _by, undo in undos.values():
             undo()
+
+    def take_back(self, by: object) -> None:
+        """End now what was struck by one: of all that goes on nothing else."""
+        for key in [key for key, (struck_by, _undo) in self._undos.items() if struck_by is by]:
+            self._undos.pop(key)[1]()
 
     async def _crash(self, name: str, strike: Strike) -> None:
         await self._cast.fall(name, power=strike.power)
@@ -113,16 +128,16 @@ class Stagehand:
             await asyncio.sleep(strike.seconds)
             await self._cast.rise(name)
 
-    def _keep(self, undo: Undo, strike: Strike) -> None:
+    def _keep(self, undo: Undo, strike: Strike, by: object) -> None:
         key, self._next = self._next, self._next + 1
-        self._undos[key] = undo
+        self._undos[key] = (by, undo)
         if len(self._undos) > UNDOS_MAX:
-            self._undos.pop(next(iter(self._undos)))()
+            self._undos.pop(next(iter(self._undos)))[1]()
         if strike.seconds is not None:
             self._scope.spawn(f"end {strike.kind.value}", self._end_after(strike.seconds, key))
 
     async def _end_after(self, seconds: float, key: int) -> None:
         await asyncio.sleep(seconds)
-        undo = self._undos.pop(key, None)
-        if undo is not None:
-            undo()
+        kept = self._undos.pop(key, None)
+        if kept is not None:
+            kept[1]()

@@ -372,17 +372,18 @@ class Swarm(Lifetime, Seen):
             except (DfsError, IndexError):  # asleep, cut off, or nobody there: later
                 await asyncio.sleep(RISE_PAUSE)
 
-    async def _play(self, timeline: Timeline, name: str) -> None:
-        await self._stagehand.play(timeline, self._names, self._ground.rng.child(name))
+    async def _play(self, timeline: Timeline, name: str, by: object = None) -> None:
+        await self._stagehand.play(timeline, self._names, self._ground.rng.child(name), by=by)
 
     async def _told(self, timeline: Timeline) -> None:
         """Play a scenario from now on until it is cancelled."""
         name = f"run/{self._ground.clock.monotonic()}"
         self._check_played(timeline, name, self._names)
+        this_run = object()
         try:
-            await self._play(timeline, name)
+            await self._play(timeline, name, by=this_run)
         finally:
-            self._stagehand.repair()
+            self._stagehand.take_back(this_run)
 
     async def _all_met(self) -> bool:
         alive = [node for node in self._nodes if node.running]
