@@ -1,7 +1,7 @@
 """Seeds: hundreds in every run of the tests, those that once failed for ever, and some of them twice.
 
 A campaign of thousands is `python -m dfs_sdk.sim --seeds 3000 --book docs/ledger/simulator.jsonl`, and of the second
-book `python -m dfs_sdk.sim --receipts --seeds 1000 --seconds 30 --book docs/ledger/receipts.jsonl`.
+book `python -m dfs_sdk.sim --receipts --seeds 1000 --book docs/ledger/receipts.jsonl`.
 """
 
 from __future__ import annotations
