@@ -175,14 +175,15 @@ class History:
                 if entry is not None and peer not in entry.delivered_to and len(entry.delivered_to) < DELIVERED_MAX:
                     entry.delivered_to.add(peer)
                     marked.append(entry)
+            now = self._clock.wall()
+            for entry in marked:
+                # Told before it is kept: it is true whatever our disk does, and asked again if we forget it.
+                self._events.publish(ChatDelivered(at_wall=now, message=self.show(entry)))
             try:
                 if marked:
                     await self._store.put_documents(POSTS_KIND, [self._document(entry) for entry in marked])
             except StoreError as error:
                 logger.warning("cannot keep who confirmed a chat message: %s", error)
-        now = self._clock.wall()
-        for entry in marked:
-            self._events.publish(ChatDelivered(at_wall=now, message=self.show(entry)))
 
     def show(self, entry: Entry) -> ChatMessage:
         """Make an entry what faces show: every text in it is safe as text."""
@@ -218,11 +219,12 @@ class History:
         """Write entries, then show them: if the write fails or is cancelled, nothing happened."""
         if not entries:
             return
-        documents = []
+        documents: list[tuple[bytes, bytes]] = []
         for entry in entries:
+            if documents:
+                await asyncio.sleep(0)  # long texts take milliseconds, and there are many
             documents.append(self._document(entry))
-            self.show(entry)  # while waiting is harmless: long texts take milliseconds
-            await asyncio.sleep(0)
+            self.show(entry)  # while waiting is harmless
         await self._store.put_documents(POSTS_KIND, documents)
         now, wall = self._clock.monotonic(), self._clock.wall()
         conversation.commit(entries, now=now)

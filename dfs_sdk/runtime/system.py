@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
@@ -311,15 +312,20 @@ class ThreadOffload:
             future = self._submit(executor, call)
         except _InterpreterExitError:
             return call()
-        waiter = asyncio.wrap_future(future)
+        loop = asyncio.get_running_loop()
+        woken = loop.create_future()
+        # Woken by one call on the loop: `wrap_future` and `shield` take one more of its turns, and under load a turn
+        # takes milliseconds.
+        future.add_done_callback(partial(_wake_from_thread, loop, woken))
         try:
-            return await asyncio.shield(waiter)
+            await woken
         except asyncio.CancelledError:
             if not future.cancel():
-                await settle(waiter)
-            if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # seen: the caller asked to be cancelled and gets just that
+                ended = asyncio.wrap_future(future)
+                await settle(ended)
+                ended.exception()  # seen: the caller asked to be cancelled and gets just that
             raise
+        return future.result()
 
     async def close(self) -> None:
         """Refuse new calls, wait for running ones and join the threads."""
@@ -351,6 +357,16 @@ class ThreadOffload:
 
     def _forget(self, future: Future[Any]) -> None:
         self._running.pop(future, None)
+
+
+def _wake_from_thread(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[None], _future: Future[Any]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(_wake, woken)
+
+
+def _wake(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)
 
 
 def _processors() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.runtime.tasks import TaskScope, settle
@@ -32,22 +32,21 @@ class Operations:
         Raises:
             NodeClosedError: After `close`.
         """
-        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        change = _Change[T]()
         try:
-            task = self._scope.spawn(name, _carry(coroutine, outcome))
+            task = self._scope.spawn(name, change.carry(coroutine))
         except NodeClosedError:
             coroutine.close()
             raise
         self._running[task] = None
         task.add_done_callback(self._forget)
+        task.add_done_callback(change.end)
         try:
+            await change.ended
+        except asyncio.CancelledError:
             await settle(task)
-        finally:
-            if outcome.done():
-                outcome.exception()  # seen, also when a cancelled caller no longer asks
-        if not outcome.done():
-            task.result()  # it ended by something that is no error, such as the end of the loop
-        return outcome.result()
+            raise
+        return change.result()
 
     def start(self, name: str, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run what serves several callers, none of whom waits for all of it; its error is logged.
@@ -71,12 +70,46 @@ class Operations:
         self._running.pop(task, None)
 
 
-async def _carry(coroutine: Coroutine[Any, Any, T], outcome: asyncio.Future[T]) -> None:
-    """Run a change; its error goes to its caller alone, not to the scope."""
-    try:
-        outcome.set_result(await coroutine)
-    except Exception as error:  # noqa: BLE001 - the caller gets it
-        outcome.set_exception(error)
+class _Change(Generic[T]):
+    """One change: its error goes to its caller alone, not to the scope.
+
+    Attributes:
+        ended: Done when the change has ended in any way; the caller's own, who alone cancels it.
+    """
+
+    def __init__(self) -> None:
+        # Set by the last step of the task: to wait for the task itself takes one more turn of the loop.
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._result: T | None = None
+        # As long as nothing else is known: a task that is cancelled before its first step says nothing itself.
+        self._error: BaseException | None = asyncio.CancelledError()
+
+    async def carry(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        """Run the change."""
+        try:
+            self._result = await coroutine
+            self._error = None
+        except Exception as error:  # noqa: BLE001 - the caller gets it
+            self._error = error
+        except BaseException as error:  # no error, such as the end of the loop
+            self._error = error
+            raise
+        finally:
+            self.end()
+
+    def end(self, _task: object = None) -> None:
+        """Wake the caller."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def result(self) -> T:
+        """Return what the change returned, or raise what it raised."""
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # a frame that holds its own exception is a reference cycle
+        return cast("T", self._result)
 
 
 def _report(name: str, error: BaseException) -> None:
