@@ -102,7 +102,8 @@ class DeliveryMeter:
         """Return (delivered bytes, when, first sending time, app limited) to keep with a run that leaves."""
         if in_flight_bytes == 0:
             self.first_sent_at = self.delivered_at = now
-        limited = self.delivered_bytes < self._app_limited_until
+        # Also where nothing else has arrived since: what leaves after a pause was not held up by the path.
+        limited = self._app_limited_until > 0 and self.delivered_bytes <= self._app_limited_until
         return self.delivered_bytes, self.delivered_at, self.first_sent_at, limited
 
     def mark_app_limited(self, in_flight_bytes: int) -> None:

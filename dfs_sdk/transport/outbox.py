@@ -1,7 +1,8 @@
 """Messages on their way out: which bytes of which message leave next.
 
 Strictly by priority, within one priority first come first served, except that a message under way which got no turn
-for `STARVATION_INTERVAL` gets one burst, so that the peer does not take it for stalled. A message gets its number
+for `STARVATION_INTERVAL` gets one burst ahead of bulk, so that the peer does not take it for stalled. Calls go ahead of
+it for `STARVATION_BESIDE_CALLS`: it may have to wait for its pace, and they wait for none. A message gets its number
 when its first byte leaves; before that it must fit the window the peer has granted (see `inbox`).
 """
 
@@ -21,6 +22,7 @@ MESSAGE_CHARGE = 256
 OPEN_MESSAGES_MAX = 512
 WANTED_AHEAD_MAX = 16 * MIB
 STARVATION_INTERVAL = 5.0
+STARVATION_BESIDE_CALLS = 20.0  # well within the `stall_timeout` of any peer's config
 MESSAGE_ID_MAX = 2**32 - 1
 NO_BODY = memoryview(b"")
 
@@ -28,6 +30,11 @@ NO_BODY = memoryview(b"")
 def charge(total_bytes: int) -> int:
     """Return what a message of that length takes from the window."""
     return total_bytes + MESSAGE_CHARGE
+
+
+def patience(ahead: OutgoingMessage) -> float:
+    """Return for how many seconds a message under way waits for those of a more urgent one."""
+    return STARVATION_INTERVAL if ahead.priority >= Priority.TRANSFER else STARVATION_BESIDE_CALLS
 
 
 class SendState(Enum):
@@ -187,7 +194,7 @@ class Outbox:
             if active:
                 if best is None:
                     best = active[0]
-                elif now - active[0].served_at > STARVATION_INTERVAL:
+                elif now - active[0].served_at > patience(best):
                     return active[0]
                 continue
             if best is None and may_begin and waiting:

@@ -73,6 +73,19 @@ def test_goodput_keeps_its_share_of_the_link(name):
     assert share(wire, mib) >= bar
 
 
+@pytest.mark.parametrize("pause", [0.01, 1.0])
+def test_transfer_after_small_messages_takes_no_longer_than_the_first(pause):
+    pair = Pair(wire=link(100, 0.02), config=ETHERNET)
+    pair.connect()
+    for _ in range(30):
+        small = pair.left.send(CONTENT[:200])
+        pair.run_until(lambda small=small: small.state is SendState.ACKED)
+        pair.run_for(pause)
+    messages = [pair.left.send(CONTENT) for _ in range(2)]
+    took = pair.run_until(lambda: all(message.state is SendState.ACKED for message in messages))
+    assert took <= 1.1 * transfer(link(100, 0.02), 2)
+
+
 # (round trip in ms, loss in %, rate in Mbit/s, share of it)
 LADDER = [
     (16, 0.1, 100, 0.6),

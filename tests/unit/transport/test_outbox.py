@@ -11,6 +11,7 @@ from dfs_sdk.transport.config import MESSAGE_BYTES_MAX, MIB
 from dfs_sdk.transport.outbox import (
     MESSAGE_CHARGE,
     OPEN_MESSAGES_MAX,
+    STARVATION_BESIDE_CALLS,
     STARVATION_INTERVAL,
     Outbox,
     OutgoingMessage,
@@ -52,6 +53,19 @@ def test_begun_message_without_a_turn_gets_one_burst_after_a_while(outbox):
     assert outbox.next_message(STARVATION_INTERVAL + 0.1) is slow
     outbox.took(slow, 10, 20, STARVATION_INTERVAL + 0.1)
     assert outbox.next_message(STARVATION_INTERVAL + 0.2) is bulk
+
+
+def test_call_goes_ahead_of_a_message_without_a_turn_unless_calls_never_end(outbox):
+    """P-MSG-6."""
+    slow, call = message(priority=Priority.BACKGROUND), message(priority=Priority.INTERACTIVE)
+    outbox.push(slow)
+    outbox.took(outbox.next_message(0), 0, 10, 0)
+    outbox.push(call)
+    assert outbox.next_message(STARVATION_INTERVAL + 0.1) is call
+    assert outbox.next_message(STARVATION_BESIDE_CALLS) is call
+    assert outbox.next_message(STARVATION_BESIDE_CALLS + 0.1) is slow
+    outbox.took(slow, 10, 20, STARVATION_BESIDE_CALLS + 0.1)
+    assert outbox.next_message(STARVATION_BESIDE_CALLS + 0.2) is call
 
 
 def test_message_waits_for_the_window_and_asks_for_it():

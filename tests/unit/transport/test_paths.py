@@ -231,6 +231,17 @@ def test_delivery_rate_is_never_above_the_rate_of_sending():
         assert rate is None or rate <= 1000 / 0.01 * 1.01
 
 
+def test_what_leaves_after_a_pause_is_no_measure_of_the_path():
+    meter = DeliveryMeter()
+    assert not meter.snapshot(now=0.0, in_flight_bytes=0)[3]
+    meter.mark_app_limited(1000)
+    assert meter.snapshot(now=0.1, in_flight_bytes=1000)[3]
+    meter.on_acked(now=0.2, size_bytes=1000, sent_at=0.1)
+    assert meter.snapshot(now=5.0, in_flight_bytes=0)[3], "it waited for nobody but us"
+    meter.on_acked(now=5.1, size_bytes=1000, sent_at=5.0)
+    assert not meter.snapshot(now=5.1, in_flight_bytes=1000)[3]
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)), max_size=60))
 def test_timers_come_up_in_order_whatever_was_set_before(changes):
     timers: TimerQueue[int] = TimerQueue()
