@@ -102,7 +102,8 @@ class Classroom:
     Our own model; it was not fitted to a measurement.
 
     Attributes:
-        begins: Seconds after midnight at which the timeline begins; all are there then.
+        begins: Seconds after midnight at which the timeline begins; until the lecture of then or the next one that day
+            has ended, all are there.
         lectures: The day's lectures, in order.
         attends_ratio: How likely a student comes to a lecture.
         closes_ratio: How likely a lid closes in a break.
@@ -140,14 +141,19 @@ class Classroom:
                 open_until = max(open_until, span.end)
 
     def _day(self, rng: Rng, day: int) -> Iterator[_Span]:
-        """Draw when the lid is open on one day, and what happens to the kernel then; on the first day all come."""
+        """Draw when the lid is open on one day, and what happens to the kernel then; at first all are there."""
         midnight = day * DAY - self.begins
         open_span: _Span | None = None
+        is_there = day == 0
         for lecture in self.lectures:
             comes, stays = rng.random() < self.attends_ratio, rng.random() >= self.closes_ratio
             begin = max(0.0, midnight + lecture.begins + rng.uniform(-10, 5) * MINUTE)
             end = midnight + lecture.ends + rng.uniform(0, 10) * MINUTE
-            if not (comes or (day == 0 and lecture is self.lectures[0])):
+            if end <= 0.0:
+                continue
+            if is_there:
+                begin, comes, is_there = 0.0, True, False
+            if not comes:
                 continue
             events = self._work(begin, end, rng)
             end += 30 * MINUTE if stays else 0.0

@@ -62,6 +62,14 @@ def test_class_sleeps_at_night_and_the_teacher_does_not():
     assert asleep_at_three == len(HOSTS) - 1
 
 
+def test_class_begins_with_everybody_present():
+    hosts = [f"n{number}" for number in range(50)]
+    for begins, lecture_ends in ((9 * HOUR, 10.5 * HOUR), (8 * HOUR, 10.5 * HOUR), (11.5 * HOUR, 12.5 * HOUR)):
+        drawn = until(Classroom(begins=begins), lecture_ends - begins, hosts=hosts)
+        assert [strike for strike in drawn if strike.kind is ActKind.SLEEP] == []
+        assert {ActKind.FREEZE, ActKind.CRASH} == {strike.kind for strike in drawn}
+
+
 def test_kernels_block_and_restart_only_while_the_lid_is_open():
     for host in HOSTS[1:]:
         closed_until = 0.0
