@@ -11,12 +11,25 @@ class LentMemory(BytesIO):
 
     Args:
         size_bytes: How much.
+
+    Attributes:
+        size_bytes: The same.
     """
 
-    __slots__ = ()
+    __slots__ = ("size_bytes",)
 
     def __init__(self, size_bytes: int) -> None:
         super().__init__(bytes(size_bytes))
+        self.size_bytes = size_bytes
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether a view of it is left: CPython counts them and refuses even to be asked for another size."""
+        try:
+            self.truncate(self.size_bytes)
+        except BufferError:
+            return True
+        return False
 
     def close(self) -> None:
         """Let go of it; what is still lent stays as it is."""

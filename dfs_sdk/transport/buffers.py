@@ -2,8 +2,11 @@
 
 Fresh memory has to be zeroed, and for large messages to be asked of the kernel page by page: together that costs more
 than to decrypt what comes into it. So what was lent is remembered, and lent again once no view of it is left. Nobody
-has to give anything back: CPython counts the views of a bytearray and refuses to resize it as long as there is one, so
+has to give anything back: CPython counts the views of a `BytesIO` and refuses to resize it as long as there is one, so
 memory that anybody can still read or write is never taken for free, however it was passed on.
+
+Large memory is had untouched: its pages come one by one as bytes land in them, not all at the moment at which a message
+begins, when the loop would stand still for them.
 
 What an earlier message left in the memory is not cleared: a message is handed over only when every byte of it landed.
 """
@@ -11,6 +14,8 @@ What an earlier message left in the memory is not cleared: a message is handed o
 from __future__ import annotations
 
 from collections import deque
+
+from dfs_sdk.runtime.memory import LentMemory
 
 MIB = 1024 * 1024
 
@@ -34,7 +39,7 @@ class Buffers:
 
     def __init__(self, bytes_max: int = KEPT_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
-        self._kept: deque[bytearray] = deque()  # those lent longest ago first
+        self._kept: deque[LentMemory] = deque()  # those lent longest ago first
         self.kept_bytes = 0
         self._taken = self._taken_before = 0
         self._idle_since = 0.0
@@ -51,11 +56,11 @@ class Buffers:
         kept = self._kept
         for _ in range(min(len(kept), LOOKS_MAX)):
             kept.rotate(-1)
-            if len(kept[-1]) == room and not _is_lent(kept[-1]):
-                return memoryview(kept[-1])[:size]
-        memory = bytearray(room)
+            if kept[-1].size_bytes == room and not kept[-1].is_lent:
+                return kept[-1].getbuffer()[:size]
+        memory = LentMemory(room)
         self._keep(memory)
-        return memoryview(memory)[:size]
+        return memory.getbuffer()[:size]
 
     def rest(self, now: float) -> None:
         """Forget all memory when none was asked for in a while; called now and then."""
@@ -69,19 +74,9 @@ class Buffers:
         self._kept.clear()
         self.kept_bytes = 0
 
-    def _keep(self, memory: bytearray) -> None:
-        while self._kept and self.kept_bytes + len(memory) > self._bytes_max:
-            self.kept_bytes -= len(self._kept.popleft())
-        if len(memory) <= self._bytes_max:
+    def _keep(self, memory: LentMemory) -> None:
+        while self._kept and self.kept_bytes + memory.size_bytes > self._bytes_max:
+            self.kept_bytes -= self._kept.popleft().size_bytes
+        if memory.size_bytes <= self._bytes_max:
             self._kept.append(memory)
-            self.kept_bytes += len(memory)
-
-
-def _is_lent(memory: bytearray) -> bool:
-    """Say whether a view of it is left: then CPython refuses to resize it. Nothing moves for one byte less and more."""
-    try:
-        memory.pop()
-    except BufferError:
-        return True
-    memory.append(0)
-    return False
+            self.kept_bytes += memory.size_bytes

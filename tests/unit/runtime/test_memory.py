@@ -1,7 +1,15 @@
 import gc
+import resource
 import sys
 
 from dfs_sdk.runtime.memory import LentMemory
+
+PAGES = 2_048
+
+
+def faults() -> int:
+    """How many pages this process was given so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 
 def test_what_is_written_to_the_lent_view_is_given_away():
@@ -11,6 +19,26 @@ def test_what_is_written_to_the_lent_view_is_given_away():
     view[1:3] = b"ab"
     view.release()
     assert memory.getvalue() == b"\0ab\0"
+
+
+def test_memory_is_lent_as_long_as_any_view_of_it_is_left():
+    memory = LentMemory(4)
+    assert not memory.is_lent
+    view = memory.getbuffer()
+    part = view[1:3].toreadonly()
+    del view
+    assert memory.is_lent
+    del part
+    assert not memory.is_lent
+    assert len(memory.getbuffer()) == memory.size_bytes == 4
+
+
+def test_memory_is_not_touched_before_it_is_used():
+    gc.collect()
+    before = faults()
+    views = [LentMemory(PAGES * resource.getpagesize()).getbuffer() for _ in range(4)]
+    assert faults() - before < PAGES
+    assert not any(view[-1] for view in views)
 
 
 def test_closing_what_is_lent_leaves_it_to_its_borrower():
