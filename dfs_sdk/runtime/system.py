@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 OFFLOAD_THREADS = 4
 OFFLOAD_THREADS_MAX = 256
+# About a third of the loop's weight where they compete for a processor.
+OFFLOAD_NICENESS = 5
 SEED_BYTES = 32
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
@@ -270,7 +272,8 @@ class ThreadOffload:
     bounds are the queue's bound.
 
     What computes has threads of its own, fewer than the machine has processors: more of them than can run at one time
-    would only take turns, with each other and with the loop.
+    would only take turns, with each other and with the loop. All of them give way to the loop where the system lets
+    single threads do so.
 
     Args:
         threads: The most threads that wait for a disk, and the most that compute, 1 to 256.
@@ -284,8 +287,10 @@ class ThreadOffload:
         if not 1 <= threads <= OFFLOAD_THREADS_MAX:
             raise ConfigError(f"threads must be 1 to {OFFLOAD_THREADS_MAX}, not {threads}")
         beside_loop = max((_processors() if processors is None else processors) - 1, 1)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._computing = ThreadPoolExecutor(min(threads, beside_loop), thread_name_prefix=f"{name}-compute")
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=_give_way)
+        self._computing = ThreadPoolExecutor(
+            min(threads, beside_loop), thread_name_prefix=f"{name}-compute", initializer=_give_way
+        )
         self._running: dict[Future[Any], None] = {}
         self._closed = False
         self._pid = os.getpid()
@@ -367,6 +372,13 @@ def _wake_from_thread(loop: asyncio.AbstractEventLoop, woken: asyncio.Future[Non
 def _wake(woken: asyncio.Future[None]) -> None:
     if not woken.done():
         woken.set_result(None)
+
+
+def _give_way() -> None:
+    """Lower the weight of the calling thread."""
+    if sys.platform == "linux":  # elsewhere this would be the weight of the whole process
+        with suppress(OSError):  # a sandbox may forbid it
+            os.nice(OFFLOAD_NICENESS)
 
 
 def _processors() -> int:

@@ -16,6 +16,7 @@ from dfs_sdk.errors import ConfigError, NodeClosedError
 from dfs_sdk.runtime import system
 from dfs_sdk.runtime.ports import Clock, Disk, Entropy, Offload, Rng
 from dfs_sdk.runtime.system import (
+    OFFLOAD_NICENESS,
     SeededRng,
     SystemClock,
     SystemDisk,
@@ -266,6 +267,19 @@ async def test_offload_close_waits_for_running_work_and_ends_the_threads() -> No
     assert not [t for t in threading.enumerate() if t.name.startswith("closing")]
     with pytest.raises(NodeClosedError):
         await offload.run(work)
+    await offload.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives single threads a weight of their own")
+async def test_worker_threads_give_way_to_the_loop() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    offload = ThreadOffload()
+    before = niceness()
+    expected = min(before + OFFLOAD_NICENESS, 19)
+    assert await offload.run(niceness) == await offload.compute(niceness) == expected
+    assert niceness() == before
     await offload.close()
 
 
