@@ -113,9 +113,9 @@ class Chronicle:
         node.subscribe(Event, hear)
 
     def struck(self, strike: Strike) -> None:
-        """Note that something was done to hosts."""
+        """Note that something was done to hosts, or, where it names none, to all at once."""
         event = Struck(at_wall=self._ground.clock.wall(), strike=strike)
-        self.strikes[strike.kind.value] += max(1, len(strike.hosts))
+        self.strikes[strike.kind.value] += len(strike.hosts)
         for name in strike.hosts or ("",):
             self._events.append((name, event))
 

@@ -22,6 +22,7 @@ from dfs_sdk.runtime.ports import Rng
 ACTS_MAX = 10_000
 FILE_BYTES_MAX = 1_000_000
 SECONDS_MAX = 10 * 366 * 86_400.0
+REPEAT_MIN = 0.1
 
 Duration = float | int | str
 Who = str | int | float | tuple[str, ...] | list[str]
@@ -44,6 +45,12 @@ class ActKind(Enum):
 TIMED = frozenset({ActKind.FREEZE, ActKind.SLEEP, ActKind.CLOG})
 """These need a duration; others may go on until a `repair` or a `restart`."""
 
+ENDING = TIMED | {ActKind.PARTITION, ActKind.CRASH, ActKind.CORRUPT}
+"""These may have one; the others happen at one instant, or go on until the node is restarted."""
+
+AMOUNT = 0.01
+"""Of `corrupt`, where nobody says how much."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strike:
@@ -52,7 +59,7 @@ class Strike:
     Attributes:
         at: Virtual seconds since the timeline began.
         kind: What.
-        hosts: Names of those it happens to.
+        hosts: Names of those it happens to; a `repair` has none.
         seconds: How long; None until something else ends it.
         amount: How bad, from 0 to 1, where that has a meaning.
         power: Whether a crash takes the power, and with it what was not synced; otherwise only the process ends.
@@ -93,7 +100,7 @@ class Act:
     do: ActKind | str
     who: Who = "all"
     seconds: Duration | None = None
-    amount: float = 0.01
+    amount: float = AMOUNT
     power: bool = True
 
     def __post_init__(self) -> None:
@@ -103,11 +110,27 @@ class Act:
             object.__setattr__(self, "seconds", parse_duration(self.seconds))
         if isinstance(self.who, list):
             object.__setattr__(self, "who", tuple(self.who))
-        if self.do in TIMED and not self.seconds:
-            raise ConfigError(f"{self.kind.value} needs a duration: give `seconds`, such as '10 min'")
-        if not 0 <= self.amount <= 1:
-            raise ConfigError(f"amount is {self.amount}: give a ratio between 0 and 1")
         _chooser(self.who)
+        self._check()
+
+    def _check(self) -> None:
+        word = self.kind.value
+        if self.kind in TIMED and not self.seconds:
+            raise ConfigError(f"{word} needs a duration: give `seconds`, in a file `for`, such as '10 min'")
+        if self.kind is ActKind.REPAIR and self.who != "all":
+            raise ConfigError("repair takes no who: it ends all partitions, clogs and corruption")
+        if self.seconds is not None and self.kind not in ENDING:
+            raise ConfigError(f"{word} takes no duration")
+        if self.seconds == 0:
+            raise ConfigError(f"{word} for 0 s is nothing: give a duration above 0, or none")
+        if isinstance(self.amount, bool) or not isinstance(self.amount, (int, float)) or not 0 <= self.amount <= 1:
+            raise ConfigError(f"amount is {self.amount!r}: give a ratio between 0 and 1")
+        if self.amount != AMOUNT and self.kind is not ActKind.CORRUPT:
+            raise ConfigError(f"{word} takes no amount: only corrupt does")
+        if not isinstance(self.power, bool):
+            raise ConfigError(f"power is {self.power!r}: write true or false")
+        if not self.power and self.kind is not ActKind.CRASH:
+            raise ConfigError(f"{word} takes no power: only crash does")
 
     @property
     def kind(self) -> ActKind:
@@ -138,6 +161,14 @@ class Scenario:
             object.__setattr__(self, "repeat", parse_duration(self.repeat))
             if not self.repeat:
                 raise ConfigError("a scenario that repeats does so after some time above 0")
+            last = max((parse_duration(act.at) for act in self.acts), default=0.0)
+            if self.acts and parse_duration(self.repeat) < max(last, REPEAT_MIN):
+                raise ConfigError(
+                    f"repeat is {self.repeat:g} s: give {REPEAT_MIN:g} s or more, and not less than to the last act, "
+                    f"which is at {last:g} s"
+                )
+        if not all(isinstance(name, str) for name in self.spared):
+            raise ConfigError(f"spared is {list(self.spared)!r}: give names of hosts")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -151,8 +182,12 @@ class Scenario:
         if len(data) > FILE_BYTES_MAX:
             raise ConfigError(f"{path} has {len(data):,} bytes: a scenario has at most {FILE_BYTES_MAX:,}")
         try:
-            return cls.from_table(tomllib.loads(data.decode()))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, ConfigError) as error:
+            table = tomllib.loads(data.decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is no scenario: scenarios are written in TOML: {error}") from error
+        try:
+            return cls.from_table(table)
+        except ConfigError as error:
             raise ConfigError(f"{path} is no scenario: {error}") from error
 
     @classmethod
@@ -167,9 +202,11 @@ class Scenario:
         for number, row in enumerate(_list(table, "act"), start=1):
             try:
                 _known(row, ("at", "do", "who", "for", "amount", "power"), "an act")
+                if missing := [key for key in ("at", "do") if key not in row]:
+                    raise ConfigError(f"an act has to have {missing[0]!r}")
                 given = {"seconds" if key == "for" else key: value for key, value in row.items()}
                 acts.append(Act(**given))
-            except (ConfigError, TypeError) as error:
+            except ConfigError as error:
                 raise ConfigError(f"act {number}: {error}") from error
         return cls(acts=tuple(acts), repeat=table.get("repeat"), spared=tuple(_list(table, "spared")))
 
@@ -203,7 +240,7 @@ class Scenario:
         """Hold all datagrams of `who`, and deliver them afterwards."""
         return self._also(Act(at=at, do=ActKind.CLOG, who=who, seconds=seconds))
 
-    def corrupt(self, *, at: Duration, who: Who, seconds: Duration | None = None, amount: float = 0.01) -> Self:
+    def corrupt(self, *, at: Duration, who: Who, seconds: Duration | None = None, amount: float = AMOUNT) -> Self:
         """Let the disks of `who` flip bits, for good, in this ratio of reads."""
         return self._also(Act(at=at, do=ActKind.CORRUPT, who=who, seconds=seconds, amount=amount))
 
@@ -220,12 +257,15 @@ class Scenario:
         """See `Timeline`; hosts are drawn anew for every act, also when it is repeated.
 
         Raises:
-            ConfigError: An act, or `spared`, names a host that is not there.
+            ConfigError: An act, or `spared`, names a host that is not there, or an act wants more than there are.
         """
         acts = sorted(self.acts, key=lambda act: parse_duration(act.at))
         known = frozenset(hosts)
         for what, names in (("spared", self.spared), *((act.kind.value, _names(act.who)) for act in acts)):
             require_hosts(names, known, what)
+        for act in acts:
+            if isinstance(act.who, int) and act.who > len(hosts):
+                raise ConfigError(f"{act.kind.value} strikes {act.who} hosts: there are {len(hosts)}")
         begin = 0.0
         while acts:
             for act in acts:
@@ -240,7 +280,7 @@ class Scenario:
         return Strike(
             at=begin + parse_duration(act.at),
             kind=act.kind,
-            hosts=_chooser(act.who)(drawn, rng),
+            hosts=_chooser(act.who)(drawn, rng) if act.kind is not ActKind.REPAIR else (),
             seconds=seconds,
             amount=act.amount,
             power=act.power,
@@ -354,6 +394,9 @@ def _names(who: Who) -> tuple[str, ...]:
 
 def _percent(text: str) -> float:
     try:
-        return float(text.strip().removesuffix("%")) / 100
+        share = float(text.strip().removesuffix("%")) / 100
     except ValueError:
-        raise ConfigError(f"who is {text!r}: write a share such as '30 %'") from None
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise ConfigError(f"who is {text!r}: write a share such as '30 %', up to '100 %'")
+    return share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from dfs_sdk.runtime.ports import Rng
@@ -20,6 +21,10 @@ class Cast(Protocol):
 
     async def fall(self, name: str, *, power: bool) -> None:
         """Let the node of a host vanish, if it runs."""
+        ...
+
+    def is_down(self, name: str) -> bool:
+        """Whether the node of a host does not run."""
         ...
 
     async def rise(self, name: str) -> None:
@@ -95,11 +100,13 @@ class Stagehand:
         Raises:
             ConfigError: It cannot happen here.
         """
+        told = strike
         match strike.kind:
             case ActKind.CRASH:
                 for name in strike.hosts:
                     self._scope.spawn(f"crash {name}", self._crash(name, strike))
             case ActKind.RESTART:
+                told = replace(strike, hosts=tuple(name for name in strike.hosts if self._cast.is_down(name)))
                 for name in strike.hosts:
                     self._scope.spawn(f"restart {name}", self._cast.rise(name))
             case ActKind.LIE:
@@ -109,7 +116,7 @@ class Stagehand:
                 self.repair()
             case _:
                 self._keep(self._ground.strike(strike), strike, by)
-        self._note(strike)
+        self._note(told)
 
     def repair(self) -> None:
         """End all partitions, clogs and corruption now."""

@@ -32,7 +32,7 @@ from dfs_sdk.sim.pace import hurried
 from dfs_sdk.sim.presets import Net, find_net
 from dfs_sdk.sim.report import RunReport
 from dfs_sdk.sim.running import Run
-from dfs_sdk.sim.scenario import ActKind, Scenario, Timeline
+from dfs_sdk.sim.scenario import AMOUNT, Act, ActKind, Duration, Scenario, Timeline
 from dfs_sdk.sim.seeing import Seen
 from dfs_sdk.sim.simulated import Simulated
 from dfs_sdk.sim.stagehand import Stagehand
@@ -196,20 +196,34 @@ class Swarm(Lifetime, Seen):
         return node
 
     @hops
-    async def strike(self, kind: ActKind | str, *indices: int, seconds: float | None = None) -> None:
+    async def strike(
+        self,
+        kind: ActKind | str,
+        *indices: int,
+        seconds: Duration | None = None,
+        amount: float = AMOUNT,
+        power: bool = True,
+    ) -> None:
         """Let something happen now, by hand: `await swarm.strike("sleep", 3, 4, seconds=600)`.
 
         Args:
             kind: A word of the scenarios' vocabulary.
-            indices: Whom it happens to.
-            seconds: How long; None until it is ended by `repair` or `restart`.
+            indices: Whom it happens to; `repair` needs none, `restart` without any brings back all that are down.
+            seconds: How long, also in words such as "10 min"; None until it is ended by `repair` or `restart`.
+            amount: Of `corrupt`, the ratio of reads that go wrong.
+            power: Of `crash`, whether the power goes; otherwise only the process ends.
 
         Raises:
-            ConfigError: There is no such word, it needs a duration, or it cannot happen here.
+            ConfigError: There is no such word, it happens to nobody, needs a duration, or cannot happen here.
         """
+        self._check_running()
         names = tuple(self._at(index).name for index in indices)
-        scenario = Scenario.from_table({"act": [_row(kind, names, seconds)]})
-        for strike in scenario.strikes(self._names, self._ground.rng):
+        act = Act(at=0.0, do=kind, who=names or "all", seconds=seconds, amount=amount, power=power)
+        if not names and act.kind not in (ActKind.REPAIR, ActKind.RESTART):
+            raise ConfigError(
+                f"{act.kind.value} happens to nobody: name nodes, such as strike({act.kind.value!r}, 1, 2)"
+            )
+        for strike in Scenario(acts=(act,)).strikes(self._names, self._ground.rng):
             self._stagehand.carry_out(strike)
 
     @hops
@@ -262,6 +276,10 @@ class Swarm(Lifetime, Seen):
         node = self._nodes[self._names.index(name)]
         if node.running:
             await self._ground.crash(node, power=power)
+
+    def is_down(self, name: str) -> bool:
+        """See `stagehand.Cast`."""
+        return not self._nodes[self._names.index(name)].running
 
     async def rise(self, name: str) -> None:
         """See `stagehand.Cast`."""
@@ -418,9 +436,3 @@ def _ground(net: str | Net | None, *, seed: int | None, home: HomeKind, fidelity
     if net is None:
         return Loopback(home=home, seed=chosen)
     return Simulated(find_net(net), seed=chosen or 0, fidelity=fidelity_of(fidelity))
-
-
-def _row(kind: ActKind | str, names: tuple[str, ...], seconds: float | None) -> dict[str, object]:
-    word = kind.value if isinstance(kind, ActKind) else kind
-    row: dict[str, object] = {"at": 0, "do": word, "who": list(names)}
-    return row if seconds is None else {**row, "for": seconds}

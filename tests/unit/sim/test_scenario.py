@@ -89,6 +89,8 @@ def test_named_host_must_be_there():
         strikes(Scenario().sleep(at=1, who="n99", seconds=1))
     with pytest.raises(ConfigError, match="spared names n77"):
         strikes(Scenario(spared=("n77",)).crash(at=1, who=1))
+    with pytest.raises(ConfigError, match="crash strikes 11 hosts: there are 10"):
+        strikes(Scenario().crash(at=1, who=11))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,25 @@ def test_named_host_must_be_there():
         ("[[act]]\nat = 1\ndo = 'explode'\n", "act 1: 'explode' is nothing that can happen"),
         ("[[act]]\nat = 1\ndo = 'sleep'\n", "act 1: sleep needs a duration"),
         ("[[act]]\nat = 1\ndo = 'crash'\nwhom = 'all'\n", "act 1: an act has no 'whom'"),
-        ("[[act]]\ndo = 'crash'\n", "act 1: "),
+        ("[[act]]\nat = 1\ndo = 'sleep'\n", "in a file `for`"),
+        ("[[act]]\ndo = 'crash'\n", "act 1: an act has to have 'at'"),
+        ("[[act]]\nat = 1\n", "act 1: an act has to have 'do'"),
+        ("[[act]]\nat = 1\ndo = 'crash'\nwho = '300 %'\n", "who is '300 %'"),
+        ("[[act]]\nat = 1\ndo = 'crash'\nwho = 'nan %'\n", "who is 'nan %'"),
+        ("[[act]]\nat = 1\ndo = 'corrupt'\namount = '0.1'\n", "amount is '0.1'"),
+        ("[[act]]\nat = 1\ndo = 'corrupt'\nfor = 0\n", "above 0"),
+        ("[[act]]\nat = 1\ndo = 'crash'\namount = 0.5\n", "crash takes no amount"),
+        ("[[act]]\nat = 1\ndo = 'crash'\npower = 'no'\n", "power is 'no'"),
+        ("[[act]]\nat = 1\ndo = 'clog'\nfor = 5\npower = false\n", "clog takes no power"),
+        ("[[act]]\nat = 1\ndo = 'lie'\nfor = 5\n", "lie takes no duration"),
+        ("[[act]]\nat = 1\ndo = 'restart'\nfor = 5\n", "restart takes no duration"),
+        ("[[act]]\nat = 1\ndo = 'repair'\nfor = 5\n", "repair takes no duration"),
+        ("[[act]]\nat = 1\ndo = 5\n", "act 1: 5 is nothing that can happen"),
+        ("[[act]]\nat = 1\ndo = ['crash']\n", "act 1: ['crash'] is nothing that can happen"),
+        ("spared = [0]\n", "give names of hosts"),
+        ("repeat = 60\n[[act]]\nat = 90\ndo = 'crash'\n", "not less than to the last act"),
+        ("repeat = 1e-9\n[[act]]\nat = 0\ndo = 'crash'\n", "give 0.1 s or more"),
+        ('{"act": []}', "scenarios are written in TOML"),
         ("[[act]]\nat = 1\ndo = 'crash'\nwho = 1.5\n", "who is 1.5"),
         ("[[act]]\nat = 1\ndo = 'crash'\nwho = '3O %'\n", "write a share"),
         ("[[act]]\nat = 1\ndo = 'corrupt'\namount = 2\n", "amount is 2"),

@@ -1,5 +1,11 @@
 """Strikes that overlap: each ends with its own time and takes back only what it did."""
 
+from typing import Any
+
+import pytest
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.sim.news import Struck
 from dfs_sdk.sim.scenario import Scenario
 from dfs_sdk.sim.simulated import Simulated
 from dfs_sdk.sim.swarm import Swarm
@@ -76,3 +82,45 @@ async def test_what_went_on_before_a_run_ends_at_its_own_time():
         assert network._clogged == {"n2": 1}
         await swarm.run(seconds=20, progress=False)
         assert not network._clogged
+
+
+async def test_only_those_that_were_struck_are_counted():
+    storm = Scenario(spared=("n0",)).crash(at=1, who=2).repair(at=5).restart(at=10).restart(at=60)
+    async with Swarm(5, net="lan", seed=1) as swarm:
+        report = await swarm.run(minutes=2, scenario=storm, progress=False)
+        assert report.strikes == {"crash": 2, "restart": 2}
+        told = swarm.events()["kind"].value_counts()
+        assert (told["repair"], told["restart"]) == (1, 3)  # a row for each host, and one for what struck none
+        assert report.after.answering == 5
+
+
+async def test_by_hand_everything_can_be_told_that_a_scenario_can_tell():
+    async with Swarm(3, net="lan", seed=1) as swarm:
+        await swarm.strike("corrupt", 1, amount=0.25, seconds="10 s")
+        assert rot(swarm, "n1") == 0.25
+        await swarm.run(seconds=11, progress=False)
+        assert rot(swarm, "n1") == 0.0
+        await swarm.strike("crash", 1, 2, power=False)
+        await swarm.strike("restart")
+        report = await swarm.run(minutes=1, progress=False)
+        assert report.after.answering == 3
+        crashed = [event.strike.power for _name, event in swarm._chronicle._events if isinstance(event, Struck)][1:3]
+        assert crashed == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"kind": "sleep", "seconds": 5}, "sleep happens to nobody"),
+        ({"kind": "explode"}, "'explode' is nothing that can happen"),
+        ({"kind": "corrupt", "amount": 2}, "amount is 2"),
+        ({"kind": "crash", "amount": 0.5}, "crash takes no amount"),
+        ({"kind": "repair", "seconds": 5}, "repair takes no duration"),
+    ],
+)
+async def test_strike_by_hand_is_refused_in_words(arguments: dict[str, Any], complaint: str):
+    async with Swarm(1, net="lan", seed=1) as swarm:
+        with pytest.raises(ConfigError, match=complaint):
+            await swarm.strike(arguments.pop("kind"), **arguments)
+        with pytest.raises(ConfigError, match="repair takes no who"):
+            await swarm.strike("repair", 0)
