@@ -23,6 +23,8 @@ BAR_SECONDS = 0.2
 LOOKS_PER_RUN = 240
 LOOK_SECONDS_MIN = 1.0
 LOOK_SECONDS_MAX = 600.0
+LOOK_RATIO = 0.05
+"""At first a pause is this share of what has passed, so that a run that is stopped early leaves a history as well."""
 
 
 class HasNodes(Protocol):
@@ -83,6 +85,11 @@ class Run:
             call = self._home.submit(self._pass(scenario, None))
             await self._watch(call, bar)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether time passed, so that there is something to report."""
+        return self._before is not None
+
     def report(self, failures: Sequence[str]) -> RunReport:
         """Say what it came to."""
         if self._before is None or self._after is None:
@@ -129,10 +136,9 @@ class Run:
         scope = TaskScope("run", on_error=lambda _name, error: errors.append(error))
         if scenario is not None:
             scope.spawn("scenario", scenario)
-        pause = min(LOOK_SECONDS_MAX, max(LOOK_SECONDS_MIN, self._wanted / LOOKS_PER_RUN))
         try:
             while not errors and (left := self._begun + self._wanted - clock.monotonic()) > 0:
-                await asyncio.sleep(min(left, pause))
+                await asyncio.sleep(min(left, self._pause(clock.monotonic() - self._begun)))
                 self._after = chronicle.look(self._swarm.nodes)
                 if bar is not None:
                     self._show(bar)
@@ -148,6 +154,10 @@ class Run:
             await scope.close()
         if errors:
             raise errors[0]
+
+    def _pause(self, passed: float) -> float:
+        longest = min(LOOK_SECONDS_MAX, self._wanted / LOOKS_PER_RUN)
+        return max(LOOK_SECONDS_MIN, min(longest, LOOK_RATIO * passed))
 
     def _show(self, bar: Any) -> None:
         words = face("views.words")

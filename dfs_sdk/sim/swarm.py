@@ -95,6 +95,7 @@ class Swarm(Lifetime, Seen):
         self._closed = False
         self._ended = False
         self._failures: list[str] = []
+        self._last_run: RunReport | None = None
         self._scope = TaskScope("swarm", on_error=self._on_failure)
         self._chronicle = Chronicle(self._ground)
         self._stagehand = Stagehand(self._ground, self, scope=self._scope, note=self._chronicle.struck)
@@ -132,8 +133,8 @@ class Swarm(Lifetime, Seen):
     ) -> RunReport:
         """Let time pass: virtual time as fast as it goes, real time over loopback.
 
-        Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable. A swarm
-        that was not started is started first.
+        Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable, and
+        `last_run` tells what happened until then. A swarm that was not started is started first.
 
         Args:
             hours: How long, together with the other two.
@@ -160,7 +161,11 @@ class Swarm(Lifetime, Seen):
         extra = timeline_of(scenario) if scenario is not None else None
         if not self._started:
             await self.start()
-        await run.pass_time(self._told(extra) if extra is not None else None, progress=progress)
+        try:
+            await run.pass_time(self._told(extra) if extra is not None else None, progress=progress)
+        finally:
+            if run.has_begun:
+                self._last_run = run.report(self._failures)
         return run.report(self._failures)
 
     # Changing it
@@ -247,6 +252,11 @@ class Swarm(Lifetime, Seen):
     def nodes(self) -> list[Node]:
         """All nodes in the order of their start, dead ones included."""
         return list(self._nodes)
+
+    @property
+    def last_run(self) -> RunReport | None:
+        """What the last run came to, also one that was interrupted; None before the first."""
+        return self._last_run
 
     @property
     def failures(self) -> tuple[str, ...]:

@@ -133,10 +133,27 @@ async def test_cancelled_run_stops_at_once_and_the_swarm_goes_on():
             await running
         stopped = seconds(swarm)
         assert began < stopped < began + 1000 * 3600
+        report = swarm.last_run
+        assert report is not None
+        assert report.stopped
+        assert report.seconds == pytest.approx(stopped - began)
+        assert report.after.answering == 3
         await asyncio.sleep(0.1)
         assert seconds(swarm) == stopped
         file = await swarm[0].put(DATA, name="data")
         assert await swarm[2].get(file.link) == DATA
+
+
+async def test_history_is_fine_at_first_so_that_a_stopped_run_has_one():
+    async with Swarm(2, net="lan", seed=2, config=at_leisure(30)) as swarm:
+        assert swarm.last_run is None
+        report = await swarm.run(hours=2, progress=False)
+        steps = swarm.history()["seconds"].diff().dropna()
+        assert steps[2:15].max() < 1.1
+        assert 29 < steps.max() < 31
+        assert len(steps) < 400
+        assert swarm.last_run is not None
+        assert swarm.last_run.seconds == report.seconds == 7200
 
 
 async def test_bar_stops_a_run_which_reports_how_far_it_came(monkeypatch: pytest.MonkeyPatch):
