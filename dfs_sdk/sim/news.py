@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dfs_sdk.events import Event
-from dfs_sdk.sim.scenario import Strike
+from dfs_sdk.sim.scenario import Shape, Strike
 
 HOSTS_NAMED_MAX = 5
 
@@ -29,4 +29,5 @@ class Struck(Event):
         more = f" and {len(names) - HOSTS_NAMED_MAX} more" if len(names) > HOSTS_NAMED_MAX else ""
         whom = f" {', '.join(names[:HOSTS_NAMED_MAX])}{more}" if names else ""
         span = f" for {self.strike.seconds:.0f} s" if self.strike.seconds is not None else ""
-        return f"{self.strike.kind.value}{whom}{span}"
+        shape = f", {self.strike.shape.value}" if self.strike.shape is not Shape.GROUPS else ""
+        return f"{self.strike.kind.value}{whom}{span}{shape}"

@@ -42,6 +42,19 @@ class ActKind(Enum):
     LIE = "lie"
 
 
+class Shape(Enum):
+    """How a partition cuts hosts off."""
+
+    GROUPS = "groups"
+    """They and the rest do not reach each other."""
+
+    ONE_WAY = "one-way"
+    """What they send does not reach the rest; what the rest sends reaches them."""
+
+    RING = "ring"
+    """In a circle of them, each reaches its nearest neighbours only; the rest reaches all."""
+
+
 TIMED = frozenset({ActKind.FREEZE, ActKind.SLEEP, ActKind.CLOG})
 """These need a duration; others may go on until a `repair` or a `restart`."""
 
@@ -63,6 +76,7 @@ class Strike:
         seconds: How long; None until something else ends it.
         amount: How bad, from 0 to 1, where that has a meaning.
         power: Whether a crash takes the power, and with it what was not synced; otherwise only the process ends.
+        shape: How a partition cuts.
     """
 
     at: float
@@ -71,6 +85,7 @@ class Strike:
     seconds: float | None = None
     amount: float = 1.0
     power: bool = True
+    shape: Shape = Shape.GROUPS
 
 
 class Timeline(Protocol):
@@ -94,6 +109,7 @@ class Act:
         seconds: How long, as `at`; None until a `repair` or a `restart`.
         amount: Of `corrupt`, the ratio of reads that go wrong.
         power: Of `crash`, whether the power goes; otherwise only the process ends, as when a kernel is restarted.
+        shape: Of `partition`, "groups", "one-way" or "ring", see `Shape`.
     """
 
     at: Duration
@@ -102,10 +118,12 @@ class Act:
     seconds: Duration | None = None
     amount: float = AMOUNT
     power: bool = True
+    shape: Shape | str = Shape.GROUPS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "at", parse_duration(self.at))
         object.__setattr__(self, "do", _kind(self.do))
+        object.__setattr__(self, "shape", _shape(self.shape))
         if self.seconds is not None:
             object.__setattr__(self, "seconds", parse_duration(self.seconds))
         if isinstance(self.who, list):
@@ -131,6 +149,8 @@ class Act:
             raise ConfigError(f"power is {self.power!r}: write true or false")
         if not self.power and self.kind is not ActKind.CRASH:
             raise ConfigError(f"{word} takes no power: only crash does")
+        if self.shape is not Shape.GROUPS and self.kind is not ActKind.PARTITION:
+            raise ConfigError(f"{word} takes no shape: only partition does")
 
     @property
     def kind(self) -> ActKind:
@@ -201,7 +221,7 @@ class Scenario:
         acts = []
         for number, row in enumerate(_list(table, "act"), start=1):
             try:
-                _known(row, ("at", "do", "who", "for", "amount", "power"), "an act")
+                _known(row, ("at", "do", "who", "for", "amount", "power", "shape"), "an act")
                 if missing := [key for key in ("at", "do") if key not in row]:
                     raise ConfigError(f"an act has to have {missing[0]!r}")
                 given = {"seconds" if key == "for" else key: value for key, value in row.items()}
@@ -212,9 +232,11 @@ class Scenario:
 
     # The vocabulary
 
-    def partition(self, *, at: Duration, who: Who, seconds: Duration | None = None) -> Self:
-        """Cut `who` off from the rest."""
-        return self._also(Act(at=at, do=ActKind.PARTITION, who=who, seconds=seconds))
+    def partition(
+        self, *, at: Duration, who: Who, seconds: Duration | None = None, shape: Shape | str = Shape.GROUPS
+    ) -> Self:
+        """Cut `who` off from the rest, both ways, one way, or each from most of the others in a ring."""
+        return self._also(Act(at=at, do=ActKind.PARTITION, who=who, seconds=seconds, shape=shape))
 
     def repair(self, *, at: Duration) -> Self:
         """End all partitions, clogs and corruption."""
@@ -284,6 +306,7 @@ class Scenario:
             seconds=seconds,
             amount=act.amount,
             power=act.power,
+            shape=_shape(act.shape),
         )
 
 
@@ -338,6 +361,14 @@ def _kind(word: ActKind | str) -> ActKind:
     except ValueError:
         known = ", ".join(kind.value for kind in ActKind)
         raise ConfigError(f"{word!r} is nothing that can happen: write one of {known}") from None
+
+
+def _shape(word: Shape | str) -> Shape:
+    try:
+        return Shape(word)
+    except ValueError:
+        known = ", ".join(shape.value for shape in Shape)
+        raise ConfigError(f"{word!r} is no shape of a partition: write one of {known}") from None
 
 
 def _known(table: Any, keys: Sequence[str], what: str) -> None:

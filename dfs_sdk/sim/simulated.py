@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import assert_never
 
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.membership import Membership, found
@@ -19,10 +20,10 @@ from dfs_sdk.sim.ground import Ground, Traffic, Undo
 from dfs_sdk.sim.host import Host
 from dfs_sdk.sim.liars import Liar
 from dfs_sdk.sim.pace import at_leisure
-from dfs_sdk.sim.partitions import Groups
+from dfs_sdk.sim.partitions import Groups, OneWay, Partition, Ring
 from dfs_sdk.sim.ports import SimClock
 from dfs_sdk.sim.presets import MONDAY_MORNING, Net
-from dfs_sdk.sim.scenario import ActKind, Strike, Timeline
+from dfs_sdk.sim.scenario import ActKind, Shape, Strike, Timeline
 from dfs_sdk.sim.world import World
 
 FIRST = "n0"
@@ -150,7 +151,7 @@ class Simulated(Ground):
                 for host in hosts:
                     host.sleep(seconds)
             case ActKind.PARTITION:
-                return self._partition(hosts)
+                return self._partition(hosts, strike.shape)
             case ActKind.CLOG:
                 return self._each(hosts, self._clog)
             case ActKind.CORRUPT:
@@ -185,9 +186,10 @@ class Simulated(Ground):
             self._world.host(name, internet=self._net.internet, link=self._net.link)
         return self._world.hosts[name]
 
-    def _partition(self, hosts: Sequence[Host]) -> Undo:
-        chosen = {host.name for host in hosts}
-        return self._world.network.partition(Groups(chosen, [each for each in self._world.hosts if each not in chosen]))
+    def _partition(self, hosts: Sequence[Host], shape: Shape) -> Undo:
+        chosen = [host.name for host in hosts]
+        rest = [name for name in self._world.hosts if name not in set(chosen)]
+        return self._world.network.partition(_rule(chosen, rest, shape))
 
     def _clog(self, host: Host) -> Undo:
         self._world.network.clog(host.name)
@@ -222,6 +224,18 @@ class Simulated(Ground):
                     each()
 
         return undo
+
+
+def _rule(chosen: Sequence[str], rest: Sequence[str], shape: Shape) -> Partition:
+    match shape:
+        case Shape.GROUPS:
+            return Groups(chosen, rest)
+        case Shape.ONE_WAY:
+            return OneWay(chosen, rest)
+        case Shape.RING:
+            return Ring(chosen)
+        case _:
+            assert_never(shape)
 
 
 def _nothing() -> None:

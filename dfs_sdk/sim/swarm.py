@@ -32,7 +32,7 @@ from dfs_sdk.sim.pace import hurried
 from dfs_sdk.sim.presets import Net, find_net
 from dfs_sdk.sim.report import RunReport
 from dfs_sdk.sim.running import Run
-from dfs_sdk.sim.scenario import AMOUNT, Act, ActKind, Duration, Scenario, Timeline
+from dfs_sdk.sim.scenario import AMOUNT, Act, ActKind, Duration, Scenario, Shape, Timeline
 from dfs_sdk.sim.seeing import Seen
 from dfs_sdk.sim.simulated import Simulated
 from dfs_sdk.sim.stagehand import Stagehand
@@ -208,6 +208,7 @@ class Swarm(Lifetime, Seen):
         seconds: Duration | None = None,
         amount: float = AMOUNT,
         power: bool = True,
+        shape: Shape | str = Shape.GROUPS,
     ) -> None:
         """Let something happen now, by hand: `await swarm.strike("sleep", 3, 4, seconds=600)`.
 
@@ -217,13 +218,14 @@ class Swarm(Lifetime, Seen):
             seconds: How long, also in words such as "10 min"; None until it is ended by `repair` or `restart`.
             amount: Of `corrupt`, the ratio of reads that go wrong.
             power: Of `crash`, whether the power goes; otherwise only the process ends.
+            shape: Of `partition`, "groups", "one-way" or "ring".
 
         Raises:
             ConfigError: There is no such word, it happens to nobody, needs a duration, or cannot happen here.
         """
         self._check_running()
         names = tuple(self._at(index).name for index in indices)
-        act = Act(at=0.0, do=kind, who=names or "all", seconds=seconds, amount=amount, power=power)
+        act = Act(at=0.0, do=kind, who=names or "all", seconds=seconds, amount=amount, power=power, shape=shape)
         if not names and act.kind not in (ActKind.REPAIR, ActKind.RESTART):
             raise ConfigError(
                 f"{act.kind.value} happens to nobody: name nodes, such as strike({act.kind.value!r}, 1, 2)"

@@ -114,6 +114,8 @@ def test_named_host_must_be_there():
         ("[[act]]\nat = 1\ndo = 'repair'\nfor = 5\n", "repair takes no duration"),
         ("[[act]]\nat = 1\ndo = 5\n", "act 1: 5 is nothing that can happen"),
         ("[[act]]\nat = 1\ndo = ['crash']\n", "act 1: ['crash'] is nothing that can happen"),
+        ("[[act]]\nat = 1\ndo = 'partition'\nshape = 'star'\n", "'star' is no shape of a partition"),
+        ("[[act]]\nat = 1\ndo = 'crash'\nshape = 'ring'\n", "crash takes no shape"),
         ("spared = [0]\n", "give names of hosts"),
         ("repeat = 60\n[[act]]\nat = 90\ndo = 'crash'\n", "not less than to the last act"),
         ("repeat = 1e-9\n[[act]]\nat = 0\ndo = 'crash'\n", "give 0.1 s or more"),

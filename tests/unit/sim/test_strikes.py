@@ -124,3 +124,23 @@ async def test_strike_by_hand_is_refused_in_words(arguments: dict[str, Any], com
             await swarm.strike(arguments.pop("kind"), **arguments)
         with pytest.raises(ConfigError, match="repair takes no who"):
             await swarm.strike("repair", 0)
+
+
+async def test_partition_has_the_shape_it_is_given():
+    async with Swarm(6, net="lan", seed=1) as swarm:
+        network = world_of(swarm).network
+
+        def cut(pairs: str) -> list[bool]:
+            return [network.is_cut(f"n{one}", f"n{other}") for one, other in pairs.split()]
+
+        await swarm.strike("partition", 1, 2)
+        assert cut("13 31 12 34") == [True, True, False, False]
+        await swarm.strike("repair")
+        await swarm.strike("partition", 1, 2, shape="one-way")
+        assert cut("13 31 12 34") == [True, False, False, False]
+        await swarm.strike("repair")
+        await swarm.run(seconds=2, scenario=Scenario().partition(at=1, who="all", shape="ring"), progress=False)
+        assert cut("01 03 30 05") == [False] * 4
+        await swarm.strike("partition", 0, 1, 2, 3, 4, 5, shape="ring", seconds=5)
+        assert cut("01 03 30 05") == [False, True, True, False]
+        assert swarm.events()["text"].iloc[-1] == "partition n0, n1, n2, n3, n4 and 1 more for 5 s, ring"
