@@ -88,7 +88,8 @@ class Download:
             size_max=self._file.sealed_size(index),
             on_source=self._transfer.sources.add,
         )
-        await self._supply.fetch_into(wanted, self._file.cells[index], extra=self._extra)
+        cell, patience = self._file.cells[index], self._transfer.patience
+        await self._supply.fetch_into(wanted, cell, extra=self._extra, patience=patience)
 
 
 async def fetch_chunk(

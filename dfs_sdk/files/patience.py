@@ -52,10 +52,13 @@ async def found_within(work: Coroutine[Any, Any, T], timeout: float | None) -> T
 async def patiently(work: Coroutine[Any, Any, T], transfer: Transfer, clock: Clock, *, timeout: float | None) -> T:
     """Run a download, tell in `transfer.waiting` when nothing arrives, and give up after `timeout` seconds of that.
 
+    Holders that are silent are asked again until then.
+
     Raises:
         DeadlineError: No chunk arrived for so long; the work was cancelled and has ended.
         Exception: Whatever `work` raises.
     """
+    transfer.patience = timeout
     ended, results = asyncio.Event(), list[T]()
 
     async def act() -> None:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import TypeVar
 
 from dfs_sdk.errors import ContentUnavailableError
@@ -24,6 +25,7 @@ from dfs_sdk.store.base import Role
 T = TypeVar("T")
 
 LOCATE_CHUNKS_MAX = 1000
+ROUND_PAUSE_MAX = 4.0
 
 
 class Supply:
@@ -60,38 +62,43 @@ class Supply:
         wanted = Wanted(chunk_id=chunk_id, use=bytes, inline_bytes_max=INLINE_BYTES_MAX)
         return await self.fetch_into(wanted, cell, extra=extra)
 
-    async def fetch_into(self, wanted: Wanted[T], cell: int | None, *, extra: Sequence[NodeId] = ()) -> T:
+    async def fetch_into(
+        self, wanted: Wanted[T], cell: int | None, *, extra: Sequence[NodeId] = (), patience: float | None = None
+    ) -> T:
         """Get one chunk and have it used.
 
         Args:
             wanted: The chunk, and what is done with its verified bytes.
             cell: Its placement cell, None if only its two candidates are known.
             extra: Peers that may have it for reasons of their own, such as the file's provider.
+            patience: Seconds for which silent holders are asked again; None for the rounds of the settings.
 
         Returns:
             What `wanted.use` returned.
 
         Raises:
             NotHeldError: Everybody who could have it answered, and has it not.
-            ContentUnavailableError: No holder answered in all rounds.
+            ContentUnavailableError: No holder answered in all that time.
             CorruptContentError: No intact copy was found.
             Exception: Whatever `wanted.use` raises.
         """
         chunk_id = wanted.chunk_id
         wanted = replace(wanted, on_source=partial(self._note_source, wanted, cell))
-        pause, patient_until = self._config.round_pause, self._clock.monotonic() + self._config.patience
-        for turn in range(1, self._config.rounds + 1):
+        rounds = self._config.rounds if patience is None else None
+        pause = self._config.round_pause
+        patient_until = self._clock.monotonic() + (self._config.patience if patience is None else patience)
+        for turn in count(1):
             sources = self._sources(chunk_id, cell, extra)
             try:
                 return await self._exchange.fetch_into(wanted, sources)
             except (ContentUnavailableError, NoIntactCopyError) as error:
-                if turn == self._config.rounds or self._clock.monotonic() > patient_until:
+                if turn == rounds or self._clock.monotonic() > patient_until:
                     raise
                 found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
                 if isinstance(error, NotHeldError) and not {copy.holder for copy in found[chunk_id]} - set(sources):
                     raise
             await asyncio.sleep(pause)
-            pause *= 2
+            pause = min(2 * pause, ROUND_PAUSE_MAX)
         raise AssertionError("unreachable: the last round returns or raises")
 
     async def locate(

@@ -70,6 +70,7 @@ class Transfer(Shown):
         sources: Peers involved so far.
         remains: What is left behind if it stops at this moment, in words.
         waiting: What it waits for, in words; empty while bytes arrive.
+        patience: Seconds for which silent holders are asked again, as its user wants it; None as the settings say.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Transfer(Shown):
         self.sources: set[NodeId] = set()
         self.remains = ""
         self.waiting = ""
+        self.patience: float | None = None
         self._clock = clock
         self._progress = progress
         self._state = TransferState.RUNNING
