@@ -23,7 +23,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind
-from dfs_sdk.runtime.tasks import TaskScope, run_all
+from dfs_sdk.runtime.tasks import TaskScope, run_all, to_the_end
 from dfs_sdk.sim.arguments import count_of, fidelity_of, seconds_of, seed_of, timeline_of
 from dfs_sdk.sim.chronicle import Chronicle
 from dfs_sdk.sim.fidelity import Fidelity
@@ -117,10 +117,13 @@ class Swarm(Lifetime, Seen):
         return self
 
     async def close(self) -> None:
-        """Stop all nodes; nothing of the swarm runs afterwards. Twice is harmless."""
-        if not self._ended:
-            await self._end()
-            self._ended = True
+        """Stop all nodes; nothing of the swarm runs afterwards. Twice is harmless, also after a cancelled one."""
+        if self._ended:
+            return
+        if self._home.on_thread:
+            await self._end()  # perhaps one of the calls that end with the home
+        else:
+            await to_the_end(self._end())
 
     async def run(
         self,
@@ -172,9 +175,17 @@ class Swarm(Lifetime, Seen):
 
     @hops
     async def add(self) -> Node:
-        """Start one more node, which joins through the first one that runs; scenarios leave it alone."""
+        """Start one more node, which joins through the first one that runs; scenarios leave it alone.
+
+        One that does not get in, also because the call was cancelled, is down: `restart` brings it in.
+        """
         self._check_running()
-        return await self._add(joins=True)
+        name = f"n{len(self._nodes)}"
+        try:
+            return await self._add(joins=True)
+        except BaseException:
+            await to_the_end(self.fall(name, power=False))
+            raise
 
     @hops
     async def kill(self, index: int) -> Node:
@@ -335,10 +346,10 @@ class Swarm(Lifetime, Seen):
 
     @hops
     async def _end(self) -> None:
-        if not self._closed:
-            self._closed = True
-            await self._scope.close()
-            await self._ground.close(self._nodes)
+        self._closed = True
+        await self._scope.close()
+        await self._ground.close(self._nodes)
+        self._ended = True  # before the home ends, and with it all calls on it: perhaps this one
         await self._home.close()
 
     @property

@@ -212,12 +212,16 @@ STORE_BUGS = (
             Edit(
                 path="dfs_sdk/store/operations.py",
                 old=lines(
+                    "        except asyncio.CancelledError:",
                     "            await settle(task)",
-                    "        finally:",
+                    "            raise",
+                    "        return change.result()",
                 ),
                 new=lines(
-                    "            await task",
-                    "        finally:",
+                    "        except asyncio.CancelledError:",
+                    "            task.cancel()",
+                    "            raise",
+                    "        return change.result()",
                 ),
             ),
         ),
