@@ -286,7 +286,7 @@ class ShortcutTransport:
             known.heard(source)
             connection = known
         elif connection is None or connection.remote_number != theirs:
-            if self._public.node_id < peer.node_id and self._dials_lately(peer.node_id, connection):
+            if self._public.node_id < peer.node_id and self._insists(peer.node_id, connection, source):
                 return  # both dial at once: ours is the one that counts
             connection = self._open(self._new_number(), theirs, peer, source)
         self.transmit(self._greeting(WELCOME, connection.number, theirs, peer.node_id, _address(source)), source)
@@ -308,9 +308,11 @@ class ShortcutTransport:
     def _proof(self, text: memoryview | bytes, reader: NodeId) -> bytes:
         return blake3_256(b"dfs/sim/greeting/1", b"".join((self._network.psk, reader, text)))[:PROOF_BYTES]
 
-    def _dials_lately(self, peer: NodeId, connection: ShortcutConnection | None) -> bool:
+    def _insists(self, peer: NodeId, connection: ShortcutConnection | None, source: Address) -> bool:
+        """Whether a dial of ours comes before theirs: one that reaches them, not one to where they were before."""
         young = connection is not None and self._runtime.clock.monotonic() - connection.opened_at < GLARE_SECONDS
-        return young or peer in self._dials
+        dial = self._dials.get(peer)
+        return young or (dial is not None and source in dial.contact.addresses)
 
     def _on_welcome(self, datagram: memoryview, source: Address) -> None:
         greeting = self._read_greeting(datagram)

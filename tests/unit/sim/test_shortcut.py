@@ -10,7 +10,7 @@ import pytest
 
 from dfs_sdk.errors import DeadlineError
 from dfs_sdk.ids import Address, NetworkId
-from dfs_sdk.sim.shortcut import HELLO, ShortcutTransport
+from dfs_sdk.sim.shortcut import HELLO, WELCOME, ShortcutTransport
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.handshake import Network
 from tests.fakes.descs import identity_of
@@ -85,3 +85,52 @@ def test_when_the_one_who_says_hello_gives_up_the_next_goes_on():
     assert len(recorder.sent_at) > 4
     gaps = [later - earlier for earlier, later in zip(recorder.sent_at, recorder.sent_at[1:], strict=False)]
     assert max(gaps) <= 4.0
+
+
+@dataclass
+class Port:
+    """A UDP port that keeps what is sent."""
+
+    local_address: Address
+    sent: list[tuple[bytes, Address]] = field(default_factory=list)
+
+    async def bind(self, _address: Address, **_handlers: Callable[..., None]) -> "Port":
+        return self
+
+    def send(self, datagram: bytes, _segment_bytes: int, destination: Address) -> bool:
+        self.sent.append((bytes(datagram), destination))
+        return True
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(("source", "answered"), [(THERE, False), (Address("10.0.0.9", 4001), True)])
+def test_the_lower_id_insists_on_its_dial_only_if_that_reaches_the_peer(source: Address, answered: bool):
+    async def main(clock: LoopClock) -> list[tuple[int, Address]]:
+        lower, higher = sorted((identity_of(1), identity_of(2)), key=lambda each: each.node_id)
+        ports, transports, dials = {}, {}, []
+        async with asyncio.TaskGroup() as group:
+            for identity, other, address in ((lower, higher, HERE), (higher, lower, source)):
+                port = ports[identity.node_id] = Port(address)
+                runtime: Any = replace(fake_runtime(clock=clock), udp=port)
+                transport = ShortcutTransport(runtime=runtime, identity=identity, network=NETWORK)
+                transports[identity.node_id] = transport
+                await transport.start()
+                # The lower one knows where the other was; the other may have moved since.
+                to = Contact(ed=other.public.ed, x=other.public.x, addresses=(THERE if identity is lower else HERE,))
+                dials.append(group.create_task(transport.connect(to, timeout=9)))
+            await asyncio.sleep(0.1)
+            port = ports[lower.node_id]
+            hello, destination = ports[higher.node_id].sent[0]
+            assert destination == HERE
+            port.sent.clear()
+            transports[lower.node_id]._on_datagrams(memoryview(hello), len(hello), source)
+            answers = [(datagram[0], to) for datagram, to in port.sent]
+            for dial in dials:
+                dial.cancel()
+        for transport in transports.values():
+            await transport.close()
+        return answers
+
+    assert run_virtual(main) == ([(WELCOME, source)] if answered else [])
