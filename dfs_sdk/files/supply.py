@@ -6,10 +6,10 @@ Reading is patient in rounds: holders that are silent for a moment are asked aga
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from typing import TypeVar
 
 from dfs_sdk.errors import ContentUnavailableError
@@ -84,22 +84,22 @@ class Supply:
         """
         chunk_id = wanted.chunk_id
         wanted = replace(wanted, on_source=partial(self._note_source, wanted, cell))
-        rounds = self._config.rounds if patience is None else None
+        rounds_left = self._config.rounds if patience is None else math.inf
         pause = self._config.round_pause
         patient_until = self._clock.monotonic() + (self._config.patience if patience is None else patience)
-        for turn in count(1):
+        while True:
+            rounds_left -= 1
             sources = self._sources(chunk_id, cell, extra)
             try:
                 return await self._exchange.fetch_into(wanted, sources)
             except (ContentUnavailableError, NoIntactCopyError) as error:
-                if turn == rounds or self._clock.monotonic() > patient_until:
+                if not rounds_left or self._clock.monotonic() > patient_until:
                     raise
                 found = await self.locate([chunk_id], {} if cell is None else {chunk_id: cell})
                 if isinstance(error, NotHeldError) and not {copy.holder for copy in found[chunk_id]} - set(sources):
                     raise
             await asyncio.sleep(pause)
             pause = min(2 * pause, ROUND_PAUSE_MAX)
-        raise AssertionError("unreachable: the last round returns or raises")
 
     async def locate(
         self, chunk_ids: Sequence[ChunkId], cells: Mapping[ChunkId, int], *, keep_known: bool = False
