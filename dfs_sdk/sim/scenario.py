@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.runtime.ports import Rng
@@ -26,6 +26,7 @@ REPEAT_MIN = 0.1
 
 Duration = float | int | str
 Who = str | int | float | tuple[str, ...] | list[str]
+EnumT = TypeVar("EnumT", bound=Enum)
 
 
 class ActKind(Enum):
@@ -356,19 +357,19 @@ def parse_duration(value: Duration) -> float:
 
 
 def _kind(word: ActKind | str) -> ActKind:
-    try:
-        return ActKind(word)
-    except ValueError:
-        known = ", ".join(kind.value for kind in ActKind)
-        raise ConfigError(f"{word!r} is nothing that can happen: write one of {known}") from None
+    return _one_of(ActKind, word, "nothing that can happen")
 
 
 def _shape(word: Shape | str) -> Shape:
+    return _one_of(Shape, word, "no shape of a partition")
+
+
+def _one_of(words: type[EnumT], word: EnumT | str, otherwise: str) -> EnumT:
     try:
-        return Shape(word)
+        return words(word)
     except ValueError:
-        known = ", ".join(shape.value for shape in Shape)
-        raise ConfigError(f"{word!r} is no shape of a partition: write one of {known}") from None
+        known = ", ".join(each.value for each in words)
+        raise ConfigError(f"{word!r} is {otherwise}: write one of {known}") from None
 
 
 def _known(table: Any, keys: Sequence[str], what: str) -> None:
