@@ -30,9 +30,11 @@ async def start_node(host: Host, *, config: NodeConfig | None = None, memory: bo
     return node
 
 
-async def start_network(world: World, count: int, *, memory: bool = False) -> list[Node]:
+async def start_network(
+    world: World, count: int, *, config: NodeConfig | None = None, memory: bool = False
+) -> list[Node]:
     """Make hosts `n0` and on, with a node each; all have met when this returns."""
-    nodes = [await start_node(world.host(f"n{number}"), memory=memory) for number in range(count)]
+    nodes = [await start_node(world.host(f"n{number}"), config=config, memory=memory) for number in range(count)]
     for node in nodes[1:]:
         await node.join(f"n0:{PORT}")
     await all_met(nodes)

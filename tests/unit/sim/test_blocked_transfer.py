@@ -9,7 +9,7 @@ from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.node import Node
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.world import World
-from tests.fakes.simnodes import PORT, all_met, start_node
+from tests.fakes.simnodes import start_network
 
 DATA = random.Random(7).randbytes(3 * 1024 * 1024)
 RATE = 1_000_000
@@ -38,10 +38,7 @@ def test_a_transfer_from_blocked_holders_resumes_at_once_with_no_false_death_and
     states: set[str] = set()
 
     async def story(world: World) -> tuple[float, float]:
-        nodes = [await start_node(world.host(f"n{number}"), config=NodeConfig()) for number in range(3)]
-        for node in nodes[1:]:
-            await node.join(f"n0:{PORT}")
-        await all_met(nodes)
+        nodes = await start_network(world, 3, config=NodeConfig())
         file = await nodes[0].put(DATA, replicas=1, quorum=1)
         await asyncio.sleep(5)  # until the put has nothing more to send
         world.network.on_wire.append(

@@ -11,7 +11,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.fidelity import CHEAP
 from dfs_sdk.sim.world import World
-from tests.fakes.simnodes import PORT, all_met, start_node
+from tests.fakes.simnodes import start_network
 
 HOSTS = 6
 DAY = 86_400.0
@@ -29,10 +29,7 @@ def test_a_machine_that_slept_is_back_within_ten_seconds_in_95_of_100_cases(slep
     waits: list[float] = []
 
     async def story(world: World) -> None:
-        nodes = [await start_node(world.host(f"n{number}"), config=NodeConfig()) for number in range(HOSTS)]
-        for node in nodes[1:]:
-            await node.join(f"n0:{PORT}")
-        await all_met(nodes)
+        nodes = await start_network(world, HOSTS, config=NodeConfig())
         for number in range(HOSTS):
             host = world.hosts[f"n{number}"]
             host.sleep(slept)

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -21,32 +21,42 @@ NETWORK = Network(network_id=NetworkId(bytes(32)))
 
 
 @dataclass
-class Recorder:
-    """A UDP port nobody answers, and its only socket."""
+class Port:
+    """A UDP port nobody answers, and its only socket: it keeps what is sent."""
 
-    loop: asyncio.AbstractEventLoop
-    sent_at: list[float] = field(default_factory=list)
-    kinds: Counter[int] = field(default_factory=Counter)
     local_address: Address = HERE
+    sent: list[tuple[bytes, Address]] = field(default_factory=list)
 
-    async def bind(self, _address: Address, **_handlers: Callable[..., None]) -> "Recorder":
+    async def bind(self, _address: Address, **_handlers: Callable[..., None]) -> Self:
         return self
 
     def send(self, datagram: bytes, _segment_bytes: int, destination: Address) -> bool:
-        assert destination == THERE
-        self.kinds[datagram[0]] += 1
-        self.sent_at.append(round(self.loop.time(), 3))
+        self.sent.append((bytes(datagram), destination))
         return True
 
     def close(self) -> None:
         """Nothing is open."""
 
 
+@dataclass
+class Recorder(Port):
+    """One through which a single peer is dialled: it notes of what kind and when."""
+
+    sent_at: list[float] = field(default_factory=list)
+    kinds: Counter[int] = field(default_factory=Counter)
+
+    def send(self, datagram: bytes, segment_bytes: int, destination: Address) -> bool:
+        assert destination == THERE
+        self.kinds[datagram[0]] += 1
+        self.sent_at.append(round(asyncio.get_running_loop().time(), 3))
+        return super().send(datagram, segment_bytes, destination)
+
+
 def dial_for(*waits: tuple[float, float]) -> Recorder:
     """Let callers that come and give up at some instants dial a peer who is away."""
 
     async def main(clock: LoopClock) -> Recorder:
-        recorder = Recorder(asyncio.get_running_loop())
+        recorder = Recorder()
         runtime: Any = replace(fake_runtime(clock=clock), udp=recorder)
         transport = ShortcutTransport(runtime=runtime, identity=identity_of(1), network=NETWORK)
         await transport.start()
@@ -85,24 +95,6 @@ def test_when_the_one_who_says_hello_gives_up_the_next_goes_on():
     assert len(recorder.sent_at) > 4
     gaps = [later - earlier for earlier, later in zip(recorder.sent_at, recorder.sent_at[1:], strict=False)]
     assert max(gaps) <= 4.0
-
-
-@dataclass
-class Port:
-    """A UDP port that keeps what is sent."""
-
-    local_address: Address
-    sent: list[tuple[bytes, Address]] = field(default_factory=list)
-
-    async def bind(self, _address: Address, **_handlers: Callable[..., None]) -> "Port":
-        return self
-
-    def send(self, datagram: bytes, _segment_bytes: int, destination: Address) -> bool:
-        self.sent.append((bytes(datagram), destination))
-        return True
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @pytest.mark.parametrize(("source", "answered"), [(THERE, False), (Address("10.0.0.9", 4001), True)])
