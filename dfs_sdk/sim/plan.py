@@ -2,8 +2,8 @@
 
 Not every seed draws every kind of fault: a seed that leaves some out goes deeper into the others. What is drawn never
 asks for more than the promise gives: hosts whose copies are lost for good (wiped, rotten, lying) are fewer than the
-peers that acknowledge a put, and the first host stays where it is: somebody who was away while all others moved could
-find nobody.
+peers that acknowledge a put, and one host stays where it is and who it is: somebody who was away while all others
+moved, or came back under other keys, could find nobody.
 
 Source: A. Groce et al., "Swarm Testing" (2012), for leaving kinds out; K. Kingsbury, "Jepsen", for the kinds.
 """
@@ -127,7 +127,7 @@ def draw_plan(seed: int, *, seconds: float = FAULTY_SECONDS) -> Plan:
     hosts = draw_hosts(rng)
     kinds = [kind for kind in DRAWN if rng.random() < 0.4]
     liars, losing = draw_doomed(hosts, kinds, rng)
-    faults = draw_faults(hosts, kinds, losing, seconds, rng)
+    faults = stay_findable(hosts, draw_faults(hosts, kinds, losing, seconds, rng))
     doomed = liars | losing
     quorum = 1 + len(doomed)
     return Plan(
@@ -175,6 +175,18 @@ def draw_faults(
         faults.append(Fault(at=at, kind=kind, host=host, seconds=lasting, amount=rng.random()))
         at += rng.uniform(0, 2 * interval)
     return tuple(faults)
+
+
+def stay_findable(hosts: tuple[str, ...], faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """Leave the second host where it is if the first one loses its store, and with it its keys, while all others move.
+
+    Nothing is drawn for it: the other faults of such a seed, and all other seeds, are what they were.
+    """
+    wiped = {fault.host for fault in faults if fault.kind is FaultKind.WIPE}
+    moved = {fault.host for fault in faults if fault.kind is FaultKind.MOVE}
+    if wiped | moved < set(hosts):
+        return faults
+    return tuple(fault for fault in faults if fault.kind is not FaultKind.MOVE or fault.host != hosts[1])
 
 
 def draw_conditions(rng: Rng) -> Conditions:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dfs_sdk.errors import ConfigError
@@ -21,7 +21,7 @@ from dfs_sdk.sim.__main__ import main
 from dfs_sdk.sim.campaign import Batch, read_book, run_campaign, total
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.ledger import Ledger, Owed
-from dfs_sdk.sim.plan import DRAWN, LOSING, FaultKind, Plan, draw_plan
+from dfs_sdk.sim.plan import DRAWN, LOSING, Fault, FaultKind, Plan, draw_plan, stay_findable
 from dfs_sdk.sim.trial import Verdict, run_trial
 from dfs_sdk.sim.witness import CANARY, Witness
 from dfs_sdk.sim.world import World
@@ -50,8 +50,30 @@ def test_plan_never_asks_for_more_than_the_promise_gives(seed: int):
     assert plan.quorum <= plan.replicas < len(plan.hosts)
     assert all(0 <= fault.at < fault.at + fault.seconds <= plan.seconds + 1e-9 for fault in plan.faults)
     assert list(plan.faults) == sorted(plan.faults, key=lambda fault: fault.at)
-    assert plan.hosts[0] not in {fault.host for fault in plan.faults if fault.kind is FaultKind.MOVE}
     assert plan == draw_plan(seed)
+
+
+def lost_from_sight(plan: Plan) -> set[str]:
+    """Name the hosts that some day are elsewhere, or somebody else."""
+    return {fault.host for fault in plan.faults if fault.kind in (FaultKind.MOVE, FaultKind.WIPE)}
+
+
+@given(st.integers(0, 10**9))
+@example(4978)
+def test_one_host_stays_where_and_who_it_is(seed: int):
+    plan = draw_plan(seed)
+    assert plan.hosts[0] not in {fault.host for fault in plan.faults if fault.kind is FaultKind.MOVE}
+    assert lost_from_sight(plan) < set(plan.hosts)
+
+
+def test_only_the_moves_of_a_second_host_are_left_out_where_else_nobody_would_stay():
+    def faults(*struck: tuple[FaultKind, str]) -> tuple[Fault, ...]:
+        return tuple(Fault(at=0, kind=kind, host=host, seconds=1, amount=0) for kind, host in struck)
+
+    wiped, moved = (FaultKind.WIPE, "a"), [(FaultKind.MOVE, host) for host in ("b", "c", "b")]
+    assert stay_findable(("a", "b", "c"), faults(wiped, *moved)) == faults(wiped, (FaultKind.MOVE, "c"))
+    for harmless in (faults(*moved), faults(wiped, *moved[:1])):
+        assert stay_findable(("a", "b", "c"), harmless) == harmless
 
 
 def test_plans_draw_every_kind_of_fault_and_leave_some_out():
