@@ -121,6 +121,14 @@ DIGEST = """async (name) => {
     return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }"""
 
+LISTEN = """() => {
+    window.sent = [];
+    const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
+    kernel.anyMessage.connect((_, { direction, msg }) => {
+        if (direction === "send" && msg.header.msg_type === "comm_msg") window.sent.push(msg.content.data.content?.kind);
+    });
+}"""
+
 
 @pytest.fixture(scope="module")
 def notebook(browser: Browser, lab: Lab) -> Iterator[Notebook]:
@@ -294,3 +302,15 @@ def test_download_to_a_picked_place_goes_on_there_when_tried_again(notebook: Not
     assert page.evaluate("window.picked") == ["broken.bin"], "it asked for a place again"
     seeks = (notebook.path.parent / "seeks.txt").read_text().split()
     assert int(seeks[1]) >= 2 * 2**20, "it began anew"
+
+
+def test_view_says_that_it_goes_but_not_when_its_panel_closes(notebook: Notebook, page: Page):
+    open_panel(notebook)
+    page.evaluate(LISTEN)
+    open_panel(notebook)  # closes the panel before
+    page.evaluate("() => new Promise((resolve) => setTimeout(resolve, 1000))")  # later than what waits a second
+    assert "unlook" not in page.evaluate("() => window.sent")
+    notebook.run(2, "display(panel)")
+    expect(page.locator(".dfs-files")).to_have_count(2)
+    notebook.run(2, "pass")  # clears what the cell showed
+    page.wait_for_function("() => window.sent.includes('unlook')")

@@ -223,7 +223,7 @@ function fileList(model, { open, download }) {
       clearInterval(aging);
       clearTimeout(lookTimer);
       sight.disconnect();
-      model.send({ kind: "unlook", view });
+      sayGone(model, view);
     },
   };
 }

@@ -199,6 +199,7 @@ function problemStrip(model) {
 const TICK_SECONDS = 1;
 const SILENCE_SECONDS = 3;
 const PING_SECONDS = 15;
+const GOODBYE_SECONDS = 1;
 const KERNEL_ENDS = {
   dead: "The kernel has ended. What stands here is the last it said: restart the kernel and run the cell again.",
   terminating: "The kernel is ending. What stands here is the last it said.",
@@ -325,6 +326,12 @@ function panel(name, label, build, start = () => ({})) {
       },
     };
   };
+}
+
+// Tell the kernel that a view is gone, unless its panel is soon closed as well, as when its cell runs again. JupyterLab
+// stops the subshell of a panel that closes, and ipykernel complains in the cell about a message it was then handling.
+function sayGone(model, view) {
+  setTimeout(() => model.send({ kind: "unlook", view }), 1000 * GOODBYE_SECONDS);
 }
 
 // The notebook must not take what is typed in a panel for one of its own shortcuts.

@@ -222,6 +222,7 @@ const view = (model, root, picture) => {
   shape.observe(root);
   const sight = new IntersectionObserver((entries) => {
     seen = entries[entries.length - 1].isIntersecting;
+    if (!root.isConnected) return; // it goes: cleanup says so
     model.send(seen ? { kind: "look", view: name, version: picture.version } : { kind: "unlook", view: name });
   });
   sight.observe(root);
@@ -232,7 +233,7 @@ const view = (model, root, picture) => {
       clearTimeout(whyTimer);
       clearTimeout(flashTimer);
       picture.views.delete(show);
-      model.send({ kind: "unlook", view: name });
+      sayGone(model, name);
     },
     summary() {
       setText(summary, model.get("summary"));
