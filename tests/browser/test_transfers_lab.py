@@ -125,7 +125,8 @@ LISTEN = """() => {
     window.sent = [];
     const { kernel } = window.jupyterapp.shell.currentWidget.sessionContext.session;
     kernel.anyMessage.connect((_, { direction, msg }) => {
-        if (direction === "send" && msg.header.msg_type === "comm_msg") window.sent.push(msg.content.data.content?.kind);
+        if (direction === "send" && msg.header.msg_type === "comm_msg")
+            window.sent.push(msg.content.data.content?.kind);
     });
 }"""
 
