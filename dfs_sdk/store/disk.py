@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,7 @@ from dfs_sdk.store.documents import DocumentTable, OpenDocuments, StoredDocument
 from dfs_sdk.store.faults import cause_of
 from dfs_sdk.store.files import ChunkFiles
 from dfs_sdk.store.guard import DiskGuard
-from dfs_sdk.store.holdings import Holdings
+from dfs_sdk.store.holdings import HeldChunks, Holdings
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
 from dfs_sdk.store.operations import Operations
 from dfs_sdk.store.reads import SHARED_BYTES_MAX, SharedReads
@@ -79,7 +79,7 @@ class _OpenState:
         self.reads = SharedReads(load, guard, self.operations)
 
 
-class DiskStore(StoredDocuments):
+class DiskStore(HeldChunks, StoredDocuments):
     """A `ChunkStore` in a folder.
 
     Args:
@@ -168,28 +168,6 @@ class DiskStore(StoredDocuments):
         """See `ChunkStore.delete`."""
         state = self._open_state()
         await state.operations.run("delete", state.changes.delete(list(chunk_ids)))
-
-    def info(self, chunk_id: ChunkId) -> ChunkInfo | None:
-        """See `ChunkStore.info`."""
-        return self._holdings.get(chunk_id)
-
-    def __contains__(self, chunk_id: object) -> bool:
-        return chunk_id in self._holdings
-
-    def __len__(self) -> int:
-        return len(self._holdings)
-
-    def chunks(self) -> Iterator[ChunkInfo]:
-        """See `ChunkStore.chunks`."""
-        return iter(self._holdings)
-
-    def chunks_in_cell(self, cell: int) -> list[ChunkInfo]:
-        """See `ChunkStore.chunks_in_cell`."""
-        return self._holdings.in_cell(cell)
-
-    def cells(self) -> list[int]:
-        """See `ChunkStore.cells`."""
-        return self._holdings.cells()
 
     async def set_role(self, chunk_id: ChunkId, role: Role) -> None:
         """See `ChunkStore.set_role`."""

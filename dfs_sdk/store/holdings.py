@@ -113,6 +113,34 @@ class Holdings:
             self._evictable.move_to_end(chunk_id)
 
 
+class HeldChunks:
+    """The queries of a store that its holdings answer, without a disk; part of every store."""
+
+    _holdings: Holdings
+
+    def info(self, chunk_id: ChunkId) -> ChunkInfo | None:
+        """See `ChunkStore.info`."""
+        return self._holdings.get(chunk_id)
+
+    def __contains__(self, chunk_id: object) -> bool:
+        return chunk_id in self._holdings
+
+    def __len__(self) -> int:
+        return len(self._holdings)
+
+    def chunks(self) -> Iterator[ChunkInfo]:
+        """See `ChunkStore.chunks`."""
+        return iter(self._holdings)
+
+    def chunks_in_cell(self, cell: int) -> list[ChunkInfo]:
+        """See `ChunkStore.chunks_in_cell`."""
+        return self._holdings.in_cell(cell)
+
+    def cells(self) -> list[int]:
+        """See `ChunkStore.cells`."""
+        return self._holdings.cells()
+
+
 def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> ChunkInfo:
     """Describe a chunk that has just arrived."""
     return ChunkInfo(

@@ -6,7 +6,7 @@ It promises what a disk store promises, for as long as the object lives: it may 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from dfs_sdk.errors import (
@@ -19,7 +19,6 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.store.base import (
     STORAGE_UUID_BYTES,
-    ChunkInfo,
     NewChunk,
     Role,
     ScrubReport,
@@ -28,7 +27,7 @@ from dfs_sdk.store.base import (
     validate_document,
 )
 from dfs_sdk.store.config import StoreConfig
-from dfs_sdk.store.holdings import Holdings, described, revised
+from dfs_sdk.store.holdings import HeldChunks, Holdings, described, revised
 from dfs_sdk.store.quota import charged_bytes, plan_eviction
 from dfs_sdk.store.scrub import in_subset, validate_subset
 from dfs_sdk.store.verify import INLINE_HASH_BYTES_MAX, matches, verify_ids
@@ -102,7 +101,7 @@ class MemoryDocuments:
             raise NodeClosedError("the store is closed: open it with `await store.open()`")
 
 
-class MemoryStore(MemoryDocuments):
+class MemoryStore(HeldChunks, MemoryDocuments):
     """A `ChunkStore` in memory."""
 
     def __init__(self, runtime: Runtime, config: StoreConfig | None = None) -> None:
@@ -167,28 +166,6 @@ class MemoryStore(MemoryDocuments):
         """See `ChunkStore.delete`."""
         self._require_open()
         self._drop(chunk_ids)
-
-    def info(self, chunk_id: ChunkId) -> ChunkInfo | None:
-        """See `ChunkStore.info`."""
-        return self._holdings.get(chunk_id)
-
-    def __contains__(self, chunk_id: object) -> bool:
-        return chunk_id in self._holdings
-
-    def __len__(self) -> int:
-        return len(self._holdings)
-
-    def chunks(self) -> Iterator[ChunkInfo]:
-        """See `ChunkStore.chunks`."""
-        return iter(self._holdings)
-
-    def chunks_in_cell(self, cell: int) -> list[ChunkInfo]:
-        """See `ChunkStore.chunks_in_cell`."""
-        return self._holdings.in_cell(cell)
-
-    def cells(self) -> list[int]:
-        """See `ChunkStore.cells`."""
-        return self._holdings.cells()
 
     async def set_role(self, chunk_id: ChunkId, role: Role) -> None:
         """See `ChunkStore.set_role`."""
