@@ -10,10 +10,14 @@ section 8.3 for the bound on packets a key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from operator import length_hint
 from struct import Struct
-from typing import NoReturn
+from typing import Any, NoReturn
 
+import numpy as np
+import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -76,31 +80,58 @@ class SendCipher(SecretObject):
         """
         self._encrypt_into(_pack_nonce(self._take(1)), plaintext, header, out)
 
-    def seal_burst(
-        self, prefix: bytes, plaintexts: Sequence[Buffer], headers: Iterable[memoryview], bodies: Iterable[memoryview]
-    ) -> None:
-        """Seal many packets, each into a place of its own.
-
-        The header of each packet is `prefix` ‖ its number (u64, big-endian) and is authenticated with it. The first
-        packet gets the number `counter`, the rest follow without a gap.
+    def seal_packet(self, prefix: bytes, plaintext: Buffer, out: memoryview) -> int:
+        """Seal one packet behind its header, which is `prefix` ‖ its number (u64, big-endian), authenticated with it.
 
         Args:
-            prefix: What every header starts with.
-            plaintexts: What to hide, one a packet; must not overlap `bodies`.
-            headers: Where the headers go, `len(prefix) + COUNTER_BYTES` each; at least as many as there are plaintexts.
-            bodies: Where the sealed plaintexts go, `TAG_BYTES` longer than those; as many.
+            prefix: What the header starts with.
+            plaintext: Bytes to hide; must not overlap `out`.
+            out: Header and sealed plaintext go to its start.
+
+        Returns:
+            How many bytes both take.
 
         Raises:
-            ValueError: A place has another length. The numbers are burned.
+            ValueError: `out` is too short. The number is burned.
             ForkedNodeError: The key was wiped.
             ProtocolError: The key has sealed 2³² packets.
         """
-        encrypt_into, pack, counter = self._encrypt_into, _pack_nonce, self._take(len(plaintexts))
-        for plaintext, header, body in zip(plaintexts, headers, bodies):  # noqa: B905 - more places than packets
-            nonce = pack(counter)
-            header[:] = associated = prefix + nonce[4:]
-            encrypt_into(nonce, plaintext, associated, body)
-            counter += 1
+        nonce = _pack_nonce(self._take(1))
+        header = prefix + nonce[-COUNTER_BYTES:]
+        size = len(header) + len(plaintext) + TAG_BYTES
+        out[: len(header)] = header
+        self._encrypt_into(nonce, plaintext, header, out[len(header) : size])
+        return size
+
+    def seal_burst(
+        self,
+        numbers: npt.NDArray[Any],
+        *,
+        headers: Sequence[Buffer],
+        plaintexts: Sequence[Buffer],
+        bodies: Sequence[memoryview],
+    ) -> None:
+        """Seal many packets, each into a place of its own.
+
+        The first packet gets the number `counter`, the rest follow without a gap.
+
+        Args:
+            numbers: Where in its header each packet's number goes (big-endian); there are as many packets.
+            headers: What is authenticated, not hidden, one a packet or more. All but the number is there already.
+            plaintexts: What to hide, as many; must not overlap `bodies`.
+            bodies: Where the sealed plaintexts go, `TAG_BYTES` longer than those; as many.
+
+        Raises:
+            ValueError: There are too few places, or one has another length. The numbers are burned.
+            ForkedNodeError: The key was wiped.
+            ProtocolError: The key has sealed 2³² packets.
+        """
+        first = self._take(len(numbers))
+        _check_enough(len(numbers), headers, plaintexts, bodies)
+        counters = range(first, first + len(numbers))
+        numbers[:] = np.arange(first, first + len(numbers))
+        # Many packets cost what the calls into the cipher cost: no line of Python runs between two of them.
+        deque(map(self._encrypt_into, map(_pack_nonce, counters), plaintexts, headers, bodies), maxlen=0)
 
     def wipe(self) -> None:
         """Drop the key; every later use raises `ForkedNodeError`."""
@@ -161,34 +192,37 @@ class ReceiveCipher(SecretObject):
             raise ProtocolError("the packet is not authentic") from None
 
     def open_burst(
-        self, prefix: bytes, counter: int, sealed: Sequence[Buffer], plaintexts: Iterable[memoryview]
+        self,
+        counters: range,
+        *,
+        headers: Sequence[Buffer],
+        sealed: Sequence[Buffer],
+        plaintexts: Sequence[memoryview],
     ) -> int:
         """Verify and open packets with consecutive numbers, until one is not authentic.
 
         Args:
-            prefix: What every header starts with; the packet's number (u64, big-endian) follows.
-            counter: The number of the first packet.
-            sealed: Ciphertext and tag of each; must not overlap `plaintexts`.
-            plaintexts: Where they go, each exactly `TAG_BYTES` shorter; at least as many. What was not opened holds
-                nothing trustworthy.
+            counters: The numbers of the packets.
+            headers: The bytes authenticated with each, one a packet or more.
+            sealed: Ciphertext and tag of each, as many; must not overlap `plaintexts`.
+            plaintexts: Where they go, each exactly `TAG_BYTES` shorter; as many. What was not opened holds nothing
+                trustworthy.
 
         Returns:
             How many are authentic.
 
         Raises:
-            ValueError: A place has another length.
+            ValueError: There are too few packets or places, or one has another length.
         """
-        if not 0 <= counter <= PACKETS_PER_KEY_MAX - len(sealed):
+        _check_enough(len(counters), headers, sealed, plaintexts)
+        if not 0 <= counters.start <= counters.stop <= PACKETS_PER_KEY_MAX:
             return 0
-        decrypt_into, pack, first = self._decrypt_into, _pack_nonce, counter
+        untried = iter(counters)
         try:
-            for data, plaintext in zip(sealed, plaintexts):  # noqa: B905 - more places than packets
-                nonce = pack(counter)
-                decrypt_into(nonce, data, prefix + nonce[4:], plaintext)
-                counter += 1
-        except (InvalidTag, ProtocolError):
-            pass  # ProtocolError: the key was wiped
-        return counter - first
+            deque(map(self._decrypt_into, map(_pack_nonce, untried), sealed, headers, plaintexts), maxlen=0)
+        except (InvalidTag, ProtocolError):  # ProtocolError: the key was wiped
+            return len(counters) - length_hint(untried) - 1
+        return len(counters)
 
     def wipe(self) -> None:
         """Drop the key; every later use raises `ProtocolError`."""
@@ -245,6 +279,12 @@ def open_once_into(key: bytes, sealed: Buffer, associated: Buffer, out: memoryvi
         ValueError: The key is not 32 bytes long.
     """
     return ReceiveCipher(key).open_into(0, associated, sealed, out)
+
+
+def _check_enough(count: int, *parts: Sequence[Buffer]) -> None:
+    """Raise unless there are `count` of each: calls that are mapped end without a word where one runs out."""
+    if min(map(len, parts)) < count:
+        raise ValueError(f"{count} packets need as many of each of their parts")
 
 
 def _checked_key(key: bytes) -> bytes:

@@ -60,8 +60,7 @@ class Asides(SecretObject):
         if not 0 < len(content) <= CONTENT_BYTES_MAX:
             raise ValueError(f"an aside has 1 to {CONTENT_BYTES_MAX} bytes, not {len(content)}")
         out = bytearray(len(content) + DATA_OVERHEAD)
-        view = memoryview(out)
-        self._send.seal_burst(self._prefix, (content,), (view[:_HEADER_BYTES],), (view[_HEADER_BYTES:],))
+        self._send.seal_packet(self._prefix, content, memoryview(out))
         return bytes(out)
 
     def open(self, datagram: memoryview, now: float) -> bytes | None:

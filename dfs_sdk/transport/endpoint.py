@@ -84,6 +84,7 @@ class Endpoint:
         self._notices: deque[Notice] = deque()
         self._out = Slots(BURST_BYTES_MAX)
         self._scratch = Slots(SCRATCH_BYTES)
+        self._arrived = Slots(SCRATCH_BYTES)
         self._buffers = Buffers()
         self._wiped = False
         self._handshakes = Handshakes(
@@ -375,6 +376,7 @@ class Endpoint:
             rng=self._rng,
             entropy=self._entropy,
             scratch=self._scratch,
+            arrived=self._arrived,
             buffers=self._buffers,
             now=now,
             congestion=self._congestion,
@@ -433,4 +435,4 @@ class Endpoint:
             raise ForkedNodeError("this node was forked: start a new one in this process")
 
 
-assert min(SCRATCH_BYTES, BURST_BYTES_MAX) > DATAGRAM_BYTES_MAX  # noqa: S101 - an invariant between two constants
+assert SCRATCH_BYTES >= BURST_BYTES_MAX > DATAGRAM_BYTES_MAX  # noqa: S101 - an invariant between two constants

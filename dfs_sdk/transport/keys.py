@@ -9,14 +9,14 @@ Source: RFC 9001 section 6 for the phase bit and the rule that a key must have p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from dfs_sdk.crypto.aead import ReceiveCipher, SendCipher
+from dfs_sdk.crypto.aead import COUNTER_BYTES, ReceiveCipher, SendCipher
 from dfs_sdk.crypto.hashing import hkdf_sha256
 from dfs_sdk.crypto.keys import SecretObject
 from dfs_sdk.errors import ForkedNodeError, ProtocolError
 from dfs_sdk.runtime.ports import Buffer
-from dfs_sdk.transport.packet import DATA_HEADER, DATA_OVERHEAD, Kind, data_prefix
+from dfs_sdk.transport.packet import DATA_HEADER, DATA_OVERHEAD, DATA_PREFIX, Kind, data_prefix
 from dfs_sdk.transport.slots import Slots
 
 EPOCH_SHIFT = 32
@@ -71,24 +71,38 @@ class SendKeys(SecretObject):
         Raises:
             ForkedNodeError: The keys were wiped.
         """
-        size = len(plaintext) + DATA_OVERHEAD
-        self._cipher.seal_burst(self.prefix, (plaintext,), (out[:_HEADER_BYTES],), (out[_HEADER_BYTES:size],))
-        return size
+        return self._cipher.seal_packet(self.prefix, plaintext, out)
 
-    def seal_burst(self, plaintexts: Sequence[Buffer], out: Slots) -> int:
-        """Seal packets end to end and return how many bytes they take; only the last may be shorter than the first.
+    def seal_burst(self, plaintexts: Slots, total_bytes: int, step: int, out: Slots) -> int:
+        """Seal plaintexts that lie end to end as packets end to end.
+
+        Args:
+            plaintexts: Where they are; must not be `out`.
+            total_bytes: The length of all of them.
+            step: That of each; only the last may be shorter.
+            out: Where the packets go.
+
+        Returns:
+            How many bytes they take.
 
         Raises:
             ForkedNodeError: The keys were wiped.
         """
-        count = len(plaintexts)
-        packet_bytes, tail_bytes = len(plaintexts[0]) + DATA_OVERHEAD, len(plaintexts[-1]) + DATA_OVERHEAD
-        headers = out.cut(count, packet_bytes, 0, _HEADER_BYTES)
+        count = -(-total_bytes // step)
+        size, packet_bytes = total_bytes + count * DATA_OVERHEAD, step + DATA_OVERHEAD
+        insides = plaintexts.cut(count, step, 0, step)
         bodies = out.cut(count, packet_bytes, _HEADER_BYTES, packet_bytes)
-        size = (count - 1) * packet_bytes + tail_bytes
-        if tail_bytes != packet_bytes:
-            bodies = [*bodies[: count - 1], out.view[size - tail_bytes + _HEADER_BYTES : size]]
-        self._cipher.seal_burst(self.prefix, plaintexts, headers, bodies)
+        if total_bytes < count * step:
+            last = count - 1
+            insides = [*insides[:last], plaintexts.view[last * step : total_bytes]]
+            bodies = [*bodies[:last], out.view[last * packet_bytes + _HEADER_BYTES : size]]
+        out.rows(count, packet_bytes, 0, DATA_PREFIX.size)[:] = np.frombuffer(self.prefix, np.uint8)
+        self._cipher.seal_burst(
+            out.numbers(count, packet_bytes, DATA_PREFIX.size, COUNTER_BYTES),
+            headers=out.cut(count, packet_bytes, 0, _HEADER_BYTES),
+            plaintexts=insides,
+            bodies=bodies,
+        )
         return size
 
     def skip(self) -> int:

@@ -13,18 +13,16 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.ports import Rng
+from dfs_sdk.runtime.ports import Buffer, Rng
 from dfs_sdk.transport.arrivals import Arrivals
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.frames import (
-    MESSAGE_HEADER,
     MESSAGE_OVERHEAD,
     PADDING,
     PING,
     Ack,
     Cancel,
-    FrameKind,
     Observed,
     Ping,
     Wanted,
@@ -38,8 +36,9 @@ from dfs_sdk.transport.pacing import Pacer
 from dfs_sdk.transport.packet import DATA_OVERHEAD
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.recovery import Outcome, Recovery
+from dfs_sdk.transport.segments import lay_segments, segment
 from dfs_sdk.transport.sent import Cargo, Piece, SentRun
-from dfs_sdk.transport.slots import Slots
+from dfs_sdk.transport.slots import TABLE_ROWS_MIN, Slots
 
 # What one system call moves: the kernel cuts at most one datagram of 65,535 bytes with headers into a batch.
 BATCH_PACKETS_MAX = 64
@@ -96,8 +95,25 @@ class Sender:
     """Decides what leaves, seals it and recovers what is lost."""
 
     def __init__(
-        self, *, config: TransportConfig, keys: SendKeys, congestion: CongestionFactory, mtu: MtuSearch, rng: Rng
+        self,
+        *,
+        config: TransportConfig,
+        keys: SendKeys,
+        congestion: CongestionFactory,
+        mtu: MtuSearch,
+        rng: Rng,
+        scratch: Slots,
     ) -> None:
+        """Take the parts.
+
+        Args:
+            config: Settings.
+            keys: Seals packets.
+            congestion: Makes the congestion control of a path.
+            mtu: Finds the size of packets.
+            rng: For skipped numbers.
+            scratch: At least `BURST_BYTES_MAX` to lay plaintexts out in; may be shared, nothing stays in it.
+        """
         self._config = config
         self.keys = keys
         self.outbox = Outbox()
@@ -110,6 +126,7 @@ class Sender:
         self._pacer = Pacer()
         self._paced_until: float | None = None
         self._rng = rng
+        self._scratch = scratch
         self._until_skip = rng.randrange(SKIP_EVERY_MIN, SKIP_EVERY_MAX)
 
     def next_burst(self, now: float, out: Slots, arrivals: Arrivals) -> tuple[int, int] | None:
@@ -195,9 +212,11 @@ class Sender:
             frames.insert(0, arrivals.ack(now).encode())
         return self._seal_one(b"".join(frames), cargo, now, out) if frames else 0
 
-    def _collect_small(self, now: float) -> tuple[list[bytes], list[Cargo]]:
+    def _collect_small(self, now: float) -> tuple[list[Buffer], list[Cargo]]:
         cargo = self.controls.take()
-        frames = [PING if isinstance(item, Ping) else item.encode() for item in cargo if not isinstance(item, Piece)]
+        frames: list[Buffer] = [
+            PING if isinstance(item, Ping) else item.encode() for item in cargo if not isinstance(item, Piece)
+        ]
         room = self._packet_bytes() - DATA_OVERHEAD - ACK_BYTES_MAX - sum(map(len, frames))
         recovery = self.recovery
         if recovery.in_flight_bytes >= recovery.congestion.window_bytes and not recovery.probes_due:
@@ -207,7 +226,7 @@ class Sender:
             room -= stop - start + MESSAGE_OVERHEAD
             if room < 0:
                 break
-            frames += _segments(message, start, stop, stop - start)
+            frames += segment(message, start, stop)
             cargo.append(Piece(message, start, stop))
             self.outbox.took(message, start, stop, now)
         return frames, cargo
@@ -236,9 +255,8 @@ class Sender:
         step = packet_bytes - DATA_OVERHEAD - MESSAGE_OVERHEAD
         start, stop = message.to_send.first
         stop = min(stop, start + allowed * step)
-        plaintexts = _segments(message, start, stop, step)
-        count, first = len(plaintexts), self.keys.next_number
-        size = self.keys.seal_burst(plaintexts, out)
+        count, first = -(-(stop - start) // step), self.keys.next_number
+        size = self._seal_segments(message, start, stop, step, out)
         self.outbox.took(message, start, stop, now)
         self._pacer.consume(size)
         self._count(count, size)
@@ -260,6 +278,16 @@ class Sender:
             )
         )
         return size, packet_bytes
+
+    def _seal_segments(self, message: OutgoingMessage, start: int, stop: int, step: int, out: Slots) -> int:
+        """Seal bytes [start, stop) of a message as packets of `step` bytes each but the last; returns their size."""
+        if stop - start >= TABLE_ROWS_MIN * step:
+            total = lay_segments(message, start, stop, step, self._scratch)
+            return self.keys.seal_burst(self._scratch, total, step + MESSAGE_OVERHEAD, out)
+        size = 0
+        for at in range(start, stop, step):
+            size += self.keys.seal(b"".join(segment(message, at, min(at + step, stop))), out.view[size:])
+        return size
 
     def _seal_one(
         self, plaintext: bytes, cargo: list[Cargo], now: float, out: memoryview, *, is_mtu_probe: bool = False
@@ -362,22 +390,3 @@ class Sender:
                     pass
                 case _:
                     assert_never(item)
-
-
-def _segments(message: OutgoingMessage, start: int, stop: int, step: int) -> list[bytes]:
-    """Build MESSAGE frames for [start, stop), `step` bytes each: the plaintexts of a run of packets."""
-    pack, kind, border = MESSAGE_HEADER.pack, FrameKind.MESSAGE, len(message.head)
-    message_id, total = message.message_id, message.total
-    last = start + (stop - start - 1) // step * step
-    if start < border < stop:
-        segments = [
-            pack(kind, message_id, total, at, step) + message.cut(at, at + step) for at in range(start, last, step)
-        ]
-    else:
-        data, shift = (message.head, 0) if stop <= border else (message.body, border)
-        segments = [
-            pack(kind, message_id, total, at + shift, step) + data[at : at + step]
-            for at in range(start - shift, last - shift, step)
-        ]
-    segments.append(pack(kind, message_id, total, last, stop - last) + message.cut(last, stop))
-    return segments

@@ -106,6 +106,7 @@ class Session:
         rng: Rng,
         entropy: Entropy,
         scratch: Slots,
+        arrived: Slots,
         buffers: Buffers,
         now: float,
         congestion: CongestionFactory | None = None,
@@ -126,6 +127,7 @@ class Session:
             congestion=congestion or (lambda packet_bytes: Bbr(packet_bytes, rng)),
             mtu=mtu,
             rng=rng,
+            scratch=scratch,
         )
         if agreement.rtt is not None and agreement.rtt < INITIAL_RTT:
             # A slower answer may mean a busy peer: the usual first guess is kept then.
@@ -137,6 +139,7 @@ class Session:
             keys=ReceiveKeys(agreement.receive_secret, local_index=agreement.local_index),
             inbox=self._inbox,
             scratch=scratch,
+            arrived=arrived,
         )
         self.heard_at = self._sent_at = now
         self._now = now

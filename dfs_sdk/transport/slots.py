@@ -1,14 +1,22 @@
-"""A buffer whose equal parts are cut once for each shape, not once for each packet.
+"""A buffer of equal parts, cut once for each shape and not once for each packet, read and written as a table.
 
 Making a memoryview costs about as much as a tenth of sealing a packet; bursts have the same few shapes over and over.
+What is alike in all packets of a burst, or follows a rule, is a column of the table.
 """
 
 from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from dfs_sdk.runtime.memory import LentMemory
 
 # A connection uses about six shapes; where many sizes mix, cutting anew costs what it cost without a memory.
 SHAPES_MAX = 32
+# What is set up for a table costs what these many rows cost one by one.
+TABLE_ROWS_MIN = 16
 
 
 class Slots:
@@ -47,3 +55,19 @@ class Slots:
             for position in range(len(views) * stride, count * stride, stride):
                 views.append(self.view[position + start : position + stop])
         return views
+
+    def rows(self, count: int, stride: int, start: int, stop: int, *, first: int = 0) -> npt.NDArray[np.uint8]:
+        """Return bytes [start, stop) of each of `count` slots from slot `first` on, to read or write all in one go.
+
+        Raises:
+            ValueError: The buffer is too short.
+        """
+        return np.ndarray((count, stop - start), np.uint8, self.view, first * stride + start, (stride, 1))
+
+    def numbers(self, count: int, stride: int, start: int, size: int) -> npt.NDArray[Any]:
+        """Return the big-endian numbers, `size` bytes each, that begin at byte `start` of the first `count` slots.
+
+        Raises:
+            ValueError: The buffer is too short.
+        """
+        return np.ndarray((count,), f">u{size}", self.view, start, (stride,))

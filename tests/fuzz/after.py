@@ -80,6 +80,7 @@ class Frames:
     def __init__(self) -> None:
         self._config = TransportConfig()
         self._scratch, self._out = Slots(SCRATCH_BYTES), Slots(BURST_BYTES_MAX)
+        self._arrived = Slots(SCRATCH_BYTES)
         self._sealed = memoryview(bytearray(70_000))
         self._open()
 
@@ -102,6 +103,7 @@ class Frames:
             rng=SeededRng(1),
             entropy=SeededEntropy("session"),
             scratch=self._scratch,
+            arrived=self._arrived,
             buffers=Buffers(),
             now=1000.0,
         )

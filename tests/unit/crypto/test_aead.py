@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
@@ -44,22 +45,33 @@ def open_(cipher: ReceiveCipher, counter: int, header: bytes, sealed: bytes) -> 
 def seal_burst(cipher: SendCipher, prefix: bytes, bodies: Sequence[bytes]) -> list[bytes]:
     """Seal packets into places with a byte to spare on either side; returns header and sealed body of each."""
     header_bytes = len(prefix) + COUNTER_BYTES
-    places = [memoryview(bytearray(header_bytes + len(body) + TAG_BYTES + 2)) for body in bodies]
+    stride = header_bytes + max(map(len, bodies), default=0) + TAG_BYTES + 2
+    memory = memoryview(bytearray((len(bodies) + 1) * stride))
+    starts = range(0, len(bodies) * stride, stride)
+    places = [
+        memory[at : at + header_bytes + len(body) + TAG_BYTES + 2] for at, body in zip(starts, bodies, strict=True)
+    ]
+    for place in places:
+        place[1 : len(prefix) + 1] = prefix
     cipher.seal_burst(
-        prefix,
-        bodies,
-        [place[1 : header_bytes + 1] for place in places],
-        [place[header_bytes + 1 : -1] for place in places],
+        np.ndarray((len(bodies),), ">u8", memory, len(prefix) + 1, (stride,)),
+        headers=[place[1 : header_bytes + 1] for place in places],
+        plaintexts=bodies,
+        bodies=[place[header_bytes + 1 : -1] for place in places],
     )
     assert not any(place[0] or place[-1] for place in places)
     return [bytes(place[1:-1]) for place in places]
 
 
-def open_burst(receiver: ReceiveCipher, prefix: bytes, counter: int, packets: Sequence[bytes]) -> list[bytes]:
+def open_burst(receiver: ReceiveCipher, counter: int, packets: Sequence[bytes], header_bytes: int) -> list[bytes]:
     """Open packets of a burst and return the plaintexts of those that are authentic."""
-    header_bytes = len(prefix) + COUNTER_BYTES
     plaintexts = [memoryview(bytearray(len(packet) - header_bytes - TAG_BYTES)) for packet in packets]
-    opened = receiver.open_burst(prefix, counter, [packet[header_bytes:] for packet in packets], plaintexts)
+    opened = receiver.open_burst(
+        range(counter, counter + len(packets)),
+        headers=[packet[:header_bytes] for packet in packets],
+        sealed=[packet[header_bytes:] for packet in packets],
+        plaintexts=plaintexts,
+    )
     return [bytes(plaintext) for plaintext in plaintexts[:opened]]
 
 
@@ -144,7 +156,19 @@ def test_burst_equals_packets_sealed_one_by_one(bodies: list[bytes], prefix: byt
         expected.append(header + seal(single, header, body))
     assert seal_burst(burst, prefix, bodies) == expected
     assert burst.counter == single.counter == first + len(bodies)
-    assert open_burst(ReceiveCipher(KEY), prefix, first, expected) == bodies
+    assert open_burst(ReceiveCipher(KEY), first, expected, len(prefix) + COUNTER_BYTES) == bodies
+
+
+@given(st.binary(max_size=300), st.binary(max_size=20), st.integers(0, 1000))
+def test_packet_lies_behind_its_header(body: bytes, prefix: bytes, first: int) -> None:
+    cipher, single = SendCipher(KEY), SendCipher(KEY)
+    advance(cipher, first)
+    advance(single, first)
+    header, out = prefix + first.to_bytes(8, "big"), bytearray(400)
+    size = cipher.seal_packet(prefix, body, memoryview(out))
+    assert bytes(out) == (header + seal(single, header, body)).ljust(400, b"\0")
+    assert size == len(header) + len(body) + TAG_BYTES
+    assert cipher.counter == first + 1
 
 
 @given(
@@ -162,20 +186,30 @@ def test_burst_opens_up_to_the_first_packet_that_was_altered(
     altered = bytearray(packets[damaged])
     altered[header_bytes + bit % (len(altered) - header_bytes)] ^= 1 << flipped
     packets[damaged] = bytes(altered)
-    assert open_burst(ReceiveCipher(KEY), PREFIX, 0, packets) == bodies[:damaged]
+    assert open_burst(ReceiveCipher(KEY), 0, packets, header_bytes) == bodies[:damaged]
 
 
-@pytest.mark.parametrize(("prefix", "counter"), [(b"another", 0), (PREFIX, 1), (PREFIX, -1)])
-def test_burst_under_another_header_does_not_open(prefix: bytes, counter: int) -> None:
-    sealed = [packet[len(PREFIX) + COUNTER_BYTES :] for packet in seal_burst(SendCipher(KEY), PREFIX, [b"a", b"b"])]
-    plaintexts = [memoryview(bytearray(1)) for _ in sealed]
-    assert ReceiveCipher(KEY).open_burst(prefix, counter, sealed, plaintexts) == 0
+@pytest.mark.parametrize(("prefix", "counter"), [(b"another prefix"[: len(PREFIX)], 0), (PREFIX, 1), (PREFIX, -1)])
+def test_burst_under_another_header_or_number_does_not_open(prefix: bytes, counter: int) -> None:
+    packets = [prefix + packet[len(PREFIX) :] for packet in seal_burst(SendCipher(KEY), PREFIX, [b"a", b"b"])]
+    assert open_burst(ReceiveCipher(KEY), counter, packets, len(PREFIX) + COUNTER_BYTES) == []
 
 
 @pytest.mark.parametrize("counter", [PACKETS_PER_KEY_MAX - 1, PACKETS_PER_KEY_MAX, 2**64 - 1, 2**64, -1])
 def test_burst_beyond_the_life_of_a_key_does_not_open(counter: int) -> None:
-    plaintexts = [memoryview(bytearray(4)) for _ in range(2)]
-    assert ReceiveCipher(KEY).open_burst(PREFIX, counter, [bytes(20)] * 2, plaintexts) == 0
+    assert open_burst(ReceiveCipher(KEY), counter, [bytes(20 + COUNTER_BYTES)] * 2, COUNTER_BYTES) == []
+
+
+@pytest.mark.parametrize("part", ["headers", "sealed", "plaintexts"])
+def test_burst_is_not_opened_where_a_part_is_missing(part: str) -> None:
+    lengths = dict.fromkeys(("headers", "sealed", "plaintexts"), 3) | {part: 2}
+    with pytest.raises(ValueError, match="3 packets need"):
+        ReceiveCipher(KEY).open_burst(
+            range(3),
+            headers=[bytes(8)] * lengths["headers"],
+            sealed=[bytes(20)] * lengths["sealed"],
+            plaintexts=[memoryview(bytearray(4))] * lengths["plaintexts"],
+        )
 
 
 def test_no_call_for_sending_takes_a_nonce_or_a_counter() -> None:
@@ -193,8 +227,14 @@ def test_failed_sealing_burns_its_number() -> None:
         cipher.seal_into(b"", b"body", memoryview(bytearray(3)))
     assert cipher.counter == 1
     with pytest.raises(ValueError):
-        cipher.seal_burst(PREFIX, [b"a", b"b", b"c"], [memoryview(bytearray(14))] * 3, [memoryview(bytearray(4))] * 3)
+        cipher.seal_burst(np.zeros(3), headers=[b"h"] * 3, plaintexts=[b"a"] * 3, bodies=[memoryview(bytearray(4))] * 3)
     assert cipher.counter == 4
+    with pytest.raises(ValueError, match="2 packets need"):
+        cipher.seal_burst(np.zeros(2), headers=[b"h"], plaintexts=[b"a"] * 2, bodies=[memoryview(bytearray(17))] * 2)
+    assert cipher.counter == 6
+    with pytest.raises(ValueError):
+        cipher.seal_packet(PREFIX, b"a", memoryview(bytearray(20)))
+    assert cipher.counter == 7
 
 
 def test_skipped_number_is_never_used() -> None:
@@ -221,10 +261,11 @@ def test_key_seals_its_last_packet_and_no_more() -> None:
 def test_burst_that_would_pass_the_limit_seals_nothing() -> None:
     cipher = SendCipher(KEY)
     advance(cipher, PACKETS_PER_KEY_MAX - 1)
-    header, body = bytearray(14), bytearray(17)
+    numbers, body = np.zeros(2), bytearray(17)
     with pytest.raises(ProtocolError, match="change keys"):
-        cipher.seal_burst(PREFIX, [b"a", b"b"], [memoryview(header)] * 2, [memoryview(body)] * 2)
-    assert not any(header + body)
+        cipher.seal_burst(numbers, headers=[b"h"] * 2, plaintexts=[b"a", b"b"], bodies=[memoryview(body)] * 2)
+    assert not any(numbers)
+    assert not any(body)
     assert cipher.counter == PACKETS_PER_KEY_MAX - 1
 
 
@@ -236,8 +277,9 @@ def test_wiped_ciphers_refuse_every_use() -> None:
     out = bytearray(100)
     for attempt in (
         lambda: seal(sender, b"", b"x"),
-        lambda: sender.seal_burst(PREFIX, [b"x"], [memoryview(out)[:14]], [memoryview(out)[14:31]]),
-        lambda: sender.seal_burst(PREFIX, [], [], []),
+        lambda: sender.seal_burst(np.zeros(1), headers=[b"h"], plaintexts=[b"x"], bodies=[memoryview(out)[14:31]]),
+        lambda: sender.seal_burst(np.zeros(0), headers=[], plaintexts=[], bodies=[]),
+        lambda: sender.seal_packet(PREFIX, b"x", memoryview(out)),
         sender.skip,
     ):
         with pytest.raises(ForkedNodeError, match="wiped"):
@@ -245,7 +287,7 @@ def test_wiped_ciphers_refuse_every_use() -> None:
     assert not any(out)
     with pytest.raises(ProtocolError, match="wiped"):
         open_(receiver, 0, b"", sealed)
-    assert receiver.open_burst(b"", 0, [sealed], [memoryview(bytearray(1))]) == 0
+    assert open_burst(receiver, 0, [sealed], 0) == []
 
 
 @pytest.mark.parametrize("cipher", [SendCipher(KEY), ReceiveCipher(KEY)])

@@ -41,6 +41,7 @@ class Ends:
             keys=ReceiveKeys(SECRET, local_index=7),
             inbox=inbox,
             scratch=Slots(SCRATCH_BYTES),
+            arrived=Slots(SCRATCH_BYTES),
         )
 
     def seal(self, plaintext: bytes) -> bytes:
