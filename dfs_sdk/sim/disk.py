@@ -21,6 +21,7 @@ from dfs_sdk.sim.database import SimConnection, sqlite_error
 from dfs_sdk.sim.disk_files import PowerCut, SimDiskLock, SimOpenFile
 from dfs_sdk.sim.faults import DiskHealth, Fault, never
 from dfs_sdk.sim.platter import PAGE_BYTES, Dice, Entries, EntryChange, SimFile
+from dfs_sdk.sim.shelf import Shelf
 
 __all__ = ["PowerCut", "SimDisk", "Survival"]
 
@@ -40,6 +41,7 @@ class SimDisk:
         health: How well it works.
         rng: Draws what `health` leaves to chance; None where it leaves nothing.
         wall: Tells the time that files are stamped with.
+        shelf: Where large pieces of files lie that several disks have; None keeps bytes of its own.
 
     Attributes:
         capacity_bytes: As given; may be changed at any time.
@@ -63,6 +65,7 @@ class SimDisk:
         health: DiskHealth | None = None,
         rng: Rng | None = None,
         wall: Callable[[], float] | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self.capacity_bytes = capacity_bytes
         self.health = health or DiskHealth()
@@ -78,6 +81,7 @@ class SimDisk:
         self.on_cut: Callable[[], None] | None = None
         self._rng = rng
         self._wall = wall
+        self._shelf = shelf
         self._dark = False
         self._now = Entries(folders={ROOT})
         self._durable = Entries(folders={ROOT})
@@ -126,7 +130,9 @@ class SimDisk:
 
     def copy(self) -> SimDisk:
         """Make an independent twin with all that is on it, safe or not; without locks and open databases."""
-        twin = SimDisk(capacity_bytes=self.capacity_bytes, health=self.health, rng=self._rng, wall=self._wall)
+        twin = SimDisk(
+            capacity_bytes=self.capacity_bytes, health=self.health, rng=self._rng, wall=self._wall, shelf=self._shelf
+        )
         twin.network, twin.busy_seconds, twin.steps, twin.fail = self.network, self.busy_seconds, self.steps, self.fail
         twin.on_step = self.on_step
         copies: dict[int, SimFile] = {}
@@ -173,7 +179,7 @@ class SimDisk:
             as_read: Give pages that a misdirected write spoilt as every reader finds them until the cache is gone.
         """
         file = self._durable.files.get(path)
-        if file is None or file.durable is None or file.dirty:
+        if file is None or file.dirty:
             return None
         if any(change.path == path for change in self._pending):
             return None
@@ -206,13 +212,16 @@ class SimDisk:
         file = SimFile(modified_ns=self.now_ns())
         self._change(EntryChange("create", path, file=file))
         try:
-            content = b"".join(bytes(part) for part in parts)
+            pieces = [bytes(part) for part in parts]
+            content = b"".join(pieces)
             file.content = content[: len(content) // 2]
             self.step(f"write {path}", size=len(content))
-            self.require_room(len(content) - len(file.content), path)
+            self.require_room(len(content) - file.size, path)
             file.content = content
             self.step(f"fsync {path}")
-            file.durable = self._misdirected(file, content)
+            file.durable = landed = self._misdirected(file, content)
+            if self._shelf is not None and landed is content:
+                file.hold(self._shelf.hold(pieces))
         except OSError:
             self._change(EntryChange("remove", path))
             raise
@@ -220,10 +229,10 @@ class SimDisk:
     def read(self, path: Path, size_max: int | None = None) -> bytes:
         """See `Disk`."""
         file = self._now.files.get(path)
-        self.step(f"read {path}", size=len(file.content) if file is not None else 0)
+        self.step(f"read {path}", size=file.size if file is not None else 0)
         if file is not None and self._rng is not None and self._chance(self.health.rot_ratio):
             self.rot(path, self._rng)
-        return self._file(path).content[:size_max]
+        return self._file(path).head(size_max)
 
     def read_cached(self, _path: Path, _size: int) -> bytes | None:
         """See `Disk.read_cached`: every read of a simulated disk takes its time."""
@@ -271,11 +280,11 @@ class SimDisk:
     def size(self, path: Path) -> int:
         """See `Disk`."""
         self._require_power()
-        return len(self._file(path).content)
+        return self._file(path).size
 
     def free_bytes(self, path: Path) -> int:  # noqa: ARG002 - there is one disk
         """See `Disk`."""
-        return max(0, self.capacity_bytes - sum(len(file.content) for file in self._now.files.values()))
+        return max(0, self.capacity_bytes - sum(file.size for file in self._now.files.values()))
 
     def on_network(self, path: Path) -> bool:  # noqa: ARG002 - there is one disk
         """See `Disk`."""
@@ -399,7 +408,7 @@ class SimDisk:
         """Return what the platter gets: now and then a page of it lands in another file."""
         if self._rng is None or not content or not self._chance(self.health.misdirect_ratio):
             return content
-        others = [each for each in self._durable.files.values() if each is not file and each.durable]
+        others = [each for each in self._durable.files.values() if each is not file and each.durable_size]
         page = self._rng.randrange(0, -(-len(content) // PAGE_BYTES)) * PAGE_BYTES
         stray = content[page : page + PAGE_BYTES]
         if others:

@@ -43,7 +43,7 @@ class SimOpenFile:
 
     def size(self) -> int:
         """See `DiskFile`."""
-        return len(self._open().content)
+        return self._open().size
 
     def modified_ns(self) -> int:
         """See `DiskFile`."""
@@ -60,7 +60,7 @@ class SimOpenFile:
         file, content = self._open(), bytes(data)
         self._disk.step(f"pwrite {self.path}", size=len(content))
         if content:
-            self._disk.require_room(offset + len(content) - len(file.content), self.path)
+            self._disk.require_room(offset + len(content) - file.size, self.path)
             file.write_at(offset, content)
             file.modified_ns = self._disk.now_ns()
 
@@ -68,7 +68,7 @@ class SimOpenFile:
         """See `DiskFile`."""
         file = self._open()
         self._disk.step(f"truncate {self.path}")
-        self._disk.require_room(size - len(file.content), self.path)
+        self._disk.require_room(size - file.size, self.path)
         file.truncate(size)
         file.modified_ns = self._disk.now_ns()
 

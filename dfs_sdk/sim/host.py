@@ -317,6 +317,7 @@ class Host:
             health=self._hardware.disk_health,
             rng=self._world.rng.child(f"disk/{self.name}/{self._disks}"),
             wall=lambda: self.clock.wall(),
+            shelf=self._world.shelf,
         )
         disk.on_step = self._note
         return disk

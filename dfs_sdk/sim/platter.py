@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from dfs_sdk.sim.shelf import Held
+
 PAGE_BYTES = 4096
 SECTOR_BYTES = 512
 
@@ -27,23 +29,65 @@ class Dice(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class SimFile:
     """A file: what a reader sees and what the platter has.
 
-    Attributes:
+    Args:
         content: What a reader sees.
-        durable: What the platter has; None for a file that was never synced.
+        durable: What the platter has.
+        modified_ns: When it was written.
+
+    Attributes:
         modified_ns: When it was last written, nanoseconds since the epoch.
         dirty: Pages that the next fsync writes, of a file that was opened to write at offsets.
         strays: Pages that a misdirected write spoilt on the platter; no reader sees it while the cache is kept.
     """
 
-    content: bytes = b""
-    durable: bytes | None = None
-    modified_ns: int = 0
-    dirty: set[int] = field(default_factory=set)
-    strays: set[int] = field(default_factory=set)
+    __slots__ = ("_content", "_durable", "dirty", "modified_ns", "strays")
+
+    def __init__(self, content: bytes = b"", durable: bytes | None = None, modified_ns: int = 0) -> None:
+        self._content: bytes | Held = content
+        self._durable: bytes | Held | None = durable
+        self.modified_ns = modified_ns
+        self.dirty: set[int] = set()
+        self.strays: set[int] = set()
+
+    @property
+    def content(self) -> bytes:
+        """What a reader sees."""
+        return _bytes(self._content)
+
+    @content.setter
+    def content(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def durable(self) -> bytes | None:
+        """What the platter has; None for a file that was never synced."""
+        return None if self._durable is None else _bytes(self._durable)
+
+    @durable.setter
+    def durable(self, durable: bytes | None) -> None:
+        self._durable = durable
+
+    @property
+    def size(self) -> int:
+        """Bytes that a reader sees."""
+        return _size(self._content)
+
+    @property
+    def durable_size(self) -> int:
+        """Bytes that the platter has."""
+        return 0 if self._durable is None else _size(self._durable)
+
+    def head(self, size_max: int | None) -> bytes:
+        """Give the first bytes that a reader sees; None gives all of them."""
+        content = self._content
+        return content.read(size_max) if isinstance(content, Held) else content[:size_max]
+
+    def hold(self, held: Held) -> None:
+        """Keep what cache and platter have alike by handle from now on."""
+        self._content = self._durable = held
 
     def write_at(self, offset: int, data: bytes) -> None:
         """Write into the cache; a hole is filled with zeros."""
@@ -68,13 +112,13 @@ class SimFile:
         # What was to be there never was: from now on the page is lost to this, not to a misdirected write.
         self.strays -= self.dirty
         self.dirty.clear()
-        if self.durable is None:
-            self.durable = b""
+        if self._durable is None:
+            self._durable = b""
 
     def settle(self, rng: Dice | None) -> None:
         """Lose the cache: chance decides which unsynced pages were written, some of them in part; None: none was."""
-        if self.durable is None and not self.dirty:
-            length = rng.randrange(0, len(self.content) + 1) if rng is not None else 0
+        if self._durable is None and not self.dirty:
+            length = rng.randrange(0, self.size + 1) if rng is not None else 0
             self.durable = self.content[:length]
         elif self.dirty and rng is not None:
             written = {page for page in sorted(self.dirty) if rng.random() < 0.5}
@@ -83,9 +127,10 @@ class SimFile:
             for page in sorted(torn):
                 start = page * PAGE_BYTES
                 end = start + SECTOR_BYTES * rng.randrange(0, PAGE_BYTES // SECTOR_BYTES)
-                self.durable = self.durable[:start] + self.content[start:end] + self.durable[end:]
-        self.durable = self.durable or b""
-        self.content = self.durable
+                durable = self.durable
+                self.durable = durable[:start] + self.content[start:end] + durable[end:]
+        self._durable = self._durable or b""
+        self._content = self._durable
         self.dirty.clear()
         self.strays.clear()
 
@@ -96,24 +141,35 @@ class SimFile:
 
     def durable_as_read(self) -> bytes | None:
         """Give what the platter has, but pages that a misdirected write spoilt as the cache still shows them."""
-        return None if self.durable is None else self._with_pages(self.strays)
+        return None if self._durable is None else self._with_pages(self.strays)
 
     def copy(self) -> SimFile:
         """Make an independent twin; contents are shared, since bytes never change."""
-        return SimFile(self.content, self.durable, self.modified_ns, set(self.dirty), set(self.strays))
+        twin = SimFile(modified_ns=self.modified_ns)
+        twin._content, twin._durable = self._content, self._durable
+        twin.dirty, twin.strays = set(self.dirty), set(self.strays)
+        return twin
 
     def _with_pages(self, pages: set[int]) -> bytes:
         """Lay pages of the cache over the platter's content; its length becomes that of the cache."""
-        if not pages and self.durable is not None and len(self.durable) == len(self.content):
-            return self.durable
-        whole = -(-len(self.content) // PAGE_BYTES)
-        if len(pages) >= whole:
-            return self.content
-        laid = bytearray((self.durable or b"")[: len(self.content)].ljust(len(self.content), b"\0"))
+        content, durable = self.content, self.durable
+        if not pages and durable is not None and len(durable) == len(content):
+            return durable
+        if len(pages) >= -(-len(content) // PAGE_BYTES):
+            return content
+        laid = bytearray((durable or b"")[: len(content)].ljust(len(content), b"\0"))
         for page in pages:
             start = page * PAGE_BYTES
-            laid[start : start + PAGE_BYTES] = self.content[start : start + PAGE_BYTES]
+            laid[start : start + PAGE_BYTES] = content[start : start + PAGE_BYTES]
         return bytes(laid)
+
+
+def _bytes(content: bytes | Held) -> bytes:
+    return content.read() if isinstance(content, Held) else content
+
+
+def _size(content: bytes | Held) -> int:
+    return content.size if isinstance(content, Held) else len(content)
 
 
 @dataclass(frozen=True, slots=True)

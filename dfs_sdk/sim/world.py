@@ -17,6 +17,7 @@ from dfs_sdk.sim.loop import SimLoop
 from dfs_sdk.sim.nat import Nat
 from dfs_sdk.sim.network import SimNetwork
 from dfs_sdk.sim.scheduler import Scheduler
+from dfs_sdk.sim.shelf import Shelf
 from dfs_sdk.sim.trace import Trace
 
 T = TypeVar("T")
@@ -44,6 +45,7 @@ class World:
         trace: What happened.
         hosts: All hosts by name, in the order they were made.
         fidelity: As given.
+        shelf: Where the disks keep what several of them have; None where each has bytes of its own.
         wall_start: As given.
     """
 
@@ -58,6 +60,7 @@ class World:
     ) -> None:
         self.seed = seed
         self.fidelity = fidelity or Fidelity()
+        self.shelf = None if self.fidelity.copies else Shelf()
         self.wall_start = wall_start
         self.rng = SeededRng(seed)
         self.scheduler = Scheduler()
