@@ -51,11 +51,14 @@ class Peer:
         config: TransportConfig,
         network: Network = NETWORK,
         congestion: CongestionFactory | None = None,
+        life: str = "",
     ) -> None:
         entropy = SeededEntropy(name)
         self.name = name
         self.address = address
         self.identity = Identity.generate(entropy)
+        if life:
+            entropy = SeededEntropy(f"{name} in {life}")
         self.endpoint = Endpoint(
             identity=self.identity,
             network=network,
@@ -100,7 +103,10 @@ class Peer:
 
 
 class Pair:
-    """Peers by address on one wire; `left` and `right` are the first two."""
+    """Peers by address on one wire; `left` and `right` are the first two.
+
+    Those of another `life` have the same identities and draw other secrets, as after a restart.
+    """
 
     def __init__(
         self,
@@ -109,12 +115,15 @@ class Pair:
         config: TransportConfig | None = None,
         right_config: TransportConfig | None = None,
         right_network: Network = NETWORK,
+        life: str = "",
     ) -> None:
         config = config or TransportConfig()
         self.wire = wire or Wire()
         self.now = 1000.0
-        self.left = Peer("left", Address("192.0.2.1", 4001), config=config)
-        self.right = Peer("right", Address("198.51.100.2", 4001), config=right_config or config, network=right_network)
+        self.left = Peer("left", Address("192.0.2.1", 4001), config=config, life=life)
+        self.right = Peer(
+            "right", Address("198.51.100.2", 4001), config=right_config or config, network=right_network, life=life
+        )
         self.peers = [self.left, self.right]
         self.sent: list[tuple[Address, Address, bytes]] = []
         self.record = False
