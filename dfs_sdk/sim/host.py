@@ -130,7 +130,7 @@ class Host:
         self._disks = 0
         self._transports = 0
         self.disk = self._new_disk()
-        self._frozen_until = 0.0
+        self._blocked_until = self._asleep_until = self._dozed = 0.0
         self._booted_at = world.now - hardware.uptime
         self._slept = 0.0
         self._wall_error = hardware.wall_error
@@ -208,6 +208,7 @@ class Host:
             return
         self._note("power cut" if power else "killed")
         self._life.end()
+        self._slept -= max(0.0, self._asleep_until - self._world.now)
         self.station.is_up = False
         for socket in self._world.network.sockets_of(self.station):
             self._world.network.hang_up(socket)
@@ -232,14 +233,23 @@ class Host:
         """Block its kernel: nothing runs, clocks go on, sockets keep some 90 datagrams, timers come late."""
         if self.is_up and seconds > 0:
             self._note(f"blocked for {seconds:.6f} s")
-            self._freeze(seconds, slept=0.0)
+            # What blocks a kernel takes its time while the machine is awake.
+            self._freeze(blocked_until=max(self._world.now, self._asleep_until) + seconds)
 
     def sleep(self, seconds: float) -> None:
-        """Close the lid: nothing runs, what is sent to it is lost, its monotonic clock stands still."""
+        """Close the lid: nothing runs, what is sent to it is lost, its monotonic clock stands still.
+
+        A kernel that is blocked stays so for the rest of its time afterwards. Harmless while the lid is closed.
+        """
+        now = self._world.now
         if self.is_up and seconds > 0 and self.station.is_up:
             self._note(f"sleeps for {seconds:.6f} s")
             self.station.is_up = False
-            self._freeze(seconds, slept=seconds)
+            self._slept += seconds
+            self._dozed += seconds
+            self._asleep_until = now + seconds
+            self._world.scheduler.at(self._asleep_until, self._thaw, self._life)
+            self._freeze(blocked_until=self._blocked_until + seconds if self._blocked_until > now else 0.0)
 
     def step_clock(self, seconds: float) -> None:
         """Set its wall clock forward or back, for good."""
@@ -277,12 +287,12 @@ class Host:
 
     def _begin(self) -> None:
         world, hardware, life = self._world, self._hardware, self._life
+        self._blocked_until = self._asleep_until = self._dozed = 0.0
         self.loop = SimLoop(world.scheduler, name=self.name, uptime=world.now - self._booted_at - self._slept)
         self.clock = SimClock(
             self.loop, wall_start=world.wall_start, wall_error=self._wall_error, drift_ratio=hardware.drift_ratio
         )
         self.station.is_up = True
-        self._frozen_until = 0.0
         disk = self.disk
         disk.on_cut = self.crash
         self.runtime = Runtime(
@@ -322,21 +332,21 @@ class Host:
         disk.on_step = self._note
         return disk
 
-    def _freeze(self, seconds: float, *, slept: float) -> None:
-        now = self._world.now
-        if slept:
-            self._slept += slept
-        self._frozen_until = max(self._frozen_until, now + seconds) if not slept else now + seconds
+    def _freeze(self, *, blocked_until: float) -> None:
         self.loop.freeze()
-        self._world.scheduler.at(self._frozen_until, self._thaw, (self._life, slept))
+        if blocked_until > self._blocked_until:
+            self._blocked_until = blocked_until
+            self._world.scheduler.at(blocked_until, self._thaw, self._life)
 
-    def _thaw(self, what: tuple[Life, float]) -> None:
-        life, slept = what
-        if life is not self._life or not life.is_alive or self._world.now < self._frozen_until:
+    def _thaw(self, life: Life) -> None:
+        now = self._world.now
+        if life is not self._life or not life.is_alive or now < self._asleep_until:
             return
-        self.station.is_up = True
-        self._note("goes on")
-        self.loop.thaw(slept=slept, first=self._read_sockets)
+        self.station.is_up = True  # awake: what comes now is kept by the socket, though the kernel may be blocked
+        if now >= self._blocked_until and self.loop.frozen:
+            self._note("goes on")
+            slept, self._dozed = self._dozed, 0.0
+            self.loop.thaw(slept=slept, first=self._read_sockets)
 
     def _read_sockets(self) -> None:
         for socket in self._world.network.sockets_of(self.station):

@@ -26,7 +26,7 @@ from dfs_sdk.transport.outbox import SendState
 from dfs_sdk.transport.session import Session
 from dfs_sdk.transport.slots import Slots
 from tests.campaigns import ledger
-from tests.fakes.nonces import Register
+from tests.fakes.nonces import Register, Use
 from tests.fakes.pair import Pair
 from tests.fakes.wire import Wire
 
@@ -126,7 +126,7 @@ class Lives:
             forget()
         self.counts["forks"] += 1
 
-    def _uses_of_child(self, sessions: tuple[Session, ...]) -> list[tuple[str, int]]:
+    def _uses_of_child(self, sessions: tuple[Session, ...]) -> list[Use]:
         reading, writing = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of other threads: the child uses none
@@ -149,9 +149,10 @@ class Lives:
             raise RuntimeError("a forked child broke")
         return [(key, nonce) for key, nonce in json.loads(told)]
 
-    def _be_child(self, sessions: tuple[Session, ...]) -> list[tuple[str, int]]:
+    def _be_child(self, sessions: tuple[Session, ...]) -> list[Use]:
         """Try all that the parent does; only refusals are expected."""
-        self.register.log = log = []
+        log: list[Use] = []
+        self.register.log = log
         for session in sessions:
             for _ in range(100):
                 with suppress(ForkedNodeError):
