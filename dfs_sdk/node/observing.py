@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from dfs_sdk.events import EVENT_LOG_LENGTH_MAX, EventBus
 from dfs_sdk.files.catalog import FileStat
@@ -19,6 +19,7 @@ from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.view import Member, View
 
 RowT = TypeVar("RowT")
+Table = Literal["chunks", "peers", "files", "transfers"]
 
 HOST_DIGITS = 4
 MESSAGES_MAX = 1_000
@@ -52,8 +53,7 @@ class Observer:
         given = self._foundation
         view, bus = stack.peers.view, given.events
         usage = given.store.usage()
-        stats, places = stack.files.stats(), stack.files.places()
-        states = tuple(member.state for member in view.members.values())
+        stats = stack.files.stats()
         return NodeSnapshot(
             name=given.name,
             node_id=given.identity.node_id.hex(),
@@ -71,7 +71,7 @@ class Observer:
             used_bytes=usage.used_bytes,
             capacity_bytes=usage.capacity_bytes,
             at_wall=given.runtime.clock.wall(),
-            chunks=self._chunks.rows((view.digest, states), lambda: _chunk_rows(stack, places, view), source=places),
+            chunks=self._chunk_rows(stack, view),
             peers=tuple(_peer_rows(stack, view, given)),
             files=tuple(map(file_row, stats)),
             transfers=tuple(map(transfer_row, stack.files.transfers)),
@@ -80,6 +80,29 @@ class Observer:
             addresses=tuple(map(str, stack.rpc.local_addresses())),
             partitioned=view.partitioned,
         )
+
+    def rows(self, stack: Stack, table: Table) -> Sequence[ChunkRow | PeerRow | FileRow | TransferRow]:
+        """Describe a running node by one table of its snapshot: many nodes are looked at one after the other.
+
+        Args:
+            stack: Its slices.
+            table: Which.
+        """
+        view = stack.peers.view
+        match table:
+            case "chunks":
+                return self._chunk_rows(stack, view)
+            case "peers":
+                return tuple(_peer_rows(stack, view, self._foundation))
+            case "files":
+                return tuple(map(file_row, stack.files.stats()))
+            case "transfers":
+                return tuple(map(transfer_row, stack.files.transfers))
+
+    def _chunk_rows(self, stack: Stack, view: View) -> tuple[ChunkRow, ...]:
+        places = stack.files.places()
+        states = tuple(member.state for member in view.members.values())
+        return self._chunks.rows((view.digest, states), lambda: _chunk_rows(stack, places, view), source=places)
 
 
 class EventRows:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dfs_sdk.node.node import Node
+from dfs_sdk.node.observing import Table
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.runtime.door import face
 from dfs_sdk.runtime.home import Home
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dfs_sdk.sim.chronicle import Chronicle
+
+T = TypeVar("T")
 
 LOOK_TIMEOUT = 60.0
 
@@ -44,7 +48,7 @@ class Seen:
 
     def snapshots(self) -> list[NodeSnapshot]:
         """The snapshots of the nodes that run."""
-        return self._shots(lambda _node: True)
+        return self._look(Node.snapshot)
 
     def chunks(self) -> pd.DataFrame:
         """Where every chunk is, as the nodes know that stored it; with a column `node`."""
@@ -111,13 +115,12 @@ class Seen:
         shots = self.snapshots()
         return {"text/plain": face("views.text").swarm_text(shots), "text/html": face("views.html").swarm_card(shots)}
 
-    def _shots(self, is_wanted: Any) -> list[NodeSnapshot]:
-        def look() -> list[NodeSnapshot]:
-            return [node.snapshot() for node in self._nodes if node.running and is_wanted(node)]
-
+    def _look(self, look: Callable[[Node], T]) -> list[T]:
+        """Look at all nodes that run, at one instant."""
         self._check_running()
-        return self._home.look(look, LOOK_TIMEOUT)
+        return self._home.look(lambda: [look(node) for node in self._nodes if node.running], LOOK_TIMEOUT)
 
-    def _frame(self, table: str) -> pd.DataFrame:
-        frame: pd.DataFrame = face("views.frames").of_swarm(table, self.snapshots())
+    def _frame(self, table: Table) -> pd.DataFrame:
+        tables = self._look(lambda node: (node.name, node._running_engine.rows(table)))  # noqa: SLF001 - its own
+        frame: pd.DataFrame = face("views.frames").of_swarm(table, tables)
         return frame

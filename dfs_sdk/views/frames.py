@@ -170,19 +170,18 @@ def trace(rows: Sequence[TraceRow]) -> pd.DataFrame:
     return tabulate(TRACE_COLUMNS, rows)
 
 
-def of_swarm(table: str, snapshots: Sequence[NodeSnapshot]) -> pd.DataFrame:
-    """Put the same frame of several nodes under each other, with a first column `node`.
+def of_swarm(table: str, tables: Sequence[tuple[str, Sequence[object]]]) -> pd.DataFrame:
+    """Put the rows of several nodes under each other in one frame, with a first column `node`.
 
     Args:
         table: A key of `COLUMNS`.
-        snapshots: One per node.
+        tables: The name of each node, and its rows of that table.
 
     Raises:
         KeyError: No such frame.
     """
-    parts = [(snapshot.name, _frame(table, getattr(snapshot, table))) for snapshot in snapshots]
-    joined = pd.concat([part for _, part in parts], ignore_index=True) if parts else _frame(table, ())
-    names = [visible(name) for name, part in parts for _ in range(len(part))]
+    joined = _frame(table, [row for _, rows in tables for row in rows])
+    names = [shown for name, rows in tables for shown in [visible(name)] * len(rows)]
     joined.insert(0, "node", pd.Series(names, dtype=TEXT))
     return joined
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dfs_sdk.errors import ConfigError, NodeClosedError, SyncCallError
+from dfs_sdk.node import observing
 from dfs_sdk.node.node import Node
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.pace import at_leisure
@@ -14,6 +15,7 @@ from dfs_sdk.sim.presets import LAN, NETS, Net
 from dfs_sdk.sim.scenario import Scenario
 from dfs_sdk.sim.simulated import Simulated
 from dfs_sdk.sim.swarm import Swarm
+from dfs_sdk.views import frames
 
 DATA = bytes(range(256)) * 600
 CALM = at_leisure(5)
@@ -52,6 +54,22 @@ async def test_time_passes_only_while_something_is_awaited():
         assert not report.stopped
         assert (report.after.files, report.after.readable) == (1, 1)
         assert failures(swarm) == []
+
+
+async def test_a_view_describes_its_own_table_in_one_frame(monkeypatch: pytest.MonkeyPatch):
+    described, frames_made = [], []
+    tabulate, peer_rows = frames.tabulate, observing._peer_rows
+    monkeypatch.setattr(frames, "tabulate", lambda *given: frames_made.append(1) or tabulate(*given))
+    monkeypatch.setattr(observing, "_peer_rows", lambda *given: described.append(1) or peer_rows(*given))
+    async with Swarm(4, net="lan", seed=1) as swarm:
+        await swarm[0].put(DATA, name="data", chunk_size=65_536)
+        described.clear()  # a run looks at whole nodes
+        chunks = swarm.chunks()
+        assert (len(frames_made), described) == (1, [])
+        assert set(chunks["node"]) == {"n0"}
+        assert chunks["holder"].nunique() > 2
+        assert len(swarm.peers()) == 4 * 4
+        assert (len(frames_made), len(described)) == (2, 4)
 
 
 async def test_swarm_of_one_seed_lives_the_same_day_twice():

@@ -89,7 +89,7 @@ def test_capacity_beyond_int64_is_clamped():
 
 def test_swarm_frame_names_the_node():
     one, two = full_snapshot(), full_snapshot(name="second\x1b")
-    frame = frames.of_swarm("files", [one, two])
+    frame = frames.of_swarm("files", [(each.name, each.files) for each in (one, two)])
     assert list(frame.columns) == ["node", *frames.COLUMNS["files"]]
     assert frame["node"].tolist() == ["node-0"] * 2 + ["second␛"] * 2
     assert dtypes(frames.of_swarm("files", [])) == {"node": "string", **frames.COLUMNS["files"]}
