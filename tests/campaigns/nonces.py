@@ -32,7 +32,7 @@ from tests.fakes.wire import Wire
 
 LEDGER = ledger.ROOT / "docs" / "ledger" / "nonces.jsonl"
 BURST = 64
-PLAINTEXTS = [bytes(24)] * BURST
+PLAINTEXT_BYTES = 24
 LIFE_PACKETS = 100_000
 STEPS_PER_LOOK = 16
 REKEY_PACKETS = 300
@@ -60,6 +60,7 @@ class Lives:
         self.problems: list[str] = []
         self._seed = seed
         self._rng = random.Random(f"nonces {seed}")
+        self._inside = Slots(BURST * PLAINTEXT_BYTES)
         self._out = Slots(BURST * 2 * KIB)
 
     def live(self, packets: int) -> None:
@@ -96,7 +97,7 @@ class Lives:
         """Seal a burst, mostly; else whatever else takes a number or a key."""
         keys, chance = session.sender.keys, self._rng.random()
         if chance < 0.85:
-            keys.seal_burst(PLAINTEXTS, self._out)
+            keys.seal_burst(self._inside, BURST * PLAINTEXT_BYTES, PLAINTEXT_BYTES, self._out)
         elif chance < 0.9:
             keys.seal(b"one", self._out.view)
         elif chance < 0.93:
