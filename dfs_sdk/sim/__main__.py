@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from dfs_sdk.errors import ConfigError
-from dfs_sdk.sim.campaign import plan_of, read_book, run_campaign, total
+from dfs_sdk.sim.books import Book
+from dfs_sdk.sim.campaign import read_book, run_campaign, total
 from dfs_sdk.sim.plan import FAULTY_SECONDS
 from dfs_sdk.sim.trial import Verdict, run_trial
 
@@ -34,15 +35,23 @@ def main(arguments: list[str] | None = None) -> int:
         default=FAULTY_SECONDS,
         help=f"virtual seconds of faults a seed, {FAULTY_SECONDS:g} unless given: with others it is another seed",
     )
-    parser.add_argument(
-        "--receipts", action="store_true", help="seeds of the second book: the power goes the instant a receipt comes"
-    )
+    _add_books(parser)
     parser.add_argument("--verbose", action="store_true", help="print the plan, and what happened last")
     given = parser.parse_args(arguments)
     try:
         return _run(given)
     except ConfigError as error:
         parser.error(str(error))
+
+
+def _add_books(parser: argparse.ArgumentParser) -> None:
+    told = {
+        Book.RECEIPTS: "seeds of the second book: the power goes the instant a receipt comes",
+        Book.WILD: "seeds of the third book: routers, slow lines, crowds, hours; faults last 1 to 240 times --seconds",
+    }
+    books = parser.add_mutually_exclusive_group()
+    for book, words in told.items():
+        books.add_argument(book.option, dest="of", action="store_const", const=book, default=Book.FAULTS, help=words)
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -52,7 +61,7 @@ def _run(given: argparse.Namespace) -> int:
         print(total(read_book(given.sum)))
         return 0
     if given.seed is not None:
-        return _replay(given.seed, given.seconds, receipts=given.receipts, verbose=given.verbose)
+        return _replay(given.seed, given.seconds, of=given.of, verbose=given.verbose)
     first = given.first
     if first is None:
         first = 1 + max((batch.last for batch in read_book(given.book)), default=-1) if given.book else 0
@@ -63,15 +72,15 @@ def _run(given: argparse.Namespace) -> int:
         book=given.book,
         commit=_commit(),
         seconds=given.seconds,
-        receipts=given.receipts,
+        of=given.of,
         on_verdict=lambda verdict: _tell(verdict, given),
     )
     print(result)
     return int(result.kept < result.seeds)
 
 
-def _replay(seed: int, seconds: float, *, receipts: bool, verbose: bool) -> int:
-    plan, last = plan_of(seed, seconds, receipts=receipts), list[str]()
+def _replay(seed: int, seconds: float, *, of: Book, verbose: bool) -> int:
+    plan, last = of.draw(seed, seconds), list[str]()
     print(plan)
     if verbose:
         for fault in plan.faults:
@@ -87,8 +96,8 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
     if given.verbose or not verdict.passed:
         print(verdict, flush=True)
     if not verdict.passed:
-        book = " --receipts" if given.receipts else ""
-        print(f"  replay it: python -m dfs_sdk.sim{book} --seed {verdict.seed} --seconds {given.seconds:g}", flush=True)
+        words = ("python -m dfs_sdk.sim", given.of.option, f"--seed {verdict.seed} --seconds {given.seconds:g}")
+        print(f"  replay it: {' '.join(filter(None, words))}", flush=True)
 
 
 def _count(text: str) -> int:

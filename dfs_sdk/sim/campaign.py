@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dfs_sdk.errors import ConfigError
-from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind, Plan, draw_plan
-from dfs_sdk.sim.receipts import draw_receipts_plan
+from dfs_sdk.sim.books import Book
+from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind
 from dfs_sdk.sim.trial import Verdict, run_trial
 
 BATCH_SEEDS = 25
@@ -53,7 +53,7 @@ class Batch:
         whole_after_max: The same until every chunk had its copies.
         commit: The state of the code; a + says that it was changed since.
         seconds: How long faults could strike in each seed, virtual.
-        receipts: Whether they are seeds of the second book.
+        book: Which book's seeds they are.
     """
 
     first: int = 0
@@ -73,7 +73,7 @@ class Batch:
     whole_after_max: float = 0.0
     commit: str = ""
     seconds: float = FAULTY_SECONDS
-    receipts: bool = False
+    book: Book = Book.FAULTS
 
     def add(self, verdict: Verdict) -> None:
         """Count one seed."""
@@ -131,6 +131,8 @@ def read_book(path: Path) -> list[Batch]:
     for number, line in enumerate(lines, start=1):
         try:
             values: dict[str, Any] = json.loads(line)
+            # Until there was a third book, a line said whether it was of the second.
+            values["book"] = Book(values.get("book", Book.RECEIPTS if values.get("receipts") else Book.FAULTS))
             batches.append(Batch(**{name: value for name, value in values.items() if name in names}))
         except (ValueError, TypeError, AttributeError) as error:
             raise ConfigError(f"line {number} of {path} is not a batch of seeds: {error}") from None
@@ -163,7 +165,7 @@ def run_campaign(
     book: Path | None = None,
     commit: str = "",
     seconds: float = FAULTY_SECONDS,
-    receipts: bool = False,
+    of: Book = Book.FAULTS,
     on_verdict: Reporter | None = None,
 ) -> Batch:
     """Run consecutive seeds, and write each batch into the book as soon as it is done.
@@ -175,22 +177,22 @@ def run_campaign(
         book: Where batches are noted.
         commit: The state of the code, for the book.
         seconds: How long faults may strike in each.
-        receipts: Whether they are seeds of the second book; see `receipts`.
+        of: Which book's seeds they are.
         on_verdict: Called after each seed.
 
     Raises:
         ConfigError: The book holds seeds of another kind, or cannot be written.
     """
     if book is not None:
-        _require_kind(book, seconds, receipts=receipts)
+        _require_kind(book, seconds, of)
     batches = []
     starts = range(first, first + count, BATCH_SEEDS)
     # Spawned, not forked: each process is as fresh as one that replays the seed.
     with ProcessPoolExecutor(max_workers=processes, mp_context=get_context("spawn")) as pool:
         for start in starts:
-            batch = Batch(commit=commit, seconds=seconds, receipts=receipts)
+            batch = Batch(commit=commit, seconds=seconds, book=of)
             seeds = range(start, min(start + BATCH_SEEDS, first + count))
-            for verdict in _verdicts(pool, seeds, seconds, receipts=receipts):
+            for verdict in _verdicts(pool, seeds, seconds, of):
                 batch.add(verdict)
                 if on_verdict is not None:
                     on_verdict(verdict)
@@ -200,26 +202,21 @@ def run_campaign(
     return total(batches)
 
 
-def plan_of(seed: int, seconds: float = FAULTY_SECONDS, *, receipts: bool = False) -> Plan:
-    """Draw the plan of a seed of either book."""
-    return (draw_receipts_plan if receipts else draw_plan)(seed, seconds=seconds)
+def run_seed(seed: int, seconds: float = FAULTY_SECONDS, *, of: Book = Book.FAULTS) -> Verdict:
+    """Run one seed of a book in this process."""
+    return run_trial(of.draw(seed, seconds))
 
 
-def run_seed(seed: int, seconds: float = FAULTY_SECONDS, *, receipts: bool = False) -> Verdict:
-    """Run one seed in this process."""
-    return run_trial(plan_of(seed, seconds, receipts=receipts))
-
-
-def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float, *, receipts: bool) -> Iterator[Verdict]:
-    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds, receipts=receipts) for seed in seeds]
+def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float, of: Book) -> Iterator[Verdict]:
+    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds, of=of) for seed in seeds]
     for future in futures:
         yield future.result()
 
 
-def _require_kind(path: Path, seconds: float, *, receipts: bool) -> None:
+def _require_kind(path: Path, seconds: float, of: Book) -> None:
     for batch in read_book(path):
-        if (batch.seconds, batch.receipts) != (seconds, receipts):
-            kind = f"{batch.seconds:g} s of faults" + (" of the second book" if batch.receipts else "")
+        if (batch.seconds, batch.book) != (seconds, of):
+            kind = f"{batch.seconds:g} s of faults of the book {batch.book}"
             raise ConfigError(f"{path} holds seeds with {kind}: a seed means something else with other settings")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

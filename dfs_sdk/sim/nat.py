@@ -1,8 +1,9 @@
 """Routers that translate addresses, of the four classic kinds; pure.
 
 A mapping is made by what goes out and lives for a while after the last datagram that did; what may come back in depends
-on the kind. Both tables are bounded, as in real routers: where one is full, what was used longest ago ends. Source: RFC
-3489 section 5 for the kinds, RFC 4787 REQ-5 and REQ-6 for time-outs and their refresh.
+on the kind. Both tables are bounded, as in real routers: where one is full, what was used longest ago ends. A port that
+somebody set the router to forward is let in from anywhere, and for good. Source: RFC 3489 section 5 for the kinds, RFC
+4787 REQ-5 and REQ-6 for time-outs and their refresh.
 """
 
 from __future__ import annotations
@@ -67,12 +68,25 @@ class Nat:
         self._by_inner: OrderedDict[tuple[Address, Address | None], _Mapping] = OrderedDict()  # least used first
         self._by_port: dict[int, _Mapping] = {}
         self._next_port = FIRST_PORT
+        self._forwarded: dict[int, Address] = {}
 
     def __repr__(self) -> str:
         return f"<Nat {self.kind.value} at {self.host}, {len(self._by_port)} mappings>"
 
+    def forward(self, inner: Address) -> None:
+        """Let whatever comes to the port of this number in, to a host behind the router, also after a reboot.
+
+        Raises:
+            ConfigError: The port is forwarded already, or one that mappings are given.
+        """
+        if inner.port in self._forwarded or inner.port >= FIRST_PORT:
+            raise ConfigError(f"port {inner.port} of {self!r} cannot be forwarded: give a free one below {FIRST_PORT}")
+        self._forwarded[inner.port] = inner
+
     def outgoing(self, inner: Address, destination: Address, now: float) -> Address:
         """Translate the source of a datagram that goes out; where there are too many mappings, the idlest ends."""
+        if self._forwarded.get(inner.port) == inner:
+            return Address(self.host, inner.port)
         key = (inner, destination if self.kind is NatKind.SYMMETRIC else None)
         mapping = self._by_inner.get(key)
         if mapping is not None and now - mapping.used_at > self._timeout:
@@ -86,13 +100,15 @@ class Nat:
 
     def incoming(self, port: int, source: Address, now: float) -> Address | None:
         """Find whom a datagram to a public port is for; None when it is not let in."""
+        if port in self._forwarded:
+            return self._forwarded[port]
         mapping = self._by_port.get(port)
         if mapping is None or now - mapping.used_at > self._timeout:
             return None
         return mapping.inner if self._lets_in(mapping, source, now) else None
 
     def reboot(self) -> None:
-        """Forget all mappings; the next ones get other ports."""
+        """Forget all mappings but what is forwarded; the next ones get other ports."""
         self._by_inner.clear()
         self._by_port.clear()
 

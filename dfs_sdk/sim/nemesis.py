@@ -9,6 +9,7 @@ from functools import partial
 
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.sim.faults import DiskHealth
+from dfs_sdk.sim.households import moved_address
 from dfs_sdk.sim.partitions import Isolated, OneWay, Partition, Ring, halves
 from dfs_sdk.sim.plan import LOSING, Fault, FaultKind, Plan, rotting_disk, sick_disk
 from dfs_sdk.sim.world import World
@@ -133,8 +134,11 @@ class Nemesis:
         network, hosts = self._world.network, self._plan.hosts
         match fault.kind:
             case FaultKind.MOVE:
-                self._moves += 1
-                self._world.hosts[fault.host].move(f"10.200.{self._moves >> 8}.{self._moves & 255}")
+                self._move(fault.host)
+            case FaultKind.ROUTER:
+                nat = self._world.hosts[fault.host].station.nat
+                if nat is not None:
+                    nat.reboot()
             case FaultKind.CLOG:
                 network.clog(fault.host)
                 self._after(min(fault.seconds, CLOG_SECONDS_MAX), lambda: network.unclog(fault.host))
@@ -142,6 +146,17 @@ class Nemesis:
                 network.swizzle(hosts, interval=0.2 + CLOG_SECONDS_MAX / 10 * fault.amount)
             case _:
                 self._after(fault.seconds, network.partition(self._rule(fault)))
+
+    def _move(self, name: str) -> None:
+        """Give a host another address: its router's, where it is behind one."""
+        self._moves += 1
+        host = self._world.hosts[name]
+        if host.station.nat is not None:
+            self._world.network.readdress(host.station.nat, moved_address(self._moves))
+        elif self._plan.internet:
+            host.move(moved_address(self._moves))
+        else:
+            host.move(f"10.200.{self._moves >> 8}.{self._moves & 255}")
 
     def _rule(self, fault: Fault) -> Partition:
         hosts = self._plan.hosts

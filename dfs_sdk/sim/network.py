@@ -114,6 +114,20 @@ class SimNetwork:
             self._sockets[Address(address, socket.port)] = socket
         self.touch()
 
+    def readdress(self, nat: Nat, address: str) -> None:
+        """Give a router another public address, as providers do over night; what is under way to the old one is lost.
+
+        Raises:
+            ConfigError: The address is taken, or no host was ever behind that router.
+        """
+        if self._routers.get(nat.host) is not nat:
+            raise ConfigError(f"no host is behind {nat!r}")
+        self._require_free(address)
+        del self._routers[nat.host]
+        nat.host = address
+        self._register(nat)
+        self.touch()
+
     def set_link(self, host: str, link: Link) -> None:
         """Set what a host's own connection carries."""
         self._station(host).link = link
@@ -208,9 +222,11 @@ class SimNetwork:
         return any(rule.blocks(sender, receiver) for rule in self._partitions)
 
     def address_of(self, host: str) -> str | None:
-        """Resolve a host's name, as its DNS would."""
+        """Resolve a host's name, as its DNS would: to its router, where it is behind one."""
         station = self._stations.get(host)
-        return station.address if station is not None else None
+        if station is None:
+            return None
+        return station.address if station.nat is None else station.nat.host
 
     # Sockets
 

@@ -11,20 +11,23 @@ Source: A. Groce et al., "Swarm Testing" (2012), for leaving kinds out; K. Kings
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.runtime.system import SeededRng
-from dfs_sdk.sim.conditions import Conditions
+from dfs_sdk.sim.conditions import Conditions, Link
 from dfs_sdk.sim.faults import DiskHealth
+from dfs_sdk.sim.households import Household
 
 HOSTS_MIN = 4
 HOSTS_MAX = 8
 FAULTY_SECONDS = 30.0
 REPLICAS = 3
 SEALED_RATIO = 0.25
+WORK_INTERVAL = 4.0
+FILE_BYTES_MAX = 200_000
 
 
 class FaultKind(Enum):
@@ -47,13 +50,14 @@ class FaultKind(Enum):
     SWIZZLE = "swizzle"
     RECEIPT = "power cut at a receipt"
     FORK = "process forked"
+    ROUTER = "router restarted"
 
 
 LOSING = frozenset({FaultKind.WIPE, FaultKind.ROT})
 """After these a host's copies may be gone for good."""
 
-DRAWN = tuple(kind for kind in FaultKind if kind not in (FaultKind.RECEIPT, FaultKind.FORK))
-"""What any seed may draw; the others are struck in a book of their own (`receipts`)."""
+DRAWN = tuple(kind for kind in FaultKind if kind not in (FaultKind.RECEIPT, FaultKind.FORK, FaultKind.ROUTER))
+"""What any seed of the first book may draw; the others are struck in books of their own (`receipts`, `wild`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,14 @@ class Plan:
         sealed: Whether datagrams are sealed and travel one by one, as in the wild; otherwise whole messages do, which
             is three times as fast and leaves the transport untried.
         disk_queue: Virtual seconds that work for the disk waits before it happens.
+        households: The hosts that are behind routers.
+        lines: What the lines of hosts carry; no limit for those that are not named.
+        internet: Whether each host has a public network of its own; otherwise all share a private one.
+        work_interval: Mean virtual seconds between two things that one user does.
+        file_bytes_max: Files are at most so long, and mostly far shorter.
+        reads_at_once: Files that are read side by side after all has healed.
+        leisure: How many times longer the pauses are between a node's rounds of repair and of keeping its records.
+        probe_interval: Virtual seconds between two probes by one node; it compares lists five times as seldom.
     """
 
     seed: int
@@ -105,6 +117,20 @@ class Plan:
     seconds: float
     sealed: bool = True
     disk_queue: float = 0.0
+    households: tuple[Household, ...] = ()
+    lines: Mapping[str, Link] = field(default_factory=dict)
+    internet: bool = False
+    work_interval: float = WORK_INTERVAL
+    file_bytes_max: int = FILE_BYTES_MAX
+    reads_at_once: int = 1
+    leisure: float = 1.0
+    probe_interval: float = 1.0
+
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The hosts that strangers reach by name: those behind no router, or behind one that forwards the port."""
+        hidden = {name for each in self.households for name in each.hosts[1 if each.forwards else 0 :]}
+        return tuple(name for name in self.hosts if name not in hidden)
 
     def __str__(self) -> str:
         kinds = sorted({fault.kind.value for fault in self.faults})
@@ -113,6 +139,8 @@ class Plan:
             f"seed {self.seed}: {len(self.hosts)} hosts{lies}, {len(self.faults)} faults in {self.seconds:.0f} s "
             f"({', '.join(kinds) or 'none'}), loss {self.conditions.loss_ratio:.0%}"
             f"{', sealed' if self.sealed else ''}"
+            f"{f', {len(self.households)} routers' if self.households else ''}"
+            f"{f', {len(self.lines)} slow lines' if self.lines else ''}"
         )
 
 

@@ -29,9 +29,7 @@ JOIN_SECONDS = 10.0
 CALL_SECONDS = 60.0
 START_PAUSE = 2.0
 STARTS_MAX = 30
-WORK_INTERVAL = 4.0
 CHUNK_BYTES = 64 * 1024
-FILE_BYTES_MAX = 200_000
 CHECK_RATIO = 0.3
 
 
@@ -132,7 +130,7 @@ class Resident:
             Liar(node, rng=self._rng.child("liar"), entropy=self.host.runtime.entropy)
         await self._enter(node)
         while self.working:
-            await asyncio.sleep(self._rng.uniform(0, 2 * WORK_INTERVAL))
+            await asyncio.sleep(self._rng.uniform(0, 2 * self._plan.work_interval))
             if self.working:
                 await self._work(node)
 
@@ -158,10 +156,10 @@ class Resident:
 
     async def _enter(self, node: Node) -> None:
         """Be where the others are. At first all go to the first host, or there would be several networks."""
-        first, *rest = self._plan.hosts
+        first = self._plan.hosts[0]
         if self.host.lives == 1 and self.name == first:
             return
-        known = [first] if self.host.lives == 1 else [name for name in (first, *rest) if name != self.name]
+        known = [first] if self.host.lives == 1 else [name for name in self._plan.listed if name != self.name]
         while node.peer_count == 0:
             try:
                 if self.host.lives > 1 and await node.rejoined(timeout=JOIN_SECONDS):
@@ -190,7 +188,7 @@ class Resident:
     async def _put(self, node: Node) -> None:
         self._counter += 1
         name = f"{self.name}-{self.host.lives}-{self._counter}.bin"
-        size = int(FILE_BYTES_MAX * self._rng.random() ** 3)
+        size = int(self._plan.file_bytes_max * self._rng.random() ** 3)
         head = f"{name}:".encode() + CANARY
         data = (head * (size // len(head) + 1))[: max(size, 1)]
         self._overhear(node)

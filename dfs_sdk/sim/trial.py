@@ -15,14 +15,16 @@ from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
 from dfs_sdk.sim.fork import CAN_FORK
 from dfs_sdk.sim.host import Hardware
+from dfs_sdk.sim.households import settle
 from dfs_sdk.sim.inspector import Inspector
 from dfs_sdk.sim.ledger import Ledger, Owed
 from dfs_sdk.sim.nemesis import Nemesis
 from dfs_sdk.sim.plan import FaultKind, Plan
-from dfs_sdk.sim.resident import FOLDER, Resident
+from dfs_sdk.sim.resident import FOLDER, PORT, Resident
 from dfs_sdk.sim.witness import Witness
 from dfs_sdk.sim.world import World
 
@@ -149,8 +151,7 @@ class Trial:
         self.lost = 0
         self.reunited_after = self.readable_after = self.whole_after = 0.0
         rng, config = world.rng.child("residents"), trial_config(plan)
-        for name in plan.hosts:
-            world.host(name, hardware=Hardware(offload_queued=plan.disk_queue))
+        settle(world, plan, hardware=Hardware(offload_queued=plan.disk_queue), port=PORT)
         self.residents = {
             name: Resident(world.hosts[name], plan, config, ledger, rng.child(name), on_receipt=self._on_receipt)
             for name in plan.hosts
@@ -212,7 +213,9 @@ class Trial:
         left = self._ledger.standing()
         rng = self._world.rng.child("readers")
         while left and self._world.now < healed_at + READABLE_SECONDS:
-            left = [file for file in left if not await self._read(file, rng.choice(self._honest()))]
+            turns = [self._read(file, rng.choice(self._honest())) for file in left]
+            read = await run_all(*turns, limit=self._plan.reads_at_once)
+            left = [file for file, done in zip(left, read, strict=True) if not done]
             if left:
                 await asyncio.sleep(LOOK_INTERVAL)
         self.readable_after = self._world.now - reunited_at
@@ -307,7 +310,7 @@ def trial_config(plan: Plan) -> NodeConfig:
         policy=Policy(replicas=plan.replicas, quorum=plan.quorum),
         transport=replace(base.transport, rekey_interval=SESSION_SECONDS),
         peers=PeersConfig(
-            probe_interval=1.0,
+            probe_interval=plan.probe_interval,
             probe_timeout=2.0,
             suspicion_min=5.0,
             suspicion_scale=1.0,
@@ -316,12 +319,16 @@ def trial_config(plan: Plan) -> NodeConfig:
             partition_silent_share=0.5,
             partition_window=10.0,
             partition_freeze=10.0,
-            sync_interval=5.0,
+            sync_interval=5.0 * plan.probe_interval,
             describe_interval=2.0,
             persist_interval=5.0,
         ),
-        dht=replace(DhtConfig.quick(), query_timeout=2.0, lookup_timeout=10.0, maintain_interval=10.0),
+        dht=replace(DhtConfig.quick(), query_timeout=2.0, lookup_timeout=10.0, maintain_interval=10.0 * plan.leisure),
         replication=replace(
-            ReplicationConfig.quick(), repair_interval=5.0, settle_time=1.0, ask_timeout=3.0, push_timeout=20.0
+            ReplicationConfig.quick(),
+            repair_interval=5.0 * plan.leisure,
+            settle_time=1.0,
+            ask_timeout=3.0,
+            push_timeout=20.0,
         ),
     )

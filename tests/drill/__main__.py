@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+from dfs_sdk.sim.books import Book
 from tests.drill.bugs import BUGS
 from tests.drill.drilling import DrillError, Outcome, require_sound, run_drill
 from tests.drill.planting import Bug, DriftError
@@ -33,8 +34,7 @@ def row(outcome: Outcome) -> str:
 def seed_row(found: Hunt) -> str:
     """A row of the table of seeds."""
     seed = f"none of the first {found.ran}" if found.seed is None else str(found.seed)
-    book = "receipts" if found.receipts else "faults"
-    return f"| {found.bug.name} | {book} | {seed} | {found.problem} | {found.seconds:.0f} |"
+    return f"| {found.bug.name} | {found.of} | {seed} | {found.problem} | {found.seconds:.0f} |"
 
 
 def places(bug: Bug) -> str:
@@ -56,22 +56,22 @@ def drill(bugs: Sequence[Bug]) -> int:
 
 
 def hunts(bugs: Sequence[Bug], seeds: int, seconds: float) -> int:
-    """Let the simulator look for bugs with the seeds of both books; returns how many neither found."""
+    """Let the simulator look for bugs with the seeds of the first two books; returns how many neither found."""
     print(
         "| bug | book | first seed that finds it | what it says | processor seconds |\n|---|---|---|---|---|",
         flush=True,
     )
-    found_by: Counter[bool] = Counter()
+    found_by: Counter[Book] = Counter()
     survived = 0
     for bug in bugs:
-        hunted = [hunt(bug, seeds, seconds, receipts=receipts) for receipts in (True, False)]
+        hunted = [hunt(bug, seeds, seconds, of=of) for of in (Book.RECEIPTS, Book.FAULTS)]
         for found in hunted:
             print(seed_row(found), flush=True)
-            found_by[found.receipts] += found.seed is not None
+            found_by[found.of] += found.seed is not None
         survived += all(found.seed is None for found in hunted)
     print(
         f"\n{len(bugs) - survived} of {len(bugs)} found within {seeds} seeds and {seconds:.0f} processor seconds of a "
-        f"book: {found_by[True]} by receipts, {found_by[False]} by faults"
+        f"book: {found_by[Book.RECEIPTS]} by receipts, {found_by[Book.FAULTS]} by faults"
     )
     return survived
 

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 
+from dfs_sdk.sim.books import Book
 from dfs_sdk.sim.campaign import run_seed
 from tests.drill.drilling import DrillError, children_seconds, environment
 from tests.drill.planting import ROOT, Bug, check
@@ -23,7 +24,7 @@ class Hunt:
 
     Attributes:
         bug: The bug.
-        receipts: Whether the seeds were those of the simulator's second book.
+        of: The book that the seeds were of.
         seed: The first seed that broke the promise; None if none did.
         ran: How many seeds ran.
         problem: What it said.
@@ -31,21 +32,21 @@ class Hunt:
     """
 
     bug: Bug
-    receipts: bool
+    of: Book
     seed: int | None
     ran: int
     problem: str
     seconds: float
 
 
-def hunt(bug: Bug, seeds: int, seconds: float, *, receipts: bool) -> Hunt:
+def hunt(bug: Bug, seeds: int, seconds: float, *, of: Book) -> Hunt:
     """Run seeds from 0 on until one breaks the promise, and that one without the bug.
 
     Args:
         bug: What to look for.
         seeds: Run so many at most.
         seconds: Begin none after so many processor seconds.
-        receipts: Whether to take the seeds of the second book.
+        of: The book to take the seeds of.
 
     Raises:
         DriftError: The bug does not fit the code.
@@ -53,18 +54,15 @@ def hunt(bug: Bug, seeds: int, seconds: float, *, receipts: bool) -> Hunt:
     """
     check(bug)
     begin = children_seconds()
-    seed, ran, problem = _first_broken(bug, 0, seeds, seconds, receipts=receipts)
-    if seed is not None and _first_broken(None, seed, 1, seconds, receipts=receipts)[0] is not None:
+    seed, ran, problem = _first_broken(bug, 0, seeds, seconds, of=of)
+    if seed is not None and _first_broken(None, seed, 1, seconds, of=of)[0] is not None:
         raise DrillError(f"seed {seed} breaks without {bug.name!r}, too")
     took = children_seconds() - begin
-    return Hunt(bug=bug, receipts=receipts, seed=seed, ran=ran, problem=problem, seconds=took)
+    return Hunt(bug=bug, of=of, seed=seed, ran=ran, problem=problem, seconds=took)
 
 
-def _first_broken(
-    bug: Bug | None, first: int, count: int, seconds: float, *, receipts: bool
-) -> tuple[int | None, int, str]:
-    command = [sys.executable, "-m", "tests.drill.seeds", str(first), str(count), str(seconds)]
-    command += ["--receipts"] if receipts else []
+def _first_broken(bug: Bug | None, first: int, count: int, seconds: float, *, of: Book) -> tuple[int | None, int, str]:
+    command = [sys.executable, "-m", "tests.drill.seeds", of, str(first), str(count), str(seconds)]
     try:
         ended = subprocess.run(
             command, cwd=ROOT, env=environment(bug), capture_output=True, text=True, timeout=SECONDS_MAX, check=False
@@ -77,11 +75,11 @@ def _first_broken(
     return found["seed"], found["ran"], found["problem"]
 
 
-def run_seeds(first: int, count: int, seconds: float, *, receipts: bool) -> tuple[int | None, int, str]:
+def run_seeds(first: int, count: int, seconds: float, *, of: Book) -> tuple[int | None, int, str]:
     """Run seeds until one breaks the promise; returns it, how many ran, and what it said."""
     begin, ran = time.process_time(), 0
     while ran < count and (ran == 0 or time.process_time() - begin < seconds):
-        verdict = run_seed(first + ran, FAULTY_SECONDS, receipts=receipts)
+        verdict = run_seed(first + ran, FAULTY_SECONDS, of=of)
         ran += 1
         if not verdict.passed:
             return verdict.seed, ran, verdict.problems[0]
@@ -91,12 +89,12 @@ def run_seeds(first: int, count: int, seconds: float, *, receipts: bool) -> tupl
 def main() -> None:
     """Run seeds; the environment says which bug is planted."""
     parser = argparse.ArgumentParser(prog="python -m tests.drill.seeds", description=__doc__)
+    parser.add_argument("of", type=Book)
     parser.add_argument("first", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("seconds", type=float)
-    parser.add_argument("--receipts", action="store_true")
     options = parser.parse_args()
-    seed, ran, problem = run_seeds(options.first, options.count, options.seconds, receipts=options.receipts)
+    seed, ran, problem = run_seeds(options.first, options.count, options.seconds, of=options.of)
     print(json.dumps({"seed": seed, "ran": ran, "problem": problem}))
 
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from dfs_sdk.sim.books import Book
 from tests.drill.bugs import BUGS, find_bug
 from tests.drill.drilling import DrillError, environment, run_drill
 from tests.drill.planting import ROOT, Bug, DriftError, Edit, as_text, check, edited, edits_from
@@ -48,7 +49,7 @@ def test_planted_bug_is_caught(name: str) -> None:
 
 
 def test_seed_of_the_second_book_finds_a_single_holder_that_does_not_sync() -> None:
-    found = hunt(find_bug("no fsync of the chunk's folder"), seeds=3, seconds=60.0, receipts=True)
+    found = hunt(find_bug("no fsync of the chunk's folder"), seeds=3, seconds=60.0, of=Book.RECEIPTS)
     assert found.seed is not None
     assert "disks" in found.problem
 

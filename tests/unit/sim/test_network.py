@@ -12,7 +12,7 @@ from dfs_sdk.runtime.ports import UdpSocket
 from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.sim.conditions import Conditions, Hits, Link, Losses
 from dfs_sdk.sim.host import Host
-from dfs_sdk.sim.nat import MAPPINGS_MAX, MET_MAX, Nat, NatKind
+from dfs_sdk.sim.nat import FIRST_PORT, MAPPINGS_MAX, MET_MAX, Nat, NatKind
 from dfs_sdk.sim.partitions import Groups, Isolated, OneWay, Partition, Ring, halves, swizzle
 from dfs_sdk.sim.world import World
 
@@ -394,6 +394,39 @@ def test_router_forgets_whom_a_mapping_met_longest_ago():
     assert nat.incoming(outer.port, met[0], 0.0) is None
     assert nat.incoming(outer.port, met[1], 0.0) == inner
     assert nat.incoming(outer.port, met[-1], 0.0) == inner
+
+
+def test_forwarded_port_lets_anybody_in_for_good():
+    nat, inner, stranger = Nat("60.0.0.1", timeout=60), Address("192.168.0.2", PORT), Address("61.0.0.1", 7)
+    nat.forward(inner)
+    assert nat.outgoing(inner, stranger, 0.0) == Address("60.0.0.1", PORT)
+    nat.reboot()
+    assert nat.incoming(PORT, stranger, 1e6) == inner
+    assert nat.outgoing(Address("192.168.0.3", PORT), stranger, 0.0).port != PORT
+    for taken in (inner, Address("192.168.0.2", FIRST_PORT)):
+        with pytest.raises(ConfigError, match="cannot be forwarded"):
+            nat.forward(taken)
+
+
+def test_router_with_another_address_is_reached_there_and_only_there():
+    with World() as world:
+        home = Nat("60.1.1.1", NatKind.FULL_CONE)
+        a, c = listener(world, "a", nat=home), listener(world, "c", internet=True)
+        home.forward(a.address)
+        assert world.network.address_of("a") == "60.1.1.1"
+        c.send(b"early", Address("60.1.1.1", PORT))
+        world.network.readdress(home, "60.1.1.2")
+        c.send(b"lost", Address("60.1.1.1", PORT))
+        c.send(b"found", Address("60.1.1.2", PORT))
+        a.send(b"from the new one", c)
+        world.run_for(1)
+        assert a.data == [b"found"]
+        assert c.got[0][2] == Address("60.1.1.2", PORT)
+        assert world.network.address_of("a") == "60.1.1.2"
+        with pytest.raises(ConfigError, match="taken"):
+            world.network.readdress(home, c.address.host)
+        with pytest.raises(ConfigError, match="no host"):
+            world.network.readdress(Nat("60.9.9.9"), "60.9.9.8")
 
 
 def test_hosts_behind_routers_talk_out_and_get_answers():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.sim.__main__ import main
+from dfs_sdk.sim.books import Book
 from dfs_sdk.sim.campaign import Batch, read_book, run_campaign, total
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.ledger import Ledger, Owed
@@ -200,9 +201,13 @@ def test_campaign_runs_seeds_in_other_processes_and_notes_them(tmp_path: Path):
 def test_book_of_one_kind_takes_no_seeds_of_another_and_one_that_cannot_be_written_is_refused_first(tmp_path: Path):
     book = tmp_path / "book.jsonl"
     book.write_text(json.dumps({"first": 0, "last": 0, "seeds": 1, "seconds": 30.0, "receipts": True}) + "\n")
-    for kind in ({"seconds": 30.0, "receipts": False}, {"seconds": 60.0, "receipts": True}):
-        with pytest.raises(ConfigError, match="holds seeds with 30 s of faults of the second book"):
-            run_campaign(1, first=1, processes=1, book=book, **kind)
+    assert read_book(book)[0].book is Book.RECEIPTS, "a line from before there was a third book"
+    for seconds, of in ((30.0, Book.FAULTS), (60.0, Book.RECEIPTS), (30.0, Book.WILD)):
+        with pytest.raises(ConfigError, match="holds seeds with 30 s of faults of the book receipts"):
+            run_campaign(1, first=1, processes=1, book=book, seconds=seconds, of=of)
+    book.write_text(json.dumps({"first": 0, "book": "genesis"}) + "\n")
+    with pytest.raises(ConfigError, match="not a batch"):
+        read_book(book)
     for place, words in ((tmp_path, "cannot be read"), (book / "inside a file", "cannot be written")):
         with pytest.raises(ConfigError, match=words):
             run_campaign(1, first=0, processes=1, book=place)
@@ -220,7 +225,12 @@ def test_whatever_ends_a_trial_is_a_finding_of_its_seed(monkeypatch: pytest.Monk
     assert found.digest
 
 
-def test_broken_seed_names_the_command_that_replays_it(monkeypatch: pytest.MonkeyPatch, capsys):
+@pytest.mark.parametrize(
+    ("given", "told"), [((), ""), (("--receipts",), "--receipts "), (("--wild",), "--wild ")], ids=["1", "2", "3"]
+)
+def test_broken_seed_names_the_command_that_replays_it(
+    given: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     def one_broken(_count: int, *, on_verdict: Callable[[Verdict], None], **_given: object) -> Batch:
         batch = Batch()
         batch.add(verdict(1661, problems=("lost",)))
@@ -228,8 +238,8 @@ def test_broken_seed_names_the_command_that_replays_it(monkeypatch: pytest.Monke
         return batch
 
     monkeypatch.setattr("dfs_sdk.sim.__main__.run_campaign", one_broken)
-    assert main(["--seeds", "1", "--receipts"]) == 1
-    assert "python -m dfs_sdk.sim --receipts --seed 1661 --seconds 30\n" in capsys.readouterr().out
+    assert main(["--seeds", "1", *given]) == 1
+    assert f"replay it: python -m dfs_sdk.sim {told}--seed 1661 --seconds 30\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
