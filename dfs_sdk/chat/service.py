@@ -264,10 +264,11 @@ class Chat:
         if not self._allowances.take(caller.node_id, len(request.posts), now=self._clock.monotonic()):
             raise Refusal(RefusalCode.BUSY, "too many chat messages in a short time")
         rooms: dict[NodeId | None, list[Post]] = {}
-        for post in request.posts:
+        for number, post in enumerate(request.posts):
+            if number:
+                await asyncio.sleep(0)  # a signature takes a while, and there may be many
             rooms.setdefault(self._conversation_of(post, caller.node_id), []).append(post)
             post.verify(self._network_id)
-            await asyncio.sleep(0)  # a signature takes a while, and there may be many
         for conversation, posts in rooms.items():
             await self._take(conversation, posts, caller.node_id)
         return Delivered(

@@ -202,8 +202,8 @@ class DiskStore(HeldChunks, StoredDocuments):
         return await self._open_state().documents.read(call)
 
     async def _write_documents(self, call: Callable[[DocumentTable], None], *, frees: bool = False) -> None:
-        state = self._open_state()
-        await state.operations.run("documents", state.documents.write(call, frees=frees))
+        # Without a task: one call of a thread is all there is, and each turn of a busy loop keeps a message waiting.
+        await self._open_state().documents.write(call, frees=frees)
 
     async def _open(self) -> None:
         try:

@@ -140,13 +140,19 @@ class OpenDocuments:
             NodeClosedError: The store was closed meanwhile.
         """
         async with self._turn:
-            if self._closed:
-                raise NodeClosedError("the store is closed: open it with `await store.open()`")
+            self._require_open()
             return await self._guard.read(lambda: call(self._table))
 
     async def write(self, call: Callable[[DocumentTable], None], *, frees: bool = False) -> None:
-        """Run a writing call in a thread; one that `frees` room may use the reserve."""
+        """Run a writing call in a thread; one that `frees` room may use the reserve.
+
+        A call that has begun ends before a cancelled caller gets its cancellation; one that waits is withdrawn.
+
+        Raises:
+            NodeClosedError: The store was closed meanwhile.
+        """
         async with self._turn:
+            self._require_open()
             if frees:
                 await self._guard.write(lambda: self._reserve.backed(lambda: call(self._table)))
             else:
@@ -161,6 +167,10 @@ class OpenDocuments:
         async with self._turn:
             self._closed = True
             await self._guard.read(self._table.close)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise NodeClosedError("the store is closed: open it with `await store.open()`")
 
 
 class StoredDocuments(ABC):

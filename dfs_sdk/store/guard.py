@@ -45,21 +45,22 @@ class DiskGuard:
             raise StoreReadOnlyError(self._read_only)
 
     async def write(self, call: Callable[[], T]) -> T:
-        """Run a call that writes.
+        """Run a call that writes; what breaks is noted also where the caller was cancelled meanwhile.
 
         Raises:
             StoreError: The disk refused; `QuotaExceededError` when it is full, `StoreReadOnlyError` when it broke.
         """
         self.require_writable()
+        errors: list[Exception] = []
         try:
-            return await self._offload.run(call)
+            return await self._offload.run(_keeping_error, call, errors)
         except DfsError:
             raise
         except (OSError, sqlite3.Error) as error:
-            if fault_of(error) is Fault.BROKEN and self._read_only is None:
-                self._read_only = read_only_reason(error, self._folder)
-                self._on_read_only(self._read_only)
             raise write_error(error, self._folder) from error
+        finally:
+            if errors:
+                self._note(errors.pop())
 
     async def read(self, call: Callable[[], T]) -> T:
         """Run a call that only reads; a missing file stays a `FileNotFoundError`.
@@ -82,6 +83,12 @@ class DiskGuard:
         """
         return await self._offload.run(lambda: [self._attempted(call, item) for item in items])
 
+    def _note(self, error: Exception) -> None:
+        """Write nothing more after an error that leaves unknown what is on the disk."""
+        if self._read_only is None and fault_of(error) is Fault.BROKEN:
+            self._read_only = read_only_reason(error, self._folder)
+            self._on_read_only(self._read_only)
+
     def _attempted(self, call: Callable[[ItemT], T], item: ItemT) -> T | Exception:
         try:
             return call(item)
@@ -93,3 +100,13 @@ class DiskGuard:
             return refused
         except Exception as error:  # noqa: BLE001 - the others are read all the same
             return error
+
+
+def _keeping_error(call: Callable[[], T], errors: list[Exception]) -> T:
+    """Call, and keep the disk's error for whoever does not get it: a cancelled caller."""
+    try:
+        return call()
+    except (OSError, sqlite3.Error) as error:
+        if not isinstance(error, DfsError):
+            errors.append(error)
+        raise

@@ -299,6 +299,8 @@ class Transport:
 
     def _on_datagrams(self, burst: memoryview, segment_bytes: int, source: Address) -> None:
         self.endpoint.receive_datagrams(burst, segment_bytes, source, self._clock.monotonic())
+        # At once: what waits for the next turn of the loop waits behind everybody else's work in this one.
+        self._tell()
         self._schedule()
 
     def _on_writable(self) -> None:

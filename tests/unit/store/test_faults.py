@@ -2,6 +2,11 @@
 
 import asyncio
 import errno
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
 
 import pytest
 
@@ -16,6 +21,7 @@ from dfs_sdk.store import DiskStore, Role
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
 from dfs_sdk.store.reserve import RESERVE_FILE
 from tests.fakes.disk import FakeDisk
+from tests.fakes.runtime import InlineOffload
 from tests.fakes.store_errors import KINDS, ErrorTally, fail_everywhere
 from tests.fakes.store_histories import begun, history
 from tests.fakes.store_model import (
@@ -32,6 +38,9 @@ from tests.fakes.store_model import (
     writing,
 )
 from tests.fakes.stores import FOLDER, SMALL, chunk, disk_runtime, disk_store
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ONE, TWO, CACHED = chunk(1), chunk(2, role=Role.SURPLUS), chunk(3, role=Role.CACHE)
 
@@ -271,6 +280,48 @@ async def test_cancelled_caller_leaves_a_whole_change():
     raise AssertionError("a put never ended")
 
 
+class StubbornOffload(InlineOffload):
+    """Threads as they are: a caller that is cancelled gets its cancellation when the call has ended, and no error."""
+
+    async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            with suppress(OSError, sqlite3.Error):
+                function(*args, **kwargs)
+            raise
+        return function(*args, **kwargs)
+
+
+async def test_write_that_breaks_after_its_caller_was_cancelled_turns_the_store_read_only():
+    disk, _ = await prepared()
+    store = DiskStore(FOLDER, replace(disk_runtime(disk), offload=StubbornOffload()), SMALL)
+    await store.open()
+    disk.fail = lambda _step, name: errno.EIO if name.startswith("commit") else None
+    task = asyncio.get_running_loop().create_task(store.put_document("k", b"a", b"1"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert store.read_only is not None
+    disk.fail = lambda _step, _name: None
+    await store.close()
+
+
+async def test_document_that_waits_for_its_turn_is_withdrawn_with_its_caller():
+    disk, _ = await prepared()
+    store = disk_store(disk, yielding=True)
+    await store.open()
+    first, second = (asyncio.get_running_loop().create_task(store.put_document("k", key, b"1")) for key in (b"a", b"b"))
+    await asyncio.sleep(0)
+    second.cancel()
+    await first
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    assert await store.list_documents("k") == [(b"a", b"1")]
+    await store.close()
+
+
 async def test_cancelled_open_leaves_the_store_free():
     for awaits in range(20):
         disk, model = await prepared()
@@ -298,11 +349,13 @@ async def test_close_waits_for_running_changes():
     tasks = [asyncio.get_running_loop().create_task(store.put([chunk(n)])) for n in range(10, 15)]
     tasks.append(asyncio.get_running_loop().create_task(store.delete([ONE.chunk_id])))
     tasks.append(asyncio.get_running_loop().create_task(store.set_pinned([TWO.chunk_id], True)))
+    tasks += [asyncio.get_running_loop().create_task(store.put_document("k", bytes([n]), b"1")) for n in range(3)]
     for _ in range(3):
         await asyncio.sleep(0)
     await store.close()
     await asyncio.gather(*tasks)
     await store.open()
+    assert len(await store.list_documents("k")) == 3
     assert all(chunk(n).chunk_id in store for n in range(10, 15))
     assert ONE.chunk_id not in store
     await store.close()
