@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 ANY_ADDRESS = Address("0.0.0.0", 0)  # noqa: S104 - a peer listens on every interface unless told otherwise
 WORK_SECONDS_MAX = 0.001
+# Of a thousand messages queued in one turn of the loop the first shall not wait for the last.
+QUEUED_MESSAGES_MAX = 64
 ADDRESS_STAGGER = 0.25  # RFC 8305 section 5, connection attempt delay
 IDENTIFY_INTERVAL = 0.5
 # Longer than most bursts of loss, and a few times within the time that closing may take.
@@ -103,6 +105,7 @@ class Transport:
         self._identify_waiters: dict[bytes, asyncio.Future[Identified]] = {}
         self._parked: tuple[bytes, int, Address] | None = None
         self._scheduled = False
+        self._queued_messages = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._watched: dict[Connection, None] = {}
@@ -282,8 +285,11 @@ class Transport:
         return tuple(partial(_whisper, socket, session) for session in latest)
 
     def flush(self) -> None:
-        """See that what was queued leaves soon; connections call this."""
+        """See that what was queued leaves soon, and at once when it is much; connections call this."""
         self._schedule()
+        self._queued_messages += 1
+        if self._queued_messages >= QUEUED_MESSAGES_MAX and not self._finished:
+            self._emit(self._clock.monotonic())
 
     def watch(self, connection: Connection) -> None:
         """Wake the senders that wait at a connection when there is room; connections call this."""
@@ -323,17 +329,10 @@ class Transport:
             self._transmit()
 
     def _transmit(self) -> None:
-        """Tell what happened, then send what may leave, for at most 1 ms and a burst."""
+        """Tell what happened, send what may leave, and see to what follows from both."""
         self._tell()
         now = self._clock.monotonic()
-        if self._send_parked():
-            for burst in self.endpoint.datagrams_to_send(now):
-                if not self._send(burst.buffer, burst.segment_bytes, burst.destination):
-                    self._parked = (bytes(burst.buffer), burst.segment_bytes, burst.destination)
-                    break
-                if self._clock.monotonic() - now > WORK_SECONDS_MAX:
-                    self._schedule()
-                    break
+        self._emit(now)
         self._tell()
         for connection in tuple(self._watched):
             if not connection.wake_senders():
@@ -341,6 +340,19 @@ class Transport:
         self._arm(now)
         if self._closed and self._parked is None and not self._scheduled and not self.endpoint.owes_farewells(now):
             self._drained.set()
+
+    def _emit(self, now: float) -> None:
+        """Send what may leave, for at most 1 ms and a burst."""
+        self._queued_messages = 0
+        if not self._send_parked():
+            return
+        for burst in self.endpoint.datagrams_to_send(now):
+            if not self._send(burst.buffer, burst.segment_bytes, burst.destination):
+                self._parked = (bytes(burst.buffer), burst.segment_bytes, burst.destination)
+                break
+            if self._clock.monotonic() - now > WORK_SECONDS_MAX:
+                self._schedule()
+                break
 
     def _send(self, data: memoryview | bytes, segment_bytes: int, destination: Address) -> bool:
         return self._socket is None or self._socket.send(data, segment_bytes, destination)
