@@ -267,12 +267,13 @@ class SimNetwork:
         """Carry datagrams of `segment_bytes` (the last may be shorter) along a route."""
         count = -(-len(data) // segment_bytes)
         self.counters.sent += count
-        if self.on_wire:
-            self._show(route, data, segment_bytes)
         path = route.path
         if route.special or path is None:
             self._send_special(route, data, segment_bytes, count)
-        elif not path.is_plain:
+            return
+        if self.on_wire:
+            self._show(route.sender, route.target, data, segment_bytes)
+        if not path.is_plain:
             for arrival, part in path.carry(data, segment_bytes, self.scheduler.now, self.counters):
                 self.scheduler.at(arrival, self._arrive, (route, route.source, part, segment_bytes))
         else:
@@ -303,15 +304,17 @@ class SimNetwork:
             path.change(conditions)
         return path
 
-    def _show(self, route: Route, data: bytes, segment_bytes: int) -> None:
-        receiver = route.target.station.name if route.target is not None else ""
+    def _show(self, sender: Station, target: SimSocket | None, data: bytes, segment_bytes: int) -> None:
+        receiver = target.station.name if target is not None else ""
         view = memoryview(data)
         for start in range(0, len(data), segment_bytes):
             for hook in self.on_wire:
-                hook(route.sender.name, receiver, view[start : start + segment_bytes])
+                hook(sender.name, receiver, view[start : start + segment_bytes])
 
     def _send_special(self, route: Route, data: bytes, segment_bytes: int, count: int) -> None:
         found = self._translate(route)
+        if self.on_wire:
+            self._show(route.sender, found[0] if found is not None else None, data, segment_bytes)
         if found is None:
             self.counters.no_listener += count
             return

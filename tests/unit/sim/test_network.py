@@ -429,6 +429,20 @@ def test_router_with_another_address_is_reached_there_and_only_there():
             world.network.readdress(Nat("60.9.9.9"), "60.9.9.8")
 
 
+def test_who_watches_the_wire_is_told_who_is_behind_a_router():
+    with World() as world:
+        home = Nat("60.1.1.1", NatKind.PORT_RESTRICTED)
+        a, c = listener(world, "a", nat=home), listener(world, "c", internet=True)
+        seen: list[tuple[str, str, bytes]] = []
+        world.network.on_wire.append(lambda sender, receiver, data: seen.append((sender, receiver, bytes(data))))
+        c.send(b"unasked", Address("60.1.1.1", FIRST_PORT))
+        a.send(b"hello", c)
+        world.run_for(1)
+        c.send(b"answer", c.got[0][2])
+        world.run_for(1)
+    assert seen == [("c", "", b"unasked"), ("a", "c", b"hello"), ("c", "a", b"answer")]
+
+
 def test_hosts_behind_routers_talk_out_and_get_answers():
     with World() as world:
         home = Nat("60.1.1.1", NatKind.PORT_RESTRICTED, timeout=30)
