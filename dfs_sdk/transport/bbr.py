@@ -37,8 +37,6 @@ PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
 QUEUE_LOSS_RATIO_MAX = 0.02
-# A ratio alone would hold whoever has little of a link to one lost packet in a round, and its rival to several.
-QUEUE_LOSS_PACKETS_MIN = 3
 LOSS_MEMORY_ROUNDS = 8
 PROBE_GROWTH = 1.1
 BURST_BYTES_MAX = 65_000
@@ -175,7 +173,7 @@ class Bbr:
         self._round_is_congested = long_queue or ratio > LOSS_RATIO_MAX
         # On average, since a shallow queue that others fill, too, is empty at some instant of any round.
         queued = self._round_rtt_sum > self._round_rtt_count * (self._rtt_minimum + queue)
-        overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX and lost >= QUEUE_LOSS_PACKETS_MIN * self._packet_bytes
+        overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
         if overflows or self._loss_ratio > LOSS_RATIO_MAX:
             self._loss_cap.lower(
