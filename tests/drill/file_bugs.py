@@ -218,9 +218,9 @@ FILE_BUGS = (
                 path="dfs_sdk/chat/service.py",
                 old=lines(
                     "            post.verify(self._network_id)",
-                    "            await asyncio.sleep(0)  # a signature",
+                    "        for conversation, posts in rooms.items():",
                 ),
-                new="            await asyncio.sleep(0)  # a signature",
+                new="        for conversation, posts in rooms.items():",
             ),
         ),
         tests=("tests/unit/chat/test_hostile.py::test_nobody_speaks_for_another",),

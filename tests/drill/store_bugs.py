@@ -169,8 +169,8 @@ STORE_BUGS = (
         edits=(
             Edit(
                 path="dfs_sdk/store/guard.py",
-                old="if fault_of(error) is Fault.BROKEN and self._read_only is None:",
-                new="if fault_of(error) is Fault.FULL and self._read_only is None:",
+                old="if self._read_only is None and fault_of(error) is Fault.BROKEN:",
+                new="if self._read_only is None and fault_of(error) is Fault.FULL:",
             ),
         ),
         tests=("tests/unit/store/test_faults.py::test_broken_write_turns_the_store_read_only_and_says_so",),
