@@ -37,3 +37,14 @@ class LentMemory(BytesIO):
         # would be printed where the user looks.
         with suppress(BufferError):
             super().close()
+
+
+_LENT = type(LentMemory(1).getbuffer().obj)
+
+
+def is_settled(view: memoryview) -> bool:
+    """Say whether the bytes of a view stay as they are while anybody looks at them.
+
+    They do in a `bytes` object, and in lent memory whose owner passes on views that are read-only once it is filled.
+    """
+    return type(view.obj) is bytes or (view.readonly and type(view.obj) is _LENT)

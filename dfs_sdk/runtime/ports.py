@@ -193,6 +193,10 @@ class Disk(Protocol):
         """Read a whole file, or at most its first `size_max` bytes."""
         ...
 
+    def read_into(self, path: Path, room: memoryview) -> int:
+        """Read the first bytes of a file into `room` and return how many there were, at most its length."""
+        ...
+
     def read_cached(self, path: Path, size: int) -> bytes | None:
         """Read a whole file of `size` bytes if no disk has to be waited for; None otherwise, and in any doubt.
 

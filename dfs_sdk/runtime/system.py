@@ -166,6 +166,14 @@ class SystemDisk:
         with path.open("rb", buffering=0) as file:
             return file.read(size_max) or b""
 
+    def read_into(self, path: Path, room: memoryview) -> int:
+        """Read the first bytes of a file into memory at hand and return how many there were."""
+        filled = 0
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(room[filled:]):
+                filled += count
+        return filled
+
     def read_cached(self, path: Path, size: int) -> bytes | None:
         """Read a file of `size` bytes that the page cache has: see `cached_reads.read_cached`."""
         return read_cached(str(path), size)

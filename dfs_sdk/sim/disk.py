@@ -234,6 +234,12 @@ class SimDisk:
             self.rot(path, self._rng)
         return self._file(path).head(size_max)
 
+    def read_into(self, path: Path, room: memoryview) -> int:
+        """See `Disk`."""
+        content = self.read(path, len(room))
+        room[: len(content)] = content
+        return len(content)
+
     def read_cached(self, _path: Path, _size: int) -> bytes | None:
         """See `Disk.read_cached`: every read of a simulated disk takes its time."""
         return None

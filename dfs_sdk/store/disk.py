@@ -25,6 +25,7 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.events import Event, EventBus
 from dfs_sdk.ids import ChunkId
+from dfs_sdk.runtime.buffers import IDLE_SECONDS, Buffers
 from dfs_sdk.runtime.ports import Buffer, DiskLock, Runtime
 from dfs_sdk.store.base import (
     STORAGE_UUID_BYTES,
@@ -39,7 +40,7 @@ from dfs_sdk.store.changes import ChunkChanges
 from dfs_sdk.store.config import StoreConfig
 from dfs_sdk.store.documents import DocumentTable, OpenDocuments, StoredDocuments
 from dfs_sdk.store.faults import cause_of
-from dfs_sdk.store.files import ChunkFiles
+from dfs_sdk.store.files import ROOM_BYTES, ChunkFiles
 from dfs_sdk.store.guard import DiskGuard
 from dfs_sdk.store.holdings import HeldChunks, Holdings
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
@@ -104,6 +105,8 @@ class DiskStore(HeldChunks, StoredDocuments):
         self._storage_uuid = b""
         self._state: _OpenState | None = None
         self._life = Operations("store life")
+        self._memory = Buffers()
+        self._resting: asyncio.TimerHandle | None = None
 
     @property
     def folder(self) -> Path:
@@ -160,9 +163,27 @@ class DiskStore(HeldChunks, StoredDocuments):
         """Read and verify a chunk: a small one here if that takes no wait, else with others, a large one by itself."""
         chunk_id = info.chunk_id
         if info.size > SHARED_BYTES_MAX:
-            return (await self._guard.read(lambda: self._files.load(chunk_id)))[1]
+            room = self._room(ROOM_BYTES + info.size)
+            return await self._guard.read(lambda: self._files.load_into(chunk_id, room))
         data = self._files.load_cached(chunk_id, info.size)
         return data if data is not None else await state.reads.read(chunk_id)
+
+    def _room(self, size: int) -> memoryview:
+        """Lend memory to read into, and see that it is forgotten when none was needed for a while."""
+        if self._resting is None:
+            self._resting = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
+        return self._memory.take(size)
+
+    def _rest(self) -> None:
+        self._memory.rest(self._runtime.clock.monotonic())
+        again = bool(self._memory.kept_bytes)
+        self._resting = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest) if again else None
+
+    def _forget_memory(self) -> None:
+        self._memory.clear()
+        if self._resting is not None:
+            self._resting.cancel()
+            self._resting = None
 
     async def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """See `ChunkStore.delete`."""
@@ -282,6 +303,7 @@ class DiskStore(HeldChunks, StoredDocuments):
 
     async def _close(self, state: _OpenState) -> None:
         await state.operations.close()
+        self._forget_memory()
         try:
             try:
                 await state.changes.close()

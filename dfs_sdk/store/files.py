@@ -20,6 +20,9 @@ from dfs_sdk.store.base import ChunkInfo
 from dfs_sdk.store.header import HEADER_BYTES, decode_header, encode_header
 from dfs_sdk.store.verify import matches
 
+# What a file takes beside its chunk; one more tells a longer file.
+ROOM_BYTES = HEADER_BYTES + 1
+
 CHUNKS_FOLDER = "chunks"
 TEMPORARY_FOLDER = "tmp"
 QUARANTINE_FOLDER = "quarantine"
@@ -143,6 +146,19 @@ class ChunkFiles:
         """
         return self._verified(chunk_id, self._disk.read(self.path(chunk_id)))
 
+    def load_into(self, chunk_id: ChunkId, room: memoryview) -> Buffer:
+        """Read a chunk into memory at hand and verify all of it; raises like `load`.
+
+        Args:
+            chunk_id: The chunk.
+            room: `ROOM_BYTES` longer than the chunk; nobody may write to it while the result is looked at.
+
+        Returns:
+            Its bytes, a read-only part of `room`.
+        """
+        size = self._disk.read_into(self.path(chunk_id), room)
+        return self._verified(chunk_id, room[:size].toreadonly())[1]
+
     def load_cached(self, chunk_id: ChunkId, size: int) -> Buffer | None:
         """Read and verify a chunk of `size` bytes as `load` does, if no disk has to be waited for.
 
@@ -157,7 +173,7 @@ class ChunkFiles:
         except CorruptContentError:
             return None
 
-    def _verified(self, chunk_id: ChunkId, content: bytes) -> tuple[ChunkInfo, Buffer]:
+    def _verified(self, chunk_id: ChunkId, content: Buffer) -> tuple[ChunkInfo, Buffer]:
         info = decode_header(content)
         data = memoryview(content)[HEADER_BYTES:]
         if info.chunk_id != chunk_id or info.size != len(data) or not matches(chunk_id, data):

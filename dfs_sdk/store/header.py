@@ -11,6 +11,7 @@ import struct
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.errors import CorruptContentError, StoreError
 from dfs_sdk.ids import ChunkId
+from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.store.base import CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, STORAGE_UUID_BYTES, ChunkInfo, Role
 
 CHUNK_MAGIC = b"DFSCHUNK"
@@ -46,7 +47,7 @@ def encode_header(info: ChunkInfo) -> bytes:
     return fields + blake3_256(_CHUNK_DOMAIN, fields)[:_CHECKSUM_BYTES]
 
 
-def decode_header(data: bytes) -> ChunkInfo:
+def decode_header(data: Buffer) -> ChunkInfo:
     """Read a header; the last read counts as the arrival, and nothing is pinned.
 
     Args:

@@ -10,6 +10,7 @@ from typing import Protocol
 from dfs_sdk.crypto.identity import PublicIdentity
 from dfs_sdk.errors import MessageTooLargeError, PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.runtime.memory import is_settled
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX
 from dfs_sdk.transport.endpoint import Endpoint
@@ -232,10 +233,10 @@ class Connection:
 def split(parts: Sequence[Buffer]) -> tuple[memoryview, memoryview]:
     """Make a message of parts: all but a large last one joined, that one left where it is.
 
-    What is left there must never change, or it would change on the wire when it is sent again: it is, if it belongs to
-    a `bytes` object. Anything else, such as memory that will be used again, is copied here.
+    What is left there must never change, or it would change on the wire when it is sent again. Where that is not
+    certain, as of memory that its owner goes on writing to, it is copied here.
     """
     body = memoryview(parts[-1]).cast("B") if parts else NO_BODY
-    if len(body) < LENT_BYTES_MIN or type(body.obj) is not bytes:
+    if len(body) < LENT_BYTES_MIN or not is_settled(body):
         return memoryview(b"".join(parts)), NO_BODY
     return memoryview(b"".join(parts[:-1])), body

@@ -15,8 +15,8 @@ from typing import assert_never
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ForkedNodeError, NodeClosedError, ProtocolError
 from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.runtime.ports import Entropy, Rng
-from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import DATAGRAM_BYTES_MAX, TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.contact import Contact

@@ -12,7 +12,7 @@ altogether (its kernel is blocked) is not.
 from __future__ import annotations
 
 from dfs_sdk.errors import NodeClosedError, ProtocolError
-from dfs_sdk.transport.buffers import Buffers
+from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.transport.config import KIB, MIB, TransportConfig
 from dfs_sdk.transport.frames import check_segment
 from dfs_sdk.transport.outbox import OPEN_MESSAGES_MAX, charge

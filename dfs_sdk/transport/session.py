@@ -12,10 +12,10 @@ from typing import NamedTuple, assert_never
 from dfs_sdk.crypto.identity import PublicIdentity
 from dfs_sdk.errors import PeerUnreachableError
 from dfs_sdk.ids import Address, NodeId
+from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.runtime.ports import Entropy, Rng
 from dfs_sdk.transport.asides import Asides
 from dfs_sdk.transport.bbr import Bbr
-from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import KIB, TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.frames import (

@@ -35,11 +35,11 @@ from dfs_sdk.peers.view import pack_summary, read_summary
 from dfs_sdk.replication.messages import CellSummary, pack_cells, pack_chunks, read_cells, read_chunks
 from dfs_sdk.rpc.envelope import Envelope, Kind, pack_envelope, parse_envelope
 from dfs_sdk.rpc.messages import RefusalMessage
+from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.store.base import ChunkInfo, Role
 from dfs_sdk.store.header import decode_header, decode_store_name, encode_header, encode_store_name
 from dfs_sdk.transport import frames
-from dfs_sdk.transport.buffers import Buffers
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.handshake import Agreement

@@ -2,7 +2,9 @@ import gc
 import resource
 import sys
 
-from dfs_sdk.runtime.memory import LentMemory
+import pytest
+
+from dfs_sdk.runtime.memory import LentMemory, is_settled
 
 PAGES = 2_048
 
@@ -59,3 +61,17 @@ def test_collector_that_finds_memory_and_view_in_a_circle_says_nothing(monkeypat
     del memory, circle
     gc.collect()
     assert said == []
+
+
+@pytest.mark.parametrize(
+    ("view", "settled"),
+    [
+        (memoryview(b"bytes"), True),
+        (memoryview(b"bytes")[1:].cast("b"), True),
+        (LentMemory(4).getbuffer().toreadonly()[2:], True),
+        (LentMemory(4).getbuffer(), False),
+        (memoryview(bytearray(4)).toreadonly(), False),
+    ],
+)
+def test_only_bytes_and_lent_memory_shown_to_be_read_stay_as_they_are(view, settled):
+    assert is_settled(view) is settled

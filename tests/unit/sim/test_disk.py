@@ -35,6 +35,17 @@ def either(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Disk, Path]:
     return (disk(), HOME) if request.param == "simulated" else (SystemDisk(), tmp_path)
 
 
+@pytest.mark.parametrize(("room", "found"), [(0, b""), (3, b"con"), (7, b"content"), (10, b"content")])
+def test_a_file_is_read_into_memory_at_hand(either: tuple[Disk, Path], room: int, found: bytes):
+    port, folder = either
+    port.write_new(folder / "file", b"con", b"tent")
+    memory = memoryview(bytearray(b"?" * room))
+    assert port.read_into(folder / "file", memory) == len(found)
+    assert bytes(memory) == found.ljust(room, b"?")
+    with pytest.raises(FileNotFoundError):
+        port.read_into(folder / "none", memory)
+
+
 def test_open_files_behave_as_real_ones(either: tuple[Disk, Path]):
     port, folder = either
     path = folder / "part"

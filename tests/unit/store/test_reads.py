@@ -10,6 +10,7 @@ import pytest
 
 from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, NodeClosedError, StoreError
 from dfs_sdk.ids import ChunkId
+from dfs_sdk.runtime.buffers import IDLE_SECONDS, KEPT_BYTES_MIN
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.runtime.system import SystemDisk
 from dfs_sdk.store import DiskStore
@@ -17,7 +18,7 @@ from dfs_sdk.store.files import ChunkFiles
 from dfs_sdk.store.guard import DiskGuard
 from dfs_sdk.store.operations import Operations
 from dfs_sdk.store.reads import SHARED_BYTES_MAX, TURN_LENGTH_MAX, SharedReads
-from tests.fakes.runtime import InlineOffload, fake_runtime
+from tests.fakes.runtime import FakeClock, InlineOffload, fake_runtime
 from tests.fakes.stores import SMALL, chunk
 
 P = ParamSpec("P")
@@ -216,4 +217,61 @@ async def test_damage_is_found_also_in_the_page_cache(tmp_path: Path) -> None:
     assert damaged.chunk_id not in store
     with pytest.raises(ContentNotFoundError):
         await store.get(gone.chunk_id)
+    await store.close()
+
+
+async def opened_store(folder: Path) -> DiskStore:
+    store = DiskStore(folder, replace(fake_runtime(7), disk=SystemDisk(), offload=CountingOffload()), SMALL)
+    await store.open()
+    return store
+
+
+async def test_large_chunks_land_in_memory_that_nobody_looks_at(tmp_path: Path) -> None:
+    store = await opened_store(tmp_path / "store")
+    chunks = [chunk(number, size=KEPT_BYTES_MIN + number) for number in range(4)]
+    await store.put(chunks)
+    held = [await store.get(one.chunk_id) for one in chunks]
+    assert held == [one.data for one in chunks]
+    assert all(memoryview(data).readonly for data in held)
+    taken = store._memory.kept_bytes
+    del held[1:]
+    for one in chunks[1:]:
+        assert await store.get(one.chunk_id) == one.data
+    assert held == [chunks[0].data]
+    assert store._memory.kept_bytes == taken
+    await store.close()
+    assert store._memory.kept_bytes == 0
+    assert store._resting is None
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:-1] + b"?"])
+async def test_a_large_chunk_that_was_changed_is_found_out(tmp_path: Path, change: Callable[[bytes], bytes]) -> None:
+    store = await opened_store(tmp_path / "store")
+    large = chunk(1, size=KEPT_BYTES_MIN)
+    await store.put([large])
+    path = ChunkFiles(SystemDisk(), tmp_path / "store", quarantine_files_max=1).path(large.chunk_id)
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(CorruptContentError):
+        await store.get(large.chunk_id)
+    await store.close()
+
+
+async def test_memory_for_large_chunks_is_forgotten_after_a_while(tmp_path: Path) -> None:
+    loop, clock = asyncio.get_running_loop(), FakeClock()
+    runtime = replace(fake_runtime(7), clock=clock, disk=SystemDisk(), offload=CountingOffload())
+    store = DiskStore(tmp_path / "store", runtime, SMALL)
+    await store.open()
+    large = chunk(1, size=KEPT_BYTES_MIN)
+    await store.put([large])
+    await store.get(large.chunk_id)
+    for _ in range(2):
+        timer = store._resting
+        assert timer is not None
+        assert IDLE_SECONDS - 1 < timer.when() - loop.time() <= IDLE_SECONDS
+        assert store._memory.kept_bytes
+        timer.cancel()
+        clock.advance(IDLE_SECONDS)
+        store._rest()
+    assert store._memory.kept_bytes == 0
+    assert store._resting is None
     await store.close()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dfs_sdk.runtime.memory import LentMemory
 from dfs_sdk.transport.connection import LENT_BYTES_MIN, split
 from dfs_sdk.transport.outbox import NO_BODY, OutgoingMessage, SendState
 from dfs_sdk.transport.priority import Priority
@@ -37,7 +38,13 @@ def test_a_message_in_two_parts_arrives_whole_over_a_hostile_wire(border):
     assert pair.right.messages == [data]
 
 
-@pytest.mark.parametrize("last", [BODY, memoryview(BODY), memoryview(b"head" + BODY)[4:]])
+def lent(content):
+    view = LentMemory(len(content)).getbuffer()
+    view[:] = content
+    return view
+
+
+@pytest.mark.parametrize("last", [BODY, memoryview(BODY), memoryview(b"head" + BODY)[4:], lent(BODY).toreadonly()])
 def test_large_bytes_are_left_where_they_are(last):
     head, body = split([b"one", b"two", last])
     assert bytes(head) == b"onetwo"
@@ -45,11 +52,11 @@ def test_large_bytes_are_left_where_they_are(last):
     assert body.obj is memoryview(last).obj
 
 
-@pytest.mark.parametrize("make", [bytearray, lambda data: memoryview(bytearray(data)).toreadonly()])
+@pytest.mark.parametrize("make", [bytearray, lambda data: memoryview(bytearray(data)).toreadonly(), lent])
 def test_memory_that_can_change_is_copied_at_once(make):
     memory = make(BODY)
     head, body = split([b"one", memory])
-    changed = memory if isinstance(memory, bytearray) else memory.obj
+    changed = memory.obj if isinstance(memory, memoryview) and memory.readonly else memory
     changed[:] = bytes(len(changed))
     assert bytes(head) + bytes(body) == b"one" + BODY
 

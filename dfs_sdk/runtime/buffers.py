@@ -1,14 +1,15 @@
-"""Memory for messages on their way in, used again when nobody looks at it any more.
+"""Memory for large things on their way, used again when nobody looks at it any more.
 
-Fresh memory has to be zeroed, and for large messages to be asked of the kernel page by page: together that costs more
-than to decrypt what comes into it. So what was lent is remembered, and lent again once no view of it is left. Nobody
-has to give anything back: CPython counts the views of a `BytesIO` and refuses to resize it as long as there is one, so
-memory that anybody can still read or write is never taken for free, however it was passed on.
+Messages that come in and chunks that are read from the disk land in it. Fresh memory has to be zeroed, and for large
+ones to be asked of the kernel page by page: together that costs more than to decrypt what comes into it. So what was
+lent is remembered, and lent again once no view of it is left. Nobody has to give anything back: CPython counts the
+views of a `BytesIO` and refuses to resize it as long as there is one, so memory that anybody can still read or write is
+never taken for free, however it was passed on.
 
 Large memory is had untouched: its pages come one by one as bytes land in them, not all at the moment at which a message
 begins, when the loop would stand still for them.
 
-What an earlier message left in the memory is not cleared: a message is handed over only when every byte of it landed.
+What was in the memory before is not cleared: only what was written anew is handed over.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from dfs_sdk.transport.buffers import IDLE_SECONDS, KEPT_BYTES_MIN, Buffers
+from dfs_sdk.runtime.buffers import IDLE_SECONDS, KEPT_BYTES_MIN, Buffers
 from dfs_sdk.transport.config import MIB, TransportConfig
 from dfs_sdk.transport.inbox import Budget, Inbox
 
