@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from dfs_sdk.errors import ConfigError
@@ -64,7 +65,7 @@ class Run:
         self._real_begun = 0.0
         self._begun = 0.0
         self._ended = 0.0
-        self._whole = False
+        self._is_over = self._whole = False
         self._before: Standing | None = None
         self._after: Standing | None = None
         self._struck: Counter[str] = Counter()
@@ -105,6 +106,18 @@ class Run:
             news=self._news,
             failures=tuple(failures),
         )
+
+    def say_stopped(self, error: BaseException) -> None:
+        """Have a notebook show one line for what interrupted the run, instead of the frames it went through.
+
+        The error itself stays what it is: whoever cancels goes on as ever.
+
+        Args:
+            error: What came instead of the end.
+        """
+        text = f"{self._words()}. The swarm can go on; swarm.last_run is the report."
+        # IPython asks the very object: a class of its own would be none that `asyncio.timeout` knows.
+        error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined] # IPython's hook
 
     async def _watch(self, call: Call[None], bar: Any) -> None:
         """Draw the bar on the caller's loop until the call has ended or somebody stops it."""
@@ -148,9 +161,11 @@ class Run:
                 self._whole = not errors
         finally:
             self._ended = min(clock.monotonic(), self._begun + self._wanted)
-            self._after = chronicle.look(self._swarm.nodes)
+            self._after, self._is_over = chronicle.look(self._swarm.nodes), True
             # Counted here, where nobody counts on meanwhile: the report is made on the caller's thread.
             self._struck, self._news = chronicle.strikes - struck_before, chronicle.counts - news_before
+            if bar is not None:
+                self._show(bar)
             await scope.close()
         if errors:
             raise errors[0]
@@ -160,11 +175,21 @@ class Run:
         return max(LOOK_SECONDS_MIN, min(longest, LOOK_RATIO * passed))
 
     def _show(self, bar: Any) -> None:
-        words = face("views.words")
-        passed = max(0.0, self._ground.clock.monotonic() - self._begun) if self._before is not None else 0.0
-        passed = min(passed, self._wanted)
+        bar.show(self._passed() / self._wanted, self._words())
+
+    def _passed(self) -> float:
+        """Seconds so far, or in all once it has ended."""
+        if self._before is None:
+            return 0.0
+        end = self._ended if self._is_over else self._ground.clock.monotonic()
+        return min(max(0.0, end - self._begun), self._wanted)
+
+    def _words(self) -> str:
+        words, standing = face("views.words"), self._after
         real = self._real.monotonic() - self._real_begun
-        standing = self._after
         nodes = f", {standing.answering} of {standing.nodes} nodes answer" if standing is not None else ""
-        text = f"{words.duration(passed)} of {words.duration(self._wanted)} in {words.duration(real)}{nodes}"
-        bar.show(passed / self._wanted, text)
+        text = f"{words.duration(self._passed())} of {words.duration(self._wanted)} in {words.duration(real)}{nodes}"
+        if not self._is_over or self._whole or standing is None:
+            return text
+        at = datetime.fromtimestamp(standing.at_wall, UTC)
+        return f"Stopped at {at:%H:%M:%S} (UTC): {text}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.runtime.tasks import TaskScope
@@ -16,24 +16,29 @@ UNDOS_MAX = 100_000
 """Effects that have not ended; beyond that the oldest are ended at once."""
 
 
-class Cast(Protocol):
-    """Whoever knows the nodes."""
+class Fall(Protocol):
+    """Lets a node vanish."""
 
-    async def fall(self, name: str, *, power: bool) -> None:
+    async def __call__(self, name: str, *, power: bool) -> None:
         """Let the node of a host vanish, if it runs."""
         ...
 
-    def is_down(self, name: str) -> bool:
-        """Whether the node of a host does not run."""
-        ...
 
-    async def rise(self, name: str) -> None:
-        """Bring a host that is down back into the network; returns when it is in, or down again."""
-        ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cast:
+    """What can be done to the nodes of hosts, each named by its host.
 
-    def turn_liar(self, name: str) -> None:
-        """Let the node of a host answer wrongly, if it runs."""
-        ...
+    Attributes:
+        fall: Lets a node vanish, if it runs, with the host's power or only as a process.
+        is_down: Says whether a node does not run.
+        rise: Brings a host that is down back into the network; returns when it is in, or down again.
+        turn_liar: Lets a node answer wrongly, if it runs.
+    """
+
+    fall: Fall
+    is_down: Callable[[str], bool]
+    rise: Callable[[str], Coroutine[Any, Any, None]]
+    turn_liar: Callable[[str], None]
 
 
 class Stagehand:

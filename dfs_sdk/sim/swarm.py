@@ -35,7 +35,7 @@ from dfs_sdk.sim.running import Run
 from dfs_sdk.sim.scenario import AMOUNT, Act, ActKind, Duration, Scenario, Shape, Timeline
 from dfs_sdk.sim.seeing import Seen
 from dfs_sdk.sim.simulated import Simulated
-from dfs_sdk.sim.stagehand import Stagehand
+from dfs_sdk.sim.stagehand import Cast, Stagehand
 
 __all__ = ["Swarm", "hurried"]
 
@@ -98,7 +98,8 @@ class Swarm(Lifetime, Seen):
         self._last_run: RunReport | None = None
         self._scope = TaskScope("swarm", on_error=self._on_failure)
         self._chronicle = Chronicle(self._ground)
-        self._stagehand = Stagehand(self._ground, self, scope=self._scope, note=self._chronicle.struck)
+        cast = Cast(fall=self._fall, is_down=self._is_down, rise=self._rise, turn_liar=self._turn_liar)
+        self._stagehand = Stagehand(self._ground, cast, scope=self._scope, note=self._chronicle.struck)
         self._check_played(self._scenario, "scenario", [f"n{number}" for number in range(self._count)])
 
     # Life
@@ -137,7 +138,8 @@ class Swarm(Lifetime, Seen):
         """Let time pass: virtual time as fast as it goes, real time over loopback.
 
         Interrupting the cell, cancelling or the bar's button stop it at that instant; the swarm stays usable, and
-        `last_run` tells what happened until then. A swarm that was not started is started first.
+        `last_run` tells what happened until then. An interrupted cell says so in one line. A swarm that was not
+        started is started first.
 
         Args:
             hours: How long, together with the other two.
@@ -166,6 +168,9 @@ class Swarm(Lifetime, Seen):
             await self.start()
         try:
             await run.pass_time(self._told(extra) if extra is not None else None, progress=progress)
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
+            run.say_stopped(error)
+            raise
         finally:
             if run.has_begun:
                 self._last_run = run.report(self._failures)
@@ -184,14 +189,14 @@ class Swarm(Lifetime, Seen):
         try:
             return await self._add(joins=True)
         except BaseException:
-            await to_the_end(self.fall(name, power=False))
+            await to_the_end(self._fall(name, power=False))
             raise
 
     @hops
     async def kill(self, index: int) -> Node:
         """Let a node vanish without a goodbye, as if its process were killed."""
         node = self._at(index)
-        await self.fall(node.name, power=False)
+        await self._fall(node.name, power=False)
         return node
 
     @hops
@@ -201,7 +206,7 @@ class Swarm(Lifetime, Seen):
         Returns:
             The node of the host's next life; `swarm[index]` is this one from now on.
         """
-        await self.rise(self._at(index).name)
+        await self._rise(self._at(index).name)
         return self._at(index)
 
     @hops
@@ -292,38 +297,6 @@ class Swarm(Lifetime, Seen):
         running = "closed" if self._closed else f"{sum(node.running for node in self._nodes)} running"
         return f"<Swarm of {len(self._nodes)} nodes, {running}>"
 
-    # What scenarios do to hosts
-
-    async def fall(self, name: str, *, power: bool) -> None:
-        """See `stagehand.Cast`."""
-        node = self._nodes[self._names.index(name)]
-        if node.running:
-            await self._ground.crash(node, power=power)
-
-    def is_down(self, name: str) -> bool:
-        """See `stagehand.Cast`."""
-        return not self._nodes[self._names.index(name)].running
-
-    async def rise(self, name: str) -> None:
-        """See `stagehand.Cast`."""
-        index = self._names.index(name)
-        if self._nodes[index].running:
-            return
-        self._ground.restart(name)
-        node = self._nodes[index] = self._make(name, None)
-        try:
-            await node.start()
-            await self._reenter(node)
-        except DfsError:
-            if node.running:  # else it was struck again meanwhile: whoever did so brings it back
-                raise
-
-    def turn_liar(self, name: str) -> None:
-        """See `stagehand.Cast`."""
-        node = self._nodes[self._names.index(name)]
-        if node.running:
-            self._ground.lie(node)
-
     # Inside
 
     async def _start(self) -> None:
@@ -351,6 +324,34 @@ class Swarm(Lifetime, Seen):
         await self._ground.close(self._nodes)
         self._ended = True  # before the home ends, and with it all calls on it: perhaps this one
         await self._home.close()
+
+    # What happens to hosts, by hand and in scenarios
+
+    async def _fall(self, name: str, *, power: bool) -> None:
+        node = self._nodes[self._names.index(name)]
+        if node.running:
+            await self._ground.crash(node, power=power)
+
+    def _is_down(self, name: str) -> bool:
+        return not self._nodes[self._names.index(name)].running
+
+    async def _rise(self, name: str) -> None:
+        index = self._names.index(name)
+        if self._nodes[index].running:
+            return
+        self._ground.restart(name)
+        node = self._nodes[index] = self._make(name, None)
+        try:
+            await node.start()
+            await self._reenter(node)
+        except DfsError:
+            if node.running:  # else it was struck again meanwhile: whoever did so brings it back
+                raise
+
+    def _turn_liar(self, name: str) -> None:
+        node = self._nodes[self._names.index(name)]
+        if node.running:
+            self._ground.lie(node)
 
     @property
     def _home(self) -> Home:

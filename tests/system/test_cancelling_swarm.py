@@ -28,8 +28,6 @@ CALLS: dict[str, Callable[[Swarm], Call]] = {
     "leave": lambda swarm: swarm.leave(1),
     "strike": lambda swarm: swarm.strike("crash", 1),
     "settled": lambda swarm: swarm.settled(),
-    "fall": lambda swarm: swarm.fall("n1", power=False),
-    "rise": lambda swarm: swarm.rise("n1"),
     "close": lambda swarm: swarm.close(),
 }
 
@@ -57,7 +55,7 @@ async def struck(name: str, at: int, how: Strike, net: str | None) -> tuple[bool
     try:
         if name != "start":
             await swarm.start()
-        if name in ("restart", "rise"):
+        if name == "restart":
             await swarm.kill(1)
         outcome = await how(lambda: CALLS[name](swarm), at)
         if name == "start" and outcome.cancelled:

@@ -49,6 +49,12 @@ def test_interrupted_run_leaves_the_swarm_usable(kernel: tuple[KernelManager, Bl
     while (reply := client.get_shell_msg(timeout=SECONDS))["msg_type"] != "execute_reply":
         pass
     assert reply["content"]["status"] in ("error", "aborted")
+    shown = {}
+    while "traceback" not in shown:
+        shown = client.get_iopub_msg(timeout=SECONDS)["content"]
+    (line,) = shown["traceback"]
+    assert line.startswith("Stopped at ")
+    assert "3 of 3 nodes answer" in line
     after = run(
         client, "file = await swarm[0].put(b'x' * 1000, name='x')\nassert await swarm[2].get(file.link) == b'x' * 1000"
     )

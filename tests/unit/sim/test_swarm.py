@@ -1,6 +1,7 @@
 """A swarm in a simulated world: the notebook's side of it."""
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 
@@ -160,6 +161,20 @@ async def test_cancelled_run_stops_at_once_and_the_swarm_goes_on():
         assert seconds(swarm) == stopped
         file = await swarm[0].put(DATA, name="data")
         assert await swarm[2].get(file.link) == DATA
+
+
+async def test_cell_of_an_interrupted_run_says_in_one_line_where_it_stopped():
+    async with Swarm(2, net="lan", seed=2) as swarm:
+        with pytest.raises(TimeoutError) as told:
+            async with asyncio.timeout(0.3):
+                await swarm.run(hours=1000, progress=False)
+        cancelled = told.value.__cause__
+        assert type(cancelled) is asyncio.CancelledError
+        (line,) = cancelled._render_traceback_()
+        assert re.match(r"Stopped at \d\d:\d\d:\d\d \(UTC\): .* of 41 d 16 h in .*, 2 of 2 nodes answer\. ", line), line
+        assert "swarm.last_run" in line
+        report = await swarm.run(minutes=1, progress=False)
+        assert not report.stopped
 
 
 async def test_history_is_fine_at_first_so_that_a_stopped_run_has_one():
