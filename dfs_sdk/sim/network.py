@@ -48,6 +48,7 @@ class SimNetwork:
         epoch: Moves on with every change of the network's shape.
         on_wire: Called with the names of sender and receiver ("" when nobody listens) and each datagram as it is sent,
             whatever becomes of it; the buffer is lent for the call.
+        on_arrival: The same for each datagram that reaches a socket of a host that is up.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SimNetwork:
         self.counters = Counters()
         self.epoch = 0
         self.on_wire: list[WireHook] = []
+        self.on_arrival: list[WireHook] = []
         self._trace = trace
         self._rng = rng
         self._any_size = any_size
@@ -306,10 +308,7 @@ class SimNetwork:
 
     def _show(self, sender: Station, target: SimSocket | None, data: bytes, segment_bytes: int) -> None:
         receiver = target.station.name if target is not None else ""
-        view = memoryview(data)
-        for start in range(0, len(data), segment_bytes):
-            for hook in self.on_wire:
-                hook(sender.name, receiver, view[start : start + segment_bytes])
+        _tell(self.on_wire, sender.name, receiver, data, segment_bytes)
 
     def _send_special(self, route: Route, data: bytes, segment_bytes: int, count: int) -> None:
         found = self._translate(route)
@@ -411,6 +410,8 @@ class SimNetwork:
             self.counters.no_listener += count
             return
         self._trace.delivery(self.scheduler.now, sender.number, station.number, data)
+        if self.on_arrival:
+            _tell(self.on_arrival, sender.name, station.name, data, segment_bytes)
         kept = target.receive(data, segment_bytes, source)
         self.counters.delivered += kept
         self.counters.buffer_full += count - kept
@@ -449,3 +450,10 @@ class SimNetwork:
             return
         self._require_free(nat.host)
         self._routers[nat.host] = nat
+
+
+def _tell(hooks: Iterable[WireHook], sender: str, receiver: str, data: bytes, segment_bytes: int) -> None:
+    view = memoryview(data)
+    for start in range(0, len(data), segment_bytes):
+        for hook in hooks:
+            hook(sender, receiver, view[start : start + segment_bytes])

@@ -11,6 +11,7 @@ from dfs_sdk.errors import CorruptContentError, DfsError, NodeClosedError
 from dfs_sdk.exchange.fetching import NoIntactCopyError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.node.config import NodeConfig
+from dfs_sdk.node.engine import Engine
 from dfs_sdk.node.node import Node
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.replication.spreader import Spread
@@ -88,10 +89,15 @@ class Resident:
         self.host.start(self._live(), name="resident")
 
     @property
+    def engine(self) -> Engine | None:
+        """What its node consists of, while that runs."""
+        node = self.node if self.host.is_up else None
+        return node._engine if node is not None and node.running else None  # noqa: SLF001 - inspects
+
+    @property
     def store(self) -> ChunkStore | None:
         """What its node stores in, while that runs."""
-        node = self.node if self.host.is_up else None
-        engine = node._engine if node is not None and node.running else None  # noqa: SLF001 - inspects
+        engine = self.engine
         return engine.foundation.store if engine is not None else None
 
     @property

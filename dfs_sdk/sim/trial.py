@@ -16,6 +16,7 @@ from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.tasks import run_all
+from dfs_sdk.sim.caps import overfull
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
 from dfs_sdk.sim.fork import CAN_FORK
 from dfs_sdk.sim.host import Hardware
@@ -99,7 +100,7 @@ def run_trial(plan: Plan, *, keep: int = 0, on_end: list[str] | None = None) -> 
     with World(plan.seed, keep=keep, fidelity=Fidelity() if plan.sealed else CHEAP) as world:
         ledger = Ledger()
         trial = Trial(world, plan, ledger)
-        with Witness(world, ledger, duplicates=plan.conditions.duplicate_ratio > 0) as witness:
+        with Witness(world, ledger) as witness:
             try:
                 world.run(trial.run())
             except Exception as error:  # noqa: BLE001 - whatever ends a trial is a finding of this seed
@@ -175,6 +176,7 @@ class Trial:
             self._ledger.breach("the nodes did not meet on a good network")
             return
         await self.nemesis.run()
+        self._check_tables("when the faults end")
         for resident in self.residents.values():
             resident.working = False
         await self.nemesis.heal()
@@ -188,6 +190,14 @@ class Trial:
         await self._check_copies(reunited_at)
         if not await self._until(self._all_heard, CHAT_SECONDS):
             self._ledger.breach("messages are missing after everybody was back")
+        self._check_tables("in the end")
+
+    def _check_tables(self, when: str) -> None:
+        for resident in self.residents.values():
+            if resident.engine is None:
+                continue
+            for problem in overfull(resident.engine, members=len(self._plan.hosts)):
+                self._ledger.breach(f"{resident.name}: {problem} {when}")
 
     # Receipts
 

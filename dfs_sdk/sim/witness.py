@@ -28,20 +28,21 @@ class Witness(logging.Handler):
     Args:
         world: What it watches.
         ledger: Where breaches go.
-        duplicates: Whether the network duplicates: then questions are answered more often than they were sent.
     """
 
-    def __init__(self, world: World, ledger: Ledger, *, duplicates: bool) -> None:
+    def __init__(self, world: World, ledger: Ledger) -> None:
         super().__init__(level=logging.DEBUG)
         self._world = world
         self._ledger = ledger
-        self._duplicates = duplicates
         self._sealed: dict[tuple[str, int, int], dict[int, bytes]] = {}
         self._asked: dict[tuple[str, str], int] = {}
         self._answered: dict[tuple[str, str], int] = {}
         self._logger = logging.getLogger("dfs_sdk")
         self._level = self._logger.level
         world.network.on_wire.append(self._see)
+        if world.fidelity.datagrams:
+            # A question counts where it arrives: one that the network doubles is answered twice.
+            world.network.on_arrival.append(self._hear)
 
     def __enter__(self) -> Self:
         self._logger.addHandler(self)
@@ -77,15 +78,17 @@ class Witness(logging.Handler):
         kind = datagram[0]
         if kind & ~1 == Kind.DATA:
             self._count(sender, datagram)
-        elif kind in _ASKING:
-            self._asked[sender, receiver] = self._asked.get((sender, receiver), 0) + len(datagram)
-        elif kind in _ANSWERING and receiver and not self._duplicates:
+        elif kind in _ANSWERING and receiver:
             told = self._answered.get((receiver, sender), 0) + len(datagram)
             self._answered[receiver, sender] = told
             if told > AMPLIFICATION_MAX * self._asked.get((receiver, sender), 0):
                 self._ledger.breach(f"{sender} answered {receiver} with {told} bytes, over three times what was asked")
         if CANARY in bytes(datagram):
             self._ledger.breach(f"{sender} sent plain content to {receiver}")
+
+    def _hear(self, sender: str, receiver: str, datagram: memoryview) -> None:
+        if datagram[0] in _ASKING:
+            self._asked[sender, receiver] = self._asked.get((sender, receiver), 0) + len(datagram)
 
     def _count(self, sender: str, datagram: memoryview) -> None:
         kind, index, number = DATA_HEADER.unpack_from(datagram)

@@ -109,6 +109,18 @@ NETWORK_BUGS = (
         tests=("tests/unit/transport/test_paths.py::test_token_from_the_challenged_address_moves_the_path",),
     ),
     Bug(
+        name="calls that ended stay in their table",
+        edits=(
+            Edit(
+                path="dfs_sdk/rpc/session.py",
+                old="self._pending.pop(call_id, None)",
+                new="self._pending.get(call_id, None)",
+            ),
+        ),
+        tests=("tests/unit/sim/test_caps.py::test_nothing_gathers_in_a_network_that_lives_for_a_while",),
+        seeds=True,
+    ),
+    Bug(
         name="calls of a peer wait in a queue without a bound",
         edits=(
             Edit(

@@ -53,7 +53,7 @@ async def story(world: World, born: list[Offspring] | None) -> None:
 def digest(fidelity: Fidelity, born: list[Offspring] | None) -> str:
     ledger = Ledger()
     with World(7, conditions=Conditions(delay_mean=0.01, loss_ratio=0.02), fidelity=fidelity) as world:
-        with Witness(world, ledger, duplicates=False):
+        with Witness(world, ledger):
             world.run(story(world, born))
         assert world.failures == []
         assert ledger.problems == []
@@ -86,7 +86,7 @@ def test_child_that_kept_its_keys_is_seen_to_seal_and_the_witness_sees_numbers_u
         assert 0 < len(offspring.sent) <= DATAGRAMS_MAX
         return offspring.problems()
 
-    with World(7) as world, Witness(world, ledger, duplicates=False):
+    with World(7) as world, Witness(world, ledger):
         problems = world.run(betray(world))
     assert "send of a forked child did not refuse: ForkedNodeError" not in problems
     assert any("sent" in problem for problem in problems)

@@ -142,8 +142,8 @@ def packet(number: int, content: bytes) -> memoryview:
 def test_witness_sees_reused_numbers_plain_content_secrets_in_logs_and_amplification(caplog: pytest.LogCaptureFixture):
     with World() as world:
         ledger = Ledger(files=[owed()])
-        with Witness(world, ledger, duplicates=False) as witness:
-            (see,) = world.network.on_wire
+        with Witness(world, ledger) as witness:
+            (see,), (hear,) = world.network.on_wire, world.network.on_arrival
             see("a", "b", packet(1, b"one"))
             see("a", "b", packet(1, b"one"))  # a farewell is sent again as it is
             see("a", "b", packet(2, b"two"))
@@ -151,8 +151,13 @@ def test_witness_sees_reused_numbers_plain_content_secrets_in_logs_and_amplifica
             assert ledger.problems == []
             see("a", "b", packet(1, b"two"))
             see("a", "b", packet(3, CANARY))
-            see("a", "b", memoryview(b"\x01" * 100))
-            see("b", "a", memoryview(b"\x02" * 301))
+            hello = memoryview(b"\x01" * 100)
+            see("a", "b", hello)  # only what arrives may be answered
+            for _ in range(2):  # the network doubled it
+                hear("a", "b", hello)
+                see("b", "a", memoryview(b"\x02" * 300))
+            assert len(ledger.problems) == 2
+            see("b", "a", memoryview(b"\x02"))
             witness.search_links(["<file f>", "dfs:secret-link"])
             with caplog.at_level("DEBUG", logger="dfs_sdk"):
                 witness._logger.debug("fetching %s", "dfs:secret-link")
