@@ -69,7 +69,7 @@ class Link(Shown):
         if not compact.lower().startswith(SCHEME):
             raise LinkError(f"a link starts with {SCHEME!r}: copy it in full")
         data = _decoded(compact[len(SCHEME) :])
-        if data[:1] and data[0] != VERSION:
+        if len(data) >= _TEXT_BYTES and data[0] != VERSION:
             raise LinkError(f"this link is of version {data[0]}, this program reads version {VERSION}: update it")
         if len(data) != _TEXT_BYTES:
             raise LinkError(f"a link has {_TEXT_BYTES} bytes, this one {len(data)}: copy it in full")

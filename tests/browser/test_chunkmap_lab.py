@@ -95,6 +95,9 @@ def test_map_of_a_hundred_thousand_cells_scrolls(lab: Lab, page: Page):
     errors, _ = watch(page)
     open_map(lab, page, "large-map", chunks=5_000, holders=20)
     page.evaluate(FRAMES)
+    edge = page.evaluate("document.querySelector('.dfs-map-sizer').clientWidth") - 60
+    page.locator(".dfs-map-grid").hover(position={"x": edge - 9, "y": 110})
+    expect(page.locator(".dfs-about")).to_contain_text("on node-9 (")  # low rows, and columns as wide as a name needs
     page.locator(".dfs-map-grid").focus()
     page.keyboard.press("End")
     expect(page.locator(".dfs-about")).to_contain_text("chunk 4999")

@@ -4,6 +4,7 @@ const MARKS = { lagging: "~", busy: "b", suspect: "?", away: "x", gone: "X", lef
 const CELL_SIZES = [2, 4, 7, 12, 18, 26];
 const SHAPES_FROM = 12;
 const LABELS_FROM = 11;
+const LABEL_OVERHANG_PIXELS = 8; // what the label of a low row has above it
 const FLASH_SECONDS = 4;
 const NUMBERS_PER_ROW = 4;
 
@@ -125,12 +126,12 @@ function mapPainter(canvas, picture) {
     }
   };
   const heads = (pen, box, look) => {
-    const step = Math.max(1, Math.ceil(LABELS_FROM / box.cell));
+    const step = Math.max(1, Math.ceil(LABELS_FROM / box.wide));
     pen.textAlign = "left";
     for (let column = Math.ceil(box.column / step) * step; column < box.columnEnd; column += step) {
       const holder = picture.holders[column];
       pen.save();
-      pen.translate(box.x(column) + box.cell / 2, box.top - 6);
+      pen.translate(box.x(column) + box.wide / 2, box.top - 6);
       pen.rotate(-Math.PI / 3);
       pen.font = `${column === look.column ? "bold " : ""}${look.font}`;
       pen.fillStyle = holder.answers ? look.ink : look.bad;
@@ -156,7 +157,7 @@ function mapPainter(canvas, picture) {
     for (let row = box.row; row < box.rowEnd; row += 1)
       for (let column = box.column; column < box.columnEnd; column += 1) {
         const code = picture.cells[row * picture.holders.length + column];
-        if (code) drawCopy(pen, box.x(column), box.y(row), box.cell, code, picture.holders[column], look.ink);
+        if (code) drawCopy(pen, box.x(column) + (box.wide - box.cell) / 2, box.y(row), box.cell, code, picture.holders[column], look.ink);
       }
   };
   const dots = (pen, box, look) => {
@@ -164,10 +165,10 @@ function mapPainter(canvas, picture) {
     pen.imageSmoothingEnabled = false;
     const [columns, rows] = [box.columnEnd - box.column, box.rowEnd - box.row];
     if (columns > 0 && rows > 0)
-      pen.drawImage(small, box.column, box.row, columns, rows, box.x(box.column), box.y(box.row), columns * box.cell, rows * box.cell);
+      pen.drawImage(small, box.column, box.row, columns, rows, box.x(box.column), box.y(box.row), columns * box.wide, rows * box.cell);
     pen.globalAlpha = 0.3;
     pen.strokeStyle = look.ink;
-    pen.strokeRect(box.x(box.column), box.y(box.row), columns * box.cell, rows * box.cell);
+    pen.strokeRect(box.x(box.column), box.y(box.row), columns * box.wide, rows * box.cell);
     pen.globalAlpha = 1;
   };
   const rings = (pen, box, look) => {
@@ -176,7 +177,7 @@ function mapPainter(canvas, picture) {
       if (row < box.row || row >= box.rowEnd || column < box.column || column >= box.columnEnd) return;
       pen.strokeStyle = color;
       pen.lineWidth = thick;
-      pen.strokeRect(box.x(column) + thick / 2, box.y(row) + thick / 2, Math.max(2, box.cell - thick), Math.max(2, box.cell - thick));
+      pen.strokeRect(box.x(column) + thick / 2, box.y(row) + thick / 2, Math.max(2, box.wide - thick), Math.max(2, box.cell - thick));
     };
     const now = Date.now();
     for (const [place, at] of picture.fresh)
@@ -204,7 +205,7 @@ function mapPainter(canvas, picture) {
       };
       within(box.left - 1, box.top - 1, box.width, box.height, box.cell >= SHAPES_FROM ? shapes : dots);
       within(box.left - 1, box.top - 1, box.width, box.height, rings);
-      within(0, box.top, box.left, box.height, labels);
+      within(0, box.top - LABEL_OVERHANG_PIXELS, box.left - 2, box.height, labels);
       within(box.left - 8, 0, box.width, box.top, heads);
     },
   };

@@ -127,6 +127,7 @@ const view = (model, root) => {
       return { ...item, key: `${key} ${seen.get(key)}` };
     });
     none.hidden = items.length > 0;
+    topic.box.hidden = !all.length;
     reconcile(news, items, (item) => item.key,
       (item) => el("li", {}, el("time", { text: clock(item.at) }), el("span", { class: "dfs-chip", text: item.topic }),
         el("span", { text: item.text })), () => {});

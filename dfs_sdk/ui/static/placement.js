@@ -2,6 +2,7 @@ const MAP_HIGH_MAX = 580;
 const HEADS_PIXELS = 96;
 const LABELS_PIXELS_MAX = 222;
 const LABEL_MARGINS_PIXELS = 26;
+const HEAD_PIXELS_WIDE = 18; // a column this wide has room for its holder's name
 const WHY_SECONDS = 0.12;
 const TABLE_ROWS = 50;
 
@@ -95,16 +96,21 @@ const view = (model, root, picture) => {
     const fits = (size) => picture.rows * size <= MAP_HIGH_MAX - HEADS_PIXELS && columns() * size <= (pane.clientWidth || 600) - left - 40;
     return [18, 12, 7, 4].find(fits) || 4;
   };
+  // Few holders and many chunks: the columns stay wide enough for names, however low the rows.
+  const wide = () => {
+    const room = (pane.clientWidth || 600) - left - 40;
+    return columns() * HEAD_PIXELS_WIDE > room ? cell() : Math.max(cell(), HEAD_PIXELS_WIDE);
+  };
   const box = () => {
-    const [size, width, height] = [cell(), pane.clientWidth, pane.clientHeight];
+    const [size, across, width, height] = [cell(), wide(), pane.clientWidth, pane.clientHeight];
     const [scrollX, scrollY] = [pane.scrollLeft, pane.scrollTop];
     const row = Math.max(0, Math.floor(scrollY / size));
-    const column = Math.max(0, Math.floor(scrollX / size));
+    const column = Math.max(0, Math.floor(scrollX / across));
     return {
-      cell: size, left, top: HEADS_PIXELS, width, height, row, column,
+      cell: size, wide: across, left, top: HEADS_PIXELS, width, height, row, column,
       rowEnd: Math.min(picture.rows, Math.ceil((scrollY + height - HEADS_PIXELS) / size)),
-      columnEnd: Math.min(columns(), Math.ceil((scrollX + width - left) / size)),
-      x: (place) => left + place * size - scrollX,
+      columnEnd: Math.min(columns(), Math.ceil((scrollX + width - left) / across)),
+      x: (place) => left + place * across - scrollX,
       y: (place) => HEADS_PIXELS + place * size - scrollY,
     };
   };
@@ -124,7 +130,7 @@ const view = (model, root, picture) => {
     left = Math.ceil(Math.min(LABELS_PIXELS_MAX, LABEL_MARGINS_PIXELS + Math.max(60, ...sample.slice(0, 300).map((text) => pen.measureText(text).width))));
     const size = cell();
     pale.hidden = size >= SHAPES_FROM || !picture.rows;
-    sizer.style.width = `${left + columns() * size + 60}px`;
+    sizer.style.width = `${left + columns() * wide() + 60}px`;
     sizer.style.height = `${HEADS_PIXELS + picture.rows * size + 2}px`;
     pane.style.height = `${Math.min(MAP_HIGH_MAX, HEADS_PIXELS + picture.rows * size + 16)}px`;
     canvas.style.width = `${pane.clientWidth}px`;
@@ -157,10 +163,10 @@ const view = (model, root, picture) => {
 
   const reveal = () => {
     const [size, shown] = [cell(), box()];
-    const [top, start] = [cursor.row * size, cursor.column * size];
-    const [high, wide] = [shown.height - HEADS_PIXELS - size, shown.width - left - size];
+    const [top, start] = [cursor.row * size, cursor.column * shown.wide];
+    const [high, across] = [shown.height - HEADS_PIXELS - size, shown.width - left - shown.wide];
     if (top < pane.scrollTop || top > pane.scrollTop + high) pane.scrollTop = Math.max(0, top - high / 2);
-    if (start < pane.scrollLeft || start > pane.scrollLeft + wide) pane.scrollLeft = Math.max(0, start - wide / 2);
+    if (start < pane.scrollLeft || start > pane.scrollLeft + across) pane.scrollLeft = Math.max(0, start - across / 2);
   };
   pane.addEventListener("keydown", (event) => {
     const page = Math.max(1, Math.floor((pane.clientHeight - HEADS_PIXELS) / cell()) - 1);
@@ -176,7 +182,7 @@ const view = (model, root, picture) => {
   pane.addEventListener("mousemove", (event) => {
     const rect = pane.getBoundingClientRect();
     const [x, y] = [event.clientX - rect.left - left, event.clientY - rect.top - HEADS_PIXELS];
-    const [row, column] = [Math.floor((y + pane.scrollTop) / cell()), Math.floor((x + pane.scrollLeft) / cell())];
+    const [row, column] = [Math.floor((y + pane.scrollTop) / cell()), Math.floor((x + pane.scrollLeft) / wide())];
     const inside = x >= 0 && y >= 0 && row < picture.rows && column < columns();
     if (!inside || (pointing && row === cursor.row && column === cursor.column)) return;
     pointing = true;
@@ -223,6 +229,7 @@ const view = (model, root, picture) => {
   const sight = new IntersectionObserver((entries) => {
     seen = entries[entries.length - 1].isIntersecting;
     if (!root.isConnected) return; // it goes: cleanup says so
+    if (seen) layOut(); // what changed out of sight was not drawn
     model.send(seen ? { kind: "look", view: name, version: picture.version } : { kind: "unlook", view: name });
   });
   sight.observe(root);
