@@ -80,6 +80,18 @@ class MemorySink:
         return self._memory.getvalue()
 
 
+class DestinationExistsError(FileExistsError):
+    """There is a file of that name already.
+
+    Args:
+        target: The destination.
+    """
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(f"{target} exists: give another destination, or overwrite=True")
+        self.target = target
+
+
 class PartSink:
     """Writes to `NAME.part-ID` beside the destination.
 
@@ -104,11 +116,11 @@ class PartSink:
         """Make the folder and open the part file.
 
         Raises:
-            FileExistsError: The destination exists and may not be replaced, or is a folder.
+            DestinationExistsError: The destination exists and may not be replaced, or is a folder.
             StoreError: There is no room for the file.
         """
         if self._disk.exists(self.target) and (not self._overwrite or self._disk.is_folder(self.target)):
-            raise FileExistsError(f"{self.target} exists: give another destination, or overwrite=True")
+            raise DestinationExistsError(self.target)
         self._disk.make_folders(self.target.parent)
         self._file = self._disk.open_part(self.part)
         self._saved_bytes = self._file.size()

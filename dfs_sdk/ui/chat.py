@@ -25,7 +25,7 @@ from dfs_sdk.ui.face import NodeFace
 from dfs_sdk.ui.message import Message
 from dfs_sdk.ui.moves import Moves
 from dfs_sdk.ui.pump import Pump
-from dfs_sdk.ui.transfer import download_folder
+from dfs_sdk.ui.transfer import fetched
 from dfs_sdk.views import words
 
 PAGE_LENGTH = 50
@@ -42,18 +42,20 @@ class ChatPanel(Panel):
     title: ClassVar[str] = "Chat"
     unfold: ClassVar[str] = "messages"
     _esm = traitlets.Unicode(
-        script("transferlist.js", "moves.js", "moveslist.js", "outbox.js", "chatlog.js", "chat.js")
+        script("transferlist.js", "keptmoves.js", "moves.js", "moveslist.js", "outbox.js", "chatlog.js", "chat.js")
     ).tag(sync=True)
     _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
+    panel_id = traitlets.Unicode().tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)
     messages: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._reading = Reading(node.snapshot().messages)
         self._moves = Moves(node, tell=self.tell, give=self.give, find=self._file_row)
-        self._sent: OrderedDict[str, None] = OrderedDict()
+        self._sent: OrderedDict[str, str] = OrderedDict()
         self._shown: tuple[tuple[MessageRow, ...] | None, list[dict[str, Any]]] = (None, [])
         super().__init__(node, pump=pump)
+        self.panel_id = str(self.model_id)
 
     @property
     def unread(self) -> int:
@@ -64,7 +66,9 @@ class ChatPanel(Panel):
         """Show the conversations, that of everybody first, and the newest messages of each."""
         self._reading.follow(snapshot.messages)
         if self._shown[0] is not snapshot.messages:
-            self._shown = (snapshot.messages, [shown(row) for row in newest(snapshot.messages)])
+            references = {message: reference for reference, message in self._sent.items()}
+            rows = [{**shown(row), "ref": references.get(row.message_id, "")} for row in newest(snapshot.messages)]
+            self._shown = (snapshot.messages, rows)
         return {"rooms": rooms(snapshot, self._reading.unread()), "messages": self._shown[1]}
 
     def actions(self) -> dict[str, tuple[str, Action]]:
@@ -89,14 +93,16 @@ class ChatPanel(Panel):
         self._remember(message.reference)
         try:
             content, link = await self._with_link(content, file)
-            await self._node.chat.send(content, to=NodeId.from_hex(to) if to else None, link=link)
+            said = await self._node.chat.send(content, to=NodeId.from_hex(to) if to else None, link=link)
         except BaseException:
             self._sent.pop(message.reference, None)
             raise
+        self._remember(message.reference, said.message_id)
+        self._shown = (None, [])  # what waits in the browser under this reference is among the messages from now on
 
-    def _remember(self, reference: str) -> None:
+    def _remember(self, reference: str, message_id: str = "") -> None:
         if reference:
-            self._sent[reference] = None
+            self._sent[reference] = message_id
         while len(self._sent) > SENT_REMEMBERED_MAX:
             self._sent.popitem(last=False)
 
@@ -133,7 +139,7 @@ class ChatPanel(Panel):
         room = message.text("room", length_max=ID_LENGTH_MAX, default="")
         link = next((row.link for row in self._snapshot.messages if row.message_id == wanted and row.link), "")
         link = link or self._link_of(room, wanted)
-        path = await self._node.get(link, download_folder())
+        path = await fetched(self._node, link)
         said = f"Saved to {words.visible(str(path))} on the kernel's disk"
         self.tell({"kind": "saved", "message": wanted, "text": said, "file": self._catalog_file(link)})
 

@@ -85,8 +85,8 @@ class JoinReportFace(Protocol):
 class ChatFace(Protocol):
     """The node's chat."""
 
-    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> Any:
-        """Send to everybody, or to one member."""
+    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> ChatMessage:
+        """Send to everybody, or to one member; what was said is in the history when this returns."""
         ...
 
     def history(

@@ -23,7 +23,7 @@ from dfs_sdk.ui.listing import PLACE_MAX, SEARCH_LENGTH_MAX, WINDOW_ROWS_MAX, Li
 from dfs_sdk.ui.message import Message
 from dfs_sdk.ui.moves import NAME_LENGTH_MAX, Moves
 from dfs_sdk.ui.pump import Pump
-from dfs_sdk.ui.transfer import download_folder
+from dfs_sdk.ui.transfer import fetched
 from dfs_sdk.ui.transferlist import TransferList
 from dfs_sdk.views import words
 
@@ -37,10 +37,11 @@ class FilesPanel(Panel):
 
     title: ClassVar[str] = "Files"
     unfold: ClassVar[str] = "files"
-    _esm = traitlets.Unicode(script("transferlist.js", "moves.js", "moveslist.js", "filelist.js", "files.js")).tag(
-        sync=True
-    )
+    _esm = traitlets.Unicode(
+        script("transferlist.js", "keptmoves.js", "moves.js", "moveslist.js", "filelist.js", "files.js")
+    ).tag(sync=True)
     _css = traitlets.Unicode(style("transfers.css", "files.css")).tag(sync=True)
+    panel_id = traitlets.Unicode().tag(sync=True)
     files_total = traitlets.Int().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
     transfers: traitlets.List[Any] = traitlets.List().tag(sync=True)
@@ -51,6 +52,7 @@ class FilesPanel(Panel):
         self._transfers = TransferList(node)
         self._notice = ""
         super().__init__(node, pump=pump)
+        self.panel_id = str(self.model_id)
 
     @property
     def lively(self) -> bool:
@@ -123,10 +125,10 @@ class FilesPanel(Panel):
         link = message.text("text", length_max=NAME_LENGTH_MAX).strip()
         if not link:
             raise ConfigError("paste the link of a file")
-        self._saved(await self._node.get(link, download_folder()))
+        self._saved(await fetched(self._node, link))
 
     async def _save(self, message: Message) -> None:
-        self._saved(await self._node.get(self._row(message).file_id, download_folder()))
+        self._saved(await fetched(self._node, self._row(message).file_id))
 
     async def _link(self, message: Message) -> None:
         row = self._row(message)

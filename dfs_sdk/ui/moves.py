@@ -1,13 +1,15 @@
 """The moves of one panel: files that go between this panel's browser and the node, and how each ends.
 
 A move that fails says so to the browser, which shows it at the file that failed; only when the browser itself fell
-silent the panel reports it.
+silent the panel reports it. How a move ended is remembered for a browser that asks later: because the message was lost,
+or because its page was loaded again meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from dfs_sdk.ui.transfer import FILE_BYTES_MAX, BrowserSilentError, Download, Pr
 from dfs_sdk.views import words
 
 MOVES_MAX = 8
+ENDS_REMEMBERED_MAX = 256
 NAME_LENGTH_MAX = 1_024
 MOVE_LENGTH_MAX = 64
 
@@ -59,6 +62,7 @@ class Moves:
         self._give = give
         self._find = find
         self._moving: dict[str, _Move] = {}
+        self._ends: OrderedDict[str, Mapping[str, Any]] = OrderedDict()
         self._beginning: set[str] = set()
 
     @property
@@ -74,7 +78,7 @@ class Moves:
         return {
             "upload": ("upload the file", self._upload),
             "piece": ("take a piece of the upload", self._piece),
-            "where": ("go on with the upload", self._where),
+            "where": ("say how far the upload is", self._where),
             "download": ("download the file", self._download),
             "ack": ("go on with the download", self._ack),
             "stop": ("stop the transfer", self._stop),
@@ -116,9 +120,7 @@ class Moves:
         name = _name_of(message)
         move = self._moving.get(name)
         if move is None:
-            self._tell(
-                {"kind": "move-failed", "move": name, "text": "the kernel does not know it any more", "trace": ""}
-            )
+            self._tell_end(name)
         elif isinstance(move.work, Upload):
             move.work.say()
 
@@ -145,8 +147,11 @@ class Moves:
                     await reader.close()
 
     async def _ack(self, message: Message) -> None:
-        move = self._moving.get(_name_of(message))
-        if move is not None and isinstance(move.work, Download):
+        name = _name_of(message)
+        move = self._moving.get(name)
+        if move is None:
+            self._tell_end(name)
+        elif isinstance(move.work, Download):
             move.work.acknowledge(message.number("next", maximum=FILE_BYTES_MAX))
 
     async def _stop(self, message: Message) -> None:
@@ -154,8 +159,15 @@ class Moves:
         if move is not None:
             move.task.cancel()
 
-    def _failed(self, name: str, text: str, trace: str = "") -> None:
-        self._tell({"kind": "move-failed", "move": name, "text": text, "trace": trace})
+    def _end(self, name: str, kind: str, **more: str) -> None:
+        self._ends[name] = {"kind": kind, "move": name, **more}
+        if len(self._ends) > ENDS_REMEMBERED_MAX:
+            self._ends.popitem(last=False)
+        self._tell(self._ends[name])
+
+    def _tell_end(self, name: str) -> None:
+        unknown = {"kind": "move-failed", "move": name, "text": "the node knows nothing of it any more", "trace": ""}
+        self._tell(self._ends.get(name, unknown))
 
     def _registered(self, name: str, work: Upload | Download) -> _Registered:
         if name in self._moving or len(self._moving) >= MOVES_MAX:
@@ -167,14 +179,14 @@ class Moves:
         try:
             yield
         except asyncio.CancelledError:
-            self._tell({"kind": "move-stopped", "move": name})
+            self._end(name, "move-stopped")
             raise
         except Exception as error:
-            self._failed(name, in_words(error), _trace(error))
+            self._end(name, "move-failed", text=in_words(error), trace=_trace(error))
             if isinstance(error, BrowserSilentError):
                 raise
         else:
-            self._tell({"kind": "move-done", "move": name})
+            self._end(name, "move-done")
 
 
 class _Registered:

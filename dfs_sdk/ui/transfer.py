@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dfs_sdk.errors import DeadlineError, DfsError
-from dfs_sdk.ui.face import ReaderFace
+from dfs_sdk.files.sink import DestinationExistsError
+from dfs_sdk.ui.face import NodeFace, ReaderFace
 
 PIECE_BYTES = 2**20
 WINDOW_PIECES = 8
@@ -26,6 +27,7 @@ WAITING_TOLD_SECONDS = 3.0
 ACKNOWLEDGED_PIECES = 4  # in one message, of a fast upload; half a window, so that pieces stay on their way
 ACKNOWLEDGED_SECONDS = 0.25
 FILE_BYTES_MAX = 2**50
+NAMES_TRIED_MAX = 1_000
 
 
 class BrowserSilentError(DeadlineError):
@@ -244,6 +246,27 @@ async def _read(reader: ReaderFace, size: int) -> bytes:
         parts.append(part)
         missing -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def fetched(node: NodeFace, what: str) -> Path:
+    """Get a file to the kernel's disk, into the folder of fetched files; beside one of the same name, as `name (2)`.
+
+    Raises:
+        DestinationExistsError: There are very many of the same name.
+        DfsError: It could not be got.
+    """
+    try:
+        return Path(await node.get(what, download_folder()))
+    except DestinationExistsError as error:
+        return Path(await node.get(what, _beside(error.target)))
+
+
+def _beside(target: Path) -> Path:
+    for number in range(2, NAMES_TRIED_MAX + 2):
+        free = target.with_name(f"{target.stem} ({number}){target.suffix}")
+        if not free.exists():
+            return free
+    return target
 
 
 def download_folder() -> Path:

@@ -92,9 +92,19 @@ def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_
         story.dashboard(page)
         node_id = page.locator(".dfs-header-facts").inner_text().rsplit("·", 1)[-1].strip()
         note(page, "before the reload")
+        moves = (
+            story.panel(page, "Files").get_by_role("list", name="uploads and downloads of this browser").locator("li")
+        )
+        story.turn_to(page, "Files")
+        nobody_to_keep_it = {"name": "alone.txt", "mimeType": "text/plain", "buffer": b"alone"}
+        page.locator(".dfs-upload").set_input_files(nobody_to_keep_it)
+        expect(moves).to_contain_text("failed: 0 of")
         page.reload()
         watched = [watch(page), watch(other_page)]
         story.hear(page, "before the reload")
+        story.turn_to(page, "Files")
+        expect(moves).to_contain_text("failed: 0 of")
+        expect(moves.get_by_role("button", name="Choose again")).to_be_visible()
         expect(page.locator(".dfs-header-facts")).to_contain_text(node_id)
         note(page, "after the reload")
 

@@ -82,6 +82,19 @@ async def slow_put(source, *, name=None):
     return await put(slowly(), name=name)
 node.put = slow_put
 """
+UNTIL_PAUSED = """
+put = node.put
+async def held_put(source, *, name=None):
+    async def held():
+        taken = 0
+        async for part in source:
+            taken += 1
+            while taken == 5 and node.rows.transfers[-1].state != "paused":
+                await asyncio.sleep(0.02)
+            yield part
+    return await put(held(), name=name)
+node.put = held_put
+"""
 BLOCK_LATER = f"{SLOWLY}\nasyncio.get_running_loop().call_later(1, time.sleep, 4)"
 BREAK_ONCE = """
 Path("seeks.txt").unlink(missing_ok=True)
@@ -267,7 +280,7 @@ def test_upload_stands_in_one_list_with_the_transfers_of_the_node(notebook: Note
 def test_upload_is_held_and_goes_on_by_its_row_and_is_never_listed_twice(
     notebook: Notebook, page: Page, tmp_path: Path
 ):
-    open_panel(notebook, SLOWLY)
+    open_panel(notebook, UNTIL_PAUSED)
     page.evaluate("""() => {
         window.twice = 0;
         const look = () => (window.twice += document.querySelectorAll(".dfs-under-way .dfs-transfer-row").length);

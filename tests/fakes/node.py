@@ -19,6 +19,7 @@ from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.errors import ContentNotFoundError, JoinTimeoutError, NodeClosedError
 from dfs_sdk.events import Event, EventBus, Subscription
 from dfs_sdk.files import transfers
+from dfs_sdk.files.sink import DestinationExistsError
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.node.snapshot import MessageRow, NodeSnapshot
 from tests.fakes.rows import (
@@ -122,7 +123,7 @@ class FakeChat:
         self.sent: list[tuple[str, NodeId | None]] = []
         self.archive: tuple[MessageRow, ...] = ()  # what is older than the snapshot's messages
 
-    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> None:
+    async def send(self, text: str, *, to: NodeId | None = None, link: str | None = None) -> ChatMessage:
         self.sent.append((text, to))
         mine = message_row(text, mine=True, sender=self._node.name, sender_id=str(self._node.node_id), delivered=2)
         room, room_id = "network", ""
@@ -131,6 +132,7 @@ class FakeChat:
         at = self._node.tick()
         said = replace(mine, room=room, room_id=room_id, sent_at_wall=at, link=link or "", message_id=f"{int(at):064x}")
         self._node.change(messages=(*self._node.rows.messages, said))
+        return self._message(said, to)
 
     def history(
         self, conversation: NodeId | None = None, *, limit: int = 100, before: str | None = None
@@ -139,21 +141,22 @@ class FakeChat:
         rows = [row for row in (*self.archive, *self._node.rows.messages) if row.room_id == room_id]
         if before is not None:
             rows = rows[: next((place for place, row in enumerate(rows) if row.message_id == before), 0)]
-        return [
-            ChatMessage(
-                message_id=row.message_id,
-                conversation=conversation,
-                sender=NodeId.from_hex(row.sender_id),
-                sender_name=row.sender,
-                text=row.text,
-                link=row.link,
-                sent_at_wall=row.sent_at_wall,
-                received_at_wall=row.sent_at_wall,
-                mine=row.mine,
-                delivered=row.delivered,
-            )
-            for row in rows[-limit:]
-        ]
+        return [self._message(row, conversation) for row in rows[-limit:]]
+
+    @staticmethod
+    def _message(row: MessageRow, conversation: NodeId | None) -> ChatMessage:
+        return ChatMessage(
+            message_id=row.message_id,
+            conversation=conversation,
+            sender=NodeId.from_hex(row.sender_id),
+            sender_name=row.sender,
+            text=row.text,
+            link=row.link,
+            sent_at_wall=row.sent_at_wall,
+            received_at_wall=row.sent_at_wall,
+            mine=row.mine,
+            delivered=row.delivered,
+        )
 
 
 class FakeNode:
@@ -347,7 +350,14 @@ class FakeNode:
         if destination is None:
             return content
         name = next(row.name for row in self.rows.files if row.file_id == self._find(what))
-        path = destination / hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        return self._saved(content, name, destination)
+
+    @staticmethod
+    def _saved(content: bytes, name: str, destination: Path) -> Path:
+        named = destination / hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
+        path = named if destination.is_dir() else destination
+        if path.exists():
+            raise DestinationExistsError(path)
         path.write_bytes(content)
         return path
 

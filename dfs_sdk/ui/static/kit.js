@@ -18,6 +18,13 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// A name from this computer as the kernel shows those of others: what is not seen, or turns the writing around, as its
+// number.
+function visibleName(name) {
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
 // An SVG element; as with `el`, foreign text comes in as `text` and attributes only. What is put together here is the
 // name of SVG, no address: nothing is fetched, and a test looks for addresses.
 function svg(tag, props = {}, ...children) {
@@ -96,7 +103,7 @@ function secretBox(label) {
     setText(copied, "");
     box.hidden = false;
     input.focus();
-    input.select();
+    input.setSelectionRange(0, text.length, "backward"); // what is seen of a long text is its beginning
   };
   return { box, show };
 }

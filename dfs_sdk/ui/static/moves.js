@@ -12,15 +12,26 @@ const PICKER_BYTES_MIN = 256 * PIECE_BYTES;
 const SHOWN_SECONDS_MIN = 0.1;
 
 // Moves are files on their way between this browser and the node, in a queue: a few move, the others wait. They belong
-// to the model, not to a view: they go on while the cell is shown elsewhere, and every view shows them.
+// to the model, not to a view: they go on while the cell is shown elsewhere, and every view shows them. A page that is
+// loaded again finds them as `keptMoves` remembers them, without the files, which the user has to choose again.
 function movesOf(model) {
   const all = new Map();
+  const kept = keptMoves(model);
   const views = new Set();
   const cleared = new Set(); // transfers of the node that left the list with their move
   let timer = 0;
+  // A page that is being left has no connection any more; one that stays asks again after a while (`nudge`).
+  const send = (content, ...buffers) => {
+    try {
+      model.send(content, undefined, buffers);
+    } catch (error) {
+      console.debug("not sent", content.kind, error.message);
+    }
+  };
   const changed = () => {
     timer ||= setTimeout(() => {
       timer = 0;
+      kept.save([...all.values()]);
       views.forEach((show) => show([...all.values()]));
     }, 1000 * SHOWN_SECONDS_MIN);
   };
@@ -45,22 +56,26 @@ function movesOf(model) {
     move.finish(state === "done");
     advance();
   };
-  const stir = setInterval(() => live().forEach((move) => {
+  const isStirred = (move) => move.state === "moving" || (move.state === "left" && move.begun && !move.known);
+  const stir = setInterval(() => [...all.values()].filter(isStirred).forEach((move) => {
     const silent = (Date.now() - move.movedAt) / 1000;
     move.stalled = silent > BUSY_SECONDS;
     if (silent > STALL_SECONDS) move.nudge();
     if (move.stalled) changed();
   }), 1000 * STALL_SECONDS);
-  const stop = () => clearInterval(stir);
+  const stop = () => {
+    clearInterval(stir);
+    kept.stop();
+  };
   model.on("destroy", stop);
   model.on("comm:close", stop);
 
   // What uploads and downloads share; `begin`, `nudge`, `receive` and `finish` are their own.
-  const enter = (name, size, own, again) => {
+  const enter = (name, size, own, again, id = token()) => {
     const now = Date.now();
     const move = {
-      id: token(), name, size, bytes: 0, state: "waiting", text: "", trace: "", ended: false, movedAt: now, stalled: false,
-      transfer: 0, samples: [[now, 0]], finish: () => {}, release: () => {}, again,
+      id, name, size, modified: 0, file: "", bytes: 0, transfer: 0, state: "waiting", text: "", trace: "",
+      begun: false, ended: false, lost: false, stalled: false, movedAt: now, samples: [[now, 0]], finish: () => {}, release: () => {}, again,
       moved(bytes) {
         const at = Date.now();
         Object.assign(move, { movedAt: at, stalled: false, awaits: "", bytes: Math.min(bytes, size) });
@@ -73,16 +88,12 @@ function movesOf(model) {
         return to > from ? (1000 * (after - before)) / (to - from) : 0;
       },
       stop() {
-        if (move.state === "moving") model.send({ kind: "stop", move: move.id });
+        if (move.begun) send({ kind: "stop", move: move.id });
         end(move, "stopped");
       },
       fail: (text) => {
-        if (move.state === "moving") model.send({ kind: "stop", move: move.id });
+        if (move.begun) send({ kind: "stop", move: move.id });
         end(move, "failed", text);
-      },
-      forget() {
-        discard(move);
-        changed();
       },
     };
     own(move);
@@ -90,17 +101,19 @@ function movesOf(model) {
     return move;
   };
 
-  function upload(file) {
+  // `left` is what the page had of it before it was loaded again, if the node still waits for the rest.
+  function upload(file, left = null) {
     const count = Math.ceil(file.size / PIECE_BYTES);
+    const first = left ? left.taken : 0;
     enter(file.name, file.size, (move) => {
-      let [sent, taken, reading, asked] = [0, 0, 0, false];
+      let [sent, taken, reading, asked] = [first, first, 0, false];
       const pump = async () => {
         while (!move.ended && sent < count && sent < taken + WINDOW_PIECES) {
           const index = sent++;
           reading += 1;
           try {
             const piece = await file.slice(index * PIECE_BYTES, (index + 1) * PIECE_BYTES).arrayBuffer();
-            if (!move.ended) model.send({ kind: "piece", move: move.id, index }, undefined, [piece]);
+            if (!move.ended) send({ kind: "piece", move: move.id, index }, piece);
           } catch {
             move.fail("the browser cannot read the file: it is a folder, was changed or is gone");
           }
@@ -109,19 +122,21 @@ function movesOf(model) {
       };
       Object.assign(move, {
         direction: "upload",
+        modified: file.lastModified,
         begin() {
           move.samples = [[Date.now(), 0]];
           move.movedAt = Date.now();
-          model.send({ kind: "upload", move: move.id, name: file.name, size: file.size });
+          move.begun = true;
+          send({ kind: "upload", move: move.id, name: file.name, size: file.size });
         },
         nudge() {
-          if (reading || taken === count) return;
+          if (reading) return;
           asked = true;
-          model.send({ kind: "where", move: move.id });
+          send({ kind: "where", move: move.id });
         },
         receive(content) {
           if (content.kind !== "upload-next") return;
-          if (content.next > taken || !count) move.moved(content.next * PIECE_BYTES);
+          if (content.next > taken || (!count && !asked)) move.moved(content.next * PIECE_BYTES);
           else if (asked) {
             move.movedAt = Date.now(); // it answers: what did not arrive by now was lost
             sent = Math.min(sent, content.got);
@@ -132,11 +147,38 @@ function movesOf(model) {
           pump();
         },
       });
-    }, () => upload(file));
+      if (!left) return;
+      Object.assign(move, { state: "moving", begun: true, transfer: left.transfer, bytes: left.bytes, samples: [[Date.now(), left.bytes]] });
+      move.nudge();
+    }, () => upload(file), left?.id);
   }
 
+  // A move of this page from before it was loaded again. Of an upload that had begun the node says how far it is.
+  const remember = (row) => {
+    const again = row.direction === "upload" ? () => {} : () => download({ id: row.file, name: row.name, bytes: row.size });
+    enter(row.name, row.size, (move) => {
+      Object.assign(move, row, { lost: row.direction === "upload", nudge: () => send({ kind: "where", move: move.id }), receive() {} });
+      if (move.ended) return;
+      if (row.direction === "download") {
+        send({ kind: "stop", move: move.id });
+        Object.assign(move, { state: "stopped", ended: true, text: "the page was loaded again, and what had come is gone" });
+        return;
+      }
+      Object.assign(move, { state: "left", text: "", taken: 0, known: false });
+      move.receive = (content) => {
+        if (content.kind !== "upload-next") return;
+        Object.assign(move, { known: true, stalled: false, taken: content.next, bytes: Math.min(content.next * PIECE_BYTES, move.size) });
+        if (move.bytes === move.size) move.state = "moving"; // the node has it all, and says when the copies are made
+        changed();
+      };
+      if (move.begun) move.nudge();
+    }, again, row.id);
+  };
+  const isOf = (file) => (move) =>
+    move.lost && move.state !== "done" && move.name === file.name && move.size === file.size && move.modified === file.lastModified;
+
   async function download(row, kept = null) {
-    kept ||= { parts: [], sink: null, next: 0, writing: Promise.resolve(), broken: false };
+    kept ||= { parts: [], sink: null, next: 0, writing: Promise.resolve(), broken: false, released: false };
     if (!kept.next && !kept.sink && row.bytes >= PICKER_BYTES_MIN && window.showSaveFilePicker) {
       try {
         kept.sink = await (await window.showSaveFilePicker({ suggestedName: row.name })).createWritable();
@@ -156,7 +198,7 @@ function movesOf(model) {
     const say = (count) => {
       if (move.ended) return;
       [said, saidAt] = [count, Date.now()];
-      model.send({ kind: "ack", move: move.id, next: count });
+      send({ kind: "ack", move: move.id, next: count });
     };
     const acknowledge = (count) => {
       clearTimeout(later);
@@ -165,7 +207,7 @@ function movesOf(model) {
       else say(count);
     };
     const keep = async (piece, count) => {
-      if (move.ended) return;
+      if (kept.broken || kept.released) return;
       if (kept.sink) await kept.sink.write(piece);
       else kept.parts.push(piece);
       kept.next = count;
@@ -178,15 +220,17 @@ function movesOf(model) {
     };
     Object.assign(move, {
       direction: "download",
+      file: row.id,
       async begin() {
         move.movedAt = Date.now();
+        move.begun = true;
         await kept.writing;
         next = kept.next;
         move.bytes = Math.min(next * PIECE_BYTES, row.bytes);
         move.samples = [[Date.now(), move.bytes]];
-        if (!move.ended) model.send({ kind: "download", move: move.id, file: row.id, first: next });
+        if (!move.ended) send({ kind: "download", move: move.id, file: row.id, first: next });
       },
-      nudge: () => model.send({ kind: "ack", move: move.id, next }),
+      nudge: () => send({ kind: "ack", move: move.id, next }),
       receive(content, buffers) {
         if (content.kind === "download-waits") {
           Object.assign(move, { movedAt: Date.now(), stalled: false, awaits: content.text }); // the kernel is there
@@ -216,6 +260,7 @@ function movesOf(model) {
         }
       },
       release() {
+        kept.released = true;
         if (move.state !== "done") kept.writing.then(() => kept.sink?.abort()).catch(() => {}); // it may be closed already
       },
     });
@@ -234,28 +279,50 @@ function movesOf(model) {
       changed();
     } else move.receive(content, buffers);
   });
+  kept.load().forEach(remember);
+  changed();
+  const drop = (move) => {
+    cleared.add(move.transfer);
+    discard(move);
+    if (move.transfer) send({ kind: "clear", transfer: move.transfer, ref: token() });
+  };
   return {
     views,
     list: () => [...all.values()],
     download,
     upload(files) {
       for (const file of files) {
+        const before = [...all.values()].find(isOf(file));
+        if (before?.known && !before.ended) {
+          upload(file, before);
+          continue;
+        }
+        if (before) drop(before);
         if ([...all.values()].filter((move) => move.state === "waiting").length < WAITING_MAX) upload(file);
         else enter(file.name, file.size, (move) => Object.assign(move, { direction: "upload" }), () => upload(file))
           .fail(`${WAITING_MAX} files wait already: add it when some are done`);
       }
       advance();
     },
+    // Choose the file of an upload again, which a page that was loaded again has no more.
+    choose(move) {
+      const chooser = el("input", { type: "file", title: `Choose ${visibleName(move.name)} again`, onchange: () => {
+        const [file] = chooser.files;
+        if (isOf(file)(move)) return this.upload([file]);
+        move.text = `${visibleName(file.name)} is another file, or it was changed: choose ${visibleName(move.name)} as it was`;
+        changed();
+      } });
+      chooser.click();
+    },
     cleared,
     clear(move) {
-      cleared.add(move.transfer);
-      move.forget();
-      if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
+      drop(move);
+      changed();
     },
     again(move) {
       cleared.add(move.transfer);
       all.delete(move.id);
-      if (move.transfer) model.send({ kind: "clear", transfer: move.transfer, ref: token() });
+      if (move.transfer) send({ kind: "clear", transfer: move.transfer, ref: token() });
       move.again();
       advance();
     },

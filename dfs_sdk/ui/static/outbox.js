@@ -18,21 +18,15 @@ function outbox(model) {
     else entry.state = "failed";
     changed();
   });
-  const ownKeys = () => model.get("messages").filter((item) => item.mine).map((item) => item.key);
   return {
     views,
     // What waits in a room, without what stands among its messages already: the answer to it comes a moment later.
     of(room, items) {
-      const fresh = new Set(items.filter((item) => item.mine));
-      return [...entries.values()].filter((entry) => {
-        if (entry.room !== room || entry.state === "failed") return entry.room === room;
-        const said = [...fresh].find((item) => item.text === entry.text.trim() && !entry.before.has(item.key));
-        fresh.delete(said);
-        return !said;
-      });
+      const said = new Set(items.map((item) => item.ref));
+      return [...entries.values()].filter((entry) => entry.room === room && !said.has(entry.ref));
     },
     add(room, text, file, fileName) {
-      const entry = { ref: token(), room, text, file, fileName, at: Date.now() / 1000, state: "waiting", before: new Set(ownKeys()) };
+      const entry = { ref: token(), room, text, file, fileName, at: Date.now() / 1000, state: "waiting" };
       entries.set(entry.ref, entry);
       post(entry);
     },

@@ -253,9 +253,11 @@ def test_link_that_is_typed_travels_as_a_link(traffic, typed: str, text: str):
         monkeypatch.setattr("dfs_sdk.ui.chat.Link.parse", staticmethod(lambda found: found))
         async with FakeNode(full_snapshot()) as node:
             panel = ChatPanel(node)
-            press(panel, "send", text=typed.format(link), to="")
+            press(panel, "send", text=typed.format(link), to="", ref="one")
             await turns()
             assert (node.rows.messages[-1].text, node.rows.messages[-1].link) == (text, link)
+            seen = [each["messages"][-1] for each in states(traffic) if each.get("messages")]
+            assert {each["ref"] for each in seen if each["text"] == text} == {"one"}, "it stood twice for a moment"
             panel.close()
 
     with pytest.MonkeyPatch.context() as monkeypatch:

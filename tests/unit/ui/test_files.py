@@ -220,7 +220,9 @@ def test_get_by_link_and_save_name_the_path(traffic, tmp_path: Path, monkeypatch
             panel.close()
 
     run_virtual(scenario())
-    assert [path.read_bytes() for path in (tmp_path / "dfs_downloads").iterdir()] == [b"content"]
+    saved = sorted((tmp_path / "dfs_downloads").iterdir())
+    assert [path.read_bytes() for path in saved] == [b"content"] * 2
+    assert saved[1].name == f"{saved[0].name} (2)", "what was there already was to stay"
 
 
 def test_put_of_a_kernel_path(traffic, tmp_path: Path):
@@ -330,7 +332,43 @@ def test_upload_that_is_unknown_here_is_told_so(traffic):
             panel = FilesPanel(node)
             press(panel, "where", move="of another kernel")
             await turns(1)
-            assert "does not know it" in told(traffic, "move-failed")[0]["text"]
+            assert "knows nothing of it" in told(traffic, "move-failed")[0]["text"]
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_page_that_asks_again_hears_how_its_moves_ended(traffic):
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            await node.put(CONTENT, name="big.bin")
+            panel = FilesPanel(node)
+            await Tab(panel, traffic).download(file_ids(node)[0])
+            press(panel, "upload", move="u1", name="empty", size=0)
+            await turns(1)
+            press(panel, "where", move="u1")
+            press(panel, "ack", move="d1", next=13)
+            await turns(1)
+            assert [each["move"] for each in told(traffic, "move-done")] == ["d1", "u1", "u1", "d1"]
+            assert told(traffic, "move-failed") == []
+            panel.close()
+
+    run_virtual(scenario())
+
+
+def test_only_the_newest_ends_are_remembered(traffic, monkeypatch):
+    monkeypatch.setattr(moves_module, "ENDS_REMEMBERED_MAX", 2)
+
+    async def scenario() -> None:
+        async with FakeNode() as node:
+            panel = FilesPanel(node)
+            for number in range(3):
+                press(panel, "upload", move=f"u{number}", name="empty", size=0)
+                await turns(1)
+            for number in range(3):
+                press(panel, "where", move=f"u{number}")
+                await turns(1)
+            assert [each["move"] for each in told(traffic, "move-failed")] == ["u0"]
             panel.close()
 
     run_virtual(scenario())
