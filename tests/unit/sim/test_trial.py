@@ -278,7 +278,10 @@ def test_seed_replays_anywhere_with_the_same_digest(capsys: pytest.CaptureFixtur
     assert len(digests) == 1
 
 
-@pytest.mark.parametrize(("mark", "name"), [("campaign", "simulator.jsonl"), ("receipts", "receipts.jsonl")])
+@pytest.mark.parametrize(
+    ("mark", "name"),
+    [("campaign", "simulator.jsonl"), ("receipts", "receipts.jsonl"), ("wild", "wild.jsonl")],
+)
 def test_document_agrees_with_the_books(mark: str, name: str):
     docs = Path(__file__).parents[3] / "docs"
     page, book = (docs / "reliability.md").read_text(encoding="utf-8"), read_book(docs / "ledger" / name)
