@@ -44,6 +44,7 @@ IDENTIFY_INTERVAL = 0.5
 GLARE_SECONDS = 1.0
 """A question of the other side that crossed ours may be under way for so long."""
 PROOF_BYTES = 8
+CHECKSUM_BYTES = 4
 
 
 def _ignore(*_arguments: object) -> None:
@@ -260,9 +261,17 @@ class ShortcutTransport:
             self.transmit(_NUMBERS.pack(CLOSE, theirs, 0), source)
             return
         connection.heard(source)
-        self.transmit(_NUMBERS.pack(ACK, connection.remote_number, number), source)
+        self._acknowledge(connection, number)
         if connection.is_first(number):
             self.on_message(connection, payload)
+
+    def _acknowledge(self, connection: ShortcutConnection, number: int) -> None:
+        """Say that a message came, and to a peer that moved, from where: it may not know."""
+        text = _NUMBERS.pack(ACK, connection.remote_number, number)
+        if connection.moved:
+            seen = _address(connection.address)
+            text += zlib.crc32(seen).to_bytes(CHECKSUM_BYTES, "big") + seen
+        self.transmit(text, connection.address)
 
     def _on_numbers(self, kind: int, datagram: memoryview, source: Address) -> None:
         _, index, number = _NUMBERS.unpack_from(datagram)
@@ -274,6 +283,9 @@ class ShortcutTransport:
         else:
             connection.heard(source)
             connection.on_ack(number)
+            checksum, seen = datagram[_NUMBERS.size :][:CHECKSUM_BYTES], datagram[_NUMBERS.size + CHECKSUM_BYTES :]
+            if seen and zlib.crc32(seen) == int.from_bytes(checksum, "big"):
+                connection.observed_address = _parse_address(seen)
 
     def _on_hello(self, datagram: memoryview, source: Address) -> None:
         greeting = self._read_greeting(datagram)

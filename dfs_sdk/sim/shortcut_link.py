@@ -86,6 +86,7 @@ class ShortcutConnection:
         number: As given.
         remote_number: As given.
         address: Where the peer was heard last.
+        moved: Whether it was heard somewhere else before.
         observed_address: How it sees us.
         heard_at: When it was heard last.
         opened_at: When it began.
@@ -107,6 +108,7 @@ class ShortcutConnection:
         "_waiting",
         "address",
         "heard_at",
+        "moved",
         "next_number",
         "number",
         "observed_address",
@@ -127,6 +129,7 @@ class ShortcutConnection:
         self.number = number
         self.remote_number = remote_number
         self.address = address
+        self.moved = False
         self.observed_address: Address | None = None
         self.heard_at = self.opened_at = clock.monotonic()
         self.next_number = 1
@@ -229,6 +232,7 @@ class ShortcutConnection:
     def heard(self, source: Address) -> None:
         """Note that the peer spoke, and from where."""
         self.heard_at = self._clock.monotonic()
+        self.moved |= source != self.address
         self.address = source
 
     def is_first(self, number: int) -> bool:

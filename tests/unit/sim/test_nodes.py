@@ -5,10 +5,13 @@ import asyncio
 import pytest
 
 from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.ids import Address
+from dfs_sdk.node.invite import Invite
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.errors import HostDownError
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
 from dfs_sdk.sim.host import Hardware
+from dfs_sdk.sim.nat import FIRST_PORT, Nat, NatKind
 from dfs_sdk.sim.world import World
 from tests.fakes.simnodes import PORT, all_met, start_network, start_node
 
@@ -141,3 +144,21 @@ def test_node_can_be_looked_at_while_it_moves_to_another_network(fidelity: Fidel
 
     with World(1, fidelity=fidelity) as world:
         assert len(world.run(story(world))) == 2
+
+
+@pytest.mark.parametrize("fidelity", [Fidelity(), CHEAP], ids=["datagrams", "messages"])
+def test_invite_of_a_node_whose_router_restarted_says_where_it_is_now(fidelity: Fidelity):
+    async def story(world: World) -> list[Address]:
+        router = Nat("70.0.0.1", NatKind.FULL_CONE)
+        hosts = [world.host("n0", internet=True), world.host("n1", internet=True)]
+        nodes = [await start_node(host) for host in (*hosts, world.host("n2", address="192.168.0.2", nat=router))]
+        for node in nodes[1:]:
+            await node.join(f"n0:{PORT}")
+        await all_met(nodes)
+        said = [Invite.parse(nodes[2].invite()).contact.addresses[0]]
+        router.reboot()
+        await asyncio.sleep(10)
+        return [*said, Invite.parse(nodes[2].invite()).contact.addresses[0]]
+
+    with World(1, fidelity=fidelity) as world:
+        assert world.run(story(world)) == [Address("70.0.0.1", FIRST_PORT), Address("70.0.0.1", FIRST_PORT + 1)]
