@@ -32,6 +32,18 @@ new = [replace(row, holder="node-9", holder_id=peer_id(9), role="surplus", state
        for row in lost if row.holder == "node-3"]
 node.change(chunks=(*lost, *new))
 """
+RENAME = """
+renamed = [replace(row, holder=f"a laptop of somebody in our lab, {row.holder}") for row in node.rows.chunks]
+node.change(chunks=tuple(renamed))
+"""
+DRAWN = """
+window.drawn = new Set();
+const draw = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.drawn.add(text);
+    return draw.call(this, text, ...place);
+};
+"""
 PIXELS = """() => {
     const canvas = document.querySelector(".dfs-map");
     const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.buffer);
@@ -89,6 +101,17 @@ def test_map_says_why_and_shows_the_repair(lab: Lab, page: Page):
     expect(row).to_contain_text("node-3 (away): primary")
     expect(row).to_contain_text("node-9: surplus")
     assert errors == []
+
+
+def test_names_that_begin_alike_are_told_apart_by_their_ends(lab: Lab, page: Page):
+    page.add_init_script(DRAWN)
+    notebook = open_map(lab, page, "alike", RENAME, chunks=10)
+    notebook.run(1)
+    for place in range(10):
+        page.wait_for_function(
+            "(end) => [...window.drawn].some((text) => text.startsWith('a lap') && text.endsWith(end))",
+            arg=f"-{place}",
+        )
 
 
 def test_map_of_a_hundred_thousand_cells_scrolls(lab: Lab, page: Page):

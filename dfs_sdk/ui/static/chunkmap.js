@@ -94,15 +94,21 @@ function overview(picture, ink) {
   return canvas;
 }
 
+// Names that begin alike differ at their end, and a chunk's label ends in its number: what is too long loses its middle.
 function fitted(pen, text, width) {
   if (pen.measureText(text).width <= width) return text;
-  let [low, high] = [0, text.length];
+  const signs = [...text];
+  const shortened = (kept) => {
+    const head = Math.ceil(kept / 2);
+    return [...signs.slice(0, head), "…", ...signs.slice(signs.length - (kept - head))].join("");
+  };
+  let [low, high] = [0, signs.length - 1];
   while (low < high) {
     const middle = (low + high + 1) >> 1;
-    if (pen.measureText(`${text.slice(0, middle)}…`).width <= width) low = middle;
+    if (pen.measureText(shortened(middle)).width <= width) low = middle;
     else high = middle - 1;
   }
-  return `${text.slice(0, low)}…`;
+  return shortened(low);
 }
 
 // Draws what is in sight of a picture onto a canvas as large as the window; the labels stay at its edges.
