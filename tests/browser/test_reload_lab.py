@@ -47,7 +47,19 @@ node.put, opened, node.open = gated_put, node.open, stops
 await node.put(bytes(5 * 2**20), name="there.bin")
 node.change(transfers=())
 panel = FilesPanel(node)
+arrived, (words, take) = set(), panel._actions["piece"]
+
+async def noted_take(message):
+    arrived.add((message.text("move"), message.number("index", maximum=99)))
+    await take(message)
+
+panel._actions["piece"] = (words, noted_take)
 panel
+"""
+OPEN_THE_GATE = """
+while len({move for move, index in arrived if index == 4}) < 2:  # the last piece of one upload, the fifth of the other
+    await asyncio.sleep(0.01)
+asyncio.get_running_loop().call_later(2, gate.set)
 """
 SEE_WHOLE = """
 import hashlib
@@ -98,13 +110,14 @@ def test_page_that_is_loaded_again_knows_its_moves_and_goes_on_with_them(lab: La
     chooser = page.locator(".dfs-upload")
     chooser.set_input_files(paths["done.bin"])
     expect(moves(page, "done.bin")).to_contain_text("is in the network")
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(2)  # rows shift once more, and not under the pointer
     file_row(page, "there.bin").get_by_role("button", name="Download").click()
     expect(moves(page, "there.bin")).to_contain_text("2 MiB of 5 MiB")
     chooser.set_input_files([paths[name] for name in ("meanwhile.bin", "left.bin", "queued.bin")])
     expect(moves(page, "queued.bin")).to_contain_text("waits for its turn")
     expect(moves(page, "meanwhile.bin")).to_contain_text("4 MiB of 5 MiB")
     expect(moves(page, "left.bin")).to_contain_text("4 MiB of 20 MiB")
-    notebook.run(1, "asyncio.get_running_loop().call_later(2, gate.set)")
+    notebook.run(1, OPEN_THE_GATE)
     page.goto("about:blank")
 
     lab.open(page, notebook.path.stem)  # JupyterLab fetches the panel from the kernel, which went on meanwhile
