@@ -129,6 +129,12 @@ class ChunkFiles:
         for folder in folders:
             self._disk.sync_folder(folder)
 
+    def secure(self, chunk_ids: Iterable[ChunkId]) -> None:
+        """Make the names of files durable that were found."""
+        folders = sorted({self.path(chunk_id).parent for chunk_id in chunk_ids})
+        self._make_durable(folders)
+        self.sync(folders)
+
     def discard(self, staged: Iterable[StagedFile], *, fresh: Iterable[ChunkId]) -> None:
         """Remove what a plan that failed has left: its files in tmp/, and those of `fresh` chunks under their names."""
         self._undo([file.temporary for file in staged])

@@ -128,6 +128,8 @@ def _reconciled(
                 continue
             adopted.append(info)
         held.append(info)
+    # A write that failed may have left a name that only the page cache knows, and its undoing may have failed, too.
+    files.secure(info.chunk_id for info in adopted)
     for count, what in (
         (len(adopted), "chunk files were added to the index"),
         (len(rows), "chunks were dropped from the index: their files are gone"),

@@ -12,7 +12,9 @@ from dfs_sdk.runtime.system import SystemDisk, ThreadOffload
 from dfs_sdk.store import DiskStore, Role
 from dfs_sdk.store.database import Database
 from dfs_sdk.store.documents import DOCUMENTS_FILE, SALVAGED_FILE
+from dfs_sdk.store.files import ChunkFiles
 from dfs_sdk.store.header import HEADER_BYTES, encode_store_name
+from dfs_sdk.store.holdings import described
 from dfs_sdk.store.index import INDEX_FILE
 from tests.fakes.disk import FakeDisk
 from tests.fakes.runtime import run_virtual
@@ -64,6 +66,24 @@ async def test_index_is_rebuilt_from_chunk_files(damage: bytes | None):
     await assert_all_there(store)
     assert store.storage_uuid == uuid
     await store.close()
+
+
+async def test_file_that_a_failed_write_left_is_durable_before_it_counts():
+    disk = FakeDisk()
+    await filled(disk)
+    new = chunk(9, size=900)
+    files = ChunkFiles(disk, FOLDER, quarantine_files_max=1)
+    staged = files.plan([(described(new, now_wall=1.0), new.data)])
+    files.stage(staged)
+    files.publish(staged)  # then its folder could not be synced, nor the file removed, and the process ended
+    store = disk_store(disk)
+    await store.open()
+    assert new.chunk_id in store
+    disk.power_on(lambda: False)
+    again = disk_store(disk)
+    await again.open()
+    assert await again.get(new.chunk_id) == new.data
+    await again.close()
 
 
 async def test_any_flipped_byte_of_the_index_is_survived():
