@@ -45,6 +45,7 @@ GLARE_SECONDS = 1.0
 """A question of the other side that crossed ours may be under way for so long."""
 PROOF_BYTES = 8
 CHECKSUM_BYTES = 4
+_ACK_BYTES = _NUMBERS.size + CHECKSUM_BYTES
 
 
 def _ignore(*_arguments: object) -> None:
@@ -283,9 +284,10 @@ class ShortcutTransport:
         else:
             connection.heard(source)
             connection.on_ack(number)
-            checksum, seen = datagram[_NUMBERS.size :][:CHECKSUM_BYTES], datagram[_NUMBERS.size + CHECKSUM_BYTES :]
-            if seen and zlib.crc32(seen) == int.from_bytes(checksum, "big"):
-                connection.observed_address = _parse_address(seen)
+            if len(datagram) > _ACK_BYTES:  # few do: most peers stay where they are
+                checksum, seen = datagram[_NUMBERS.size : _ACK_BYTES], datagram[_ACK_BYTES:]
+                if zlib.crc32(seen) == int.from_bytes(checksum, "big"):
+                    connection.observed_address = _parse_address(seen)
 
     def _on_hello(self, datagram: memoryview, source: Address) -> None:
         greeting = self._read_greeting(datagram)
