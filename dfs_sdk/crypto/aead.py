@@ -11,7 +11,7 @@ section 8.3 for the bound on packets a key.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import length_hint
 from struct import Struct
 from typing import Any, NoReturn
@@ -81,26 +81,33 @@ class SendCipher(SecretObject):
         self._encrypt_into(_pack_nonce(self._take(1)), plaintext, header, out)
 
     def seal_packet(self, prefix: bytes, plaintext: Buffer, out: memoryview) -> int:
-        """Seal one packet behind its header, which is `prefix` ‖ its number (u64, big-endian), authenticated with it.
+        """Seal one packet: see `seal_packets`."""
+        return self.seal_packets(prefix, (plaintext,), out)
+
+    def seal_packets(self, prefix: bytes, plaintexts: Iterable[Buffer], out: memoryview) -> int:
+        """Seal packets, each behind its header: `prefix` ‖ its number (u64, big-endian), authenticated with it.
 
         Args:
-            prefix: What the header starts with.
-            plaintext: Bytes to hide; must not overlap `out`.
-            out: Header and sealed plaintext go to its start.
+            prefix: What each header starts with.
+            plaintexts: Bytes to hide, one packet after the other; must not overlap `out`.
+            out: The packets go to its start, end to end.
 
         Returns:
-            How many bytes both take.
+            How many bytes they take.
 
         Raises:
             ValueError: `out` is too short. The number is burned.
             ForkedNodeError: The key was wiped.
             ProtocolError: The key has sealed 2³² packets.
         """
-        nonce = _pack_nonce(self._take(1))
-        header = prefix + nonce[-COUNTER_BYTES:]
-        size = len(header) + len(plaintext) + TAG_BYTES
-        out[: len(header)] = header
-        self._encrypt_into(nonce, plaintext, header, out[len(header) : size])
+        size, header_bytes = 0, len(prefix) + COUNTER_BYTES
+        for plaintext in plaintexts:
+            nonce = _pack_nonce(self._take(1))
+            header = prefix + nonce[-COUNTER_BYTES:]
+            body, stop = size + header_bytes, size + header_bytes + len(plaintext) + TAG_BYTES
+            out[size:body] = header
+            self._encrypt_into(nonce, plaintext, header, out[body:stop])
+            size = stop
         return size
 
     def seal_burst(

@@ -146,27 +146,26 @@ class LinuxUdpSocket(BoundSocket):
 
     def _send_parts(self, sock: socket.socket, view: memoryview, segment: int, to: SocketAddress) -> int:
         """Send until done or the queue is full; return the bytes dealt with."""
-        sent = 0
-        while sent < len(view):
-            count = min(SEGMENTS_MAX, DATAGRAM_BYTES_MAX // segment) if self._segments else 1
-            part = view[sent : sent + max(1, count) * segment]
+        sent, total = 0, len(view)
+        batch = segment * max(1, min(SEGMENTS_MAX, DATAGRAM_BYTES_MAX // segment))
+        while sent < total:
+            stop = min(sent + (batch if self._segments else segment), total)
+            part = view[sent:stop]
             try:
-                if len(part) <= segment:
+                if stop - sent <= segment:
                     sock.sendto(part, to)
                 else:
                     ancillary = [(_SOL_UDP, _UDP_SEGMENT, _SEGMENT_SIZE.pack(segment))]
                     sock.sendmsg([part], ancillary, 0, to)
+                    self._refusals = 0
             except (BlockingIOError, InterruptedError):
                 return sent
             except OSError as error:
-                if len(part) > segment:
-                    if not self._send_singly(sock, part, segment, to, error):
-                        return sent
-                else:
+                if stop - sent <= segment:
                     self.errors[error_name(error)] += 1
-            else:
-                self._refusals = 0 if len(part) > segment else self._refusals
-            sent += len(part)
+                elif not self._send_singly(sock, part, segment, to, error):
+                    return sent
+            sent = stop
         return sent
 
     def _send_singly(

@@ -9,6 +9,8 @@ Source: RFC 9001 section 6 for the phase bit and the rule that a key must have p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from dfs_sdk.crypto.aead import COUNTER_BYTES, ReceiveCipher, SendCipher
@@ -72,6 +74,14 @@ class SendKeys(SecretObject):
             ForkedNodeError: The keys were wiped.
         """
         return self._cipher.seal_packet(self.prefix, plaintext, out)
+
+    def seal_each(self, plaintexts: Iterable[Buffer], out: memoryview) -> int:
+        """Seal packets end to end at the start of `out` and return how many bytes they take.
+
+        Raises:
+            ForkedNodeError: The keys were wiped.
+        """
+        return self._cipher.seal_packets(self.prefix, plaintexts, out)
 
     def seal_burst(self, plaintexts: Slots, total_bytes: int, step: int, out: Slots) -> int:
         """Seal plaintexts that lie end to end as packets end to end.

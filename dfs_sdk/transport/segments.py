@@ -5,6 +5,7 @@ A run is a table with a row for each plaintext: the frame's header, then its byt
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from struct import Struct
 
@@ -23,6 +24,12 @@ def segment(message: OutgoingMessage, start: int, stop: int) -> tuple[bytes, Buf
     """Build the MESSAGE frame for bytes [start, stop) in two parts: its header and the bytes."""
     header = MESSAGE_HEADER.pack(FrameKind.MESSAGE, message.message_id, message.total, start, stop - start)
     return header, message.cut(start, stop)
+
+
+def segments(message: OutgoingMessage, start: int, stop: int, step: int) -> Iterator[bytes]:
+    """Build the MESSAGE frames for bytes [start, stop) of a message, one by one, `step` bytes each but the last."""
+    for at in range(start, stop, step):
+        yield b"".join(segment(message, at, min(at + step, stop)))
 
 
 def lay_segments(message: OutgoingMessage, start: int, stop: int, step: int, slots: Slots) -> int:

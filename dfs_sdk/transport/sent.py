@@ -6,9 +6,9 @@ pieces out of it, so that bookkeeping costs a range, not a packet.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from dfs_sdk.transport.frames import Cancel, Observed, Ping, Wanted, Window
 from dfs_sdk.transport.outbox import OutgoingMessage
@@ -70,12 +70,17 @@ class SentRun:
             raise TypeError("a run of several packets carries one piece of one message")
         piece_start = piece.start + (start - self.first) * self.step_bytes
         piece_stop = min(piece.start + (stop - self.first) * self.step_bytes, piece.stop)
-        return replace(
-            self,
+        return SentRun(
             first=start,
             stop=stop,
+            packet_bytes=self.packet_bytes,
             tail_bytes=self.tail_bytes if stop == self.stop else self.packet_bytes,
+            sent_at=self.sent_at,
+            snapshot=self.snapshot,
             cargo=(Piece(piece.message, piece_start, piece_stop),),
+            step_bytes=self.step_bytes,
+            is_mtu_probe=self.is_mtu_probe,
+            is_background=self.is_background,
         )
 
 
@@ -151,23 +156,25 @@ class SentLog:
 
     def take(self, start: int, stop: int) -> list[SentRun]:
         """Remove all packets with numbers in [start, stop) and return them as runs, lowest first."""
-        low = max(bisect_right(self._firsts, start) - 1, 0)
-        if low < len(self._runs) and self._runs[low].stop <= start:
-            low += 1
-        high = low
-        taken: list[SentRun] = []
+        runs, firsts = self._runs, self._firsts
+        low, high = bisect_right(firsts, start), bisect_left(firsts, stop)
+        if low and runs[low - 1].stop > start:
+            low -= 1
+        taken = runs[low:high]
+        if not taken:
+            return taken
         kept: list[SentRun] = []
-        while high < len(self._runs) and (run := self._runs[high]).first < stop:
-            if run.first < start:
-                kept.append(run.cut(run.first, start))
-            taken.append(run.cut(max(run.first, start), min(run.stop, stop)))
-            if run.stop > stop:
-                kept.append(run.cut(stop, run.stop))
-            high += 1
-        if taken:
-            self._runs[low:high] = kept
-            self._firsts[low:high] = [run.first for run in kept]
-            self.in_flight_bytes -= sum(run.size_bytes for run in taken)
-            if self.background_bytes:
-                self.background_bytes -= sum(run.size_bytes for run in taken if run.is_background)
+        if (head := taken[0]).first < start:
+            kept.append(head.cut(head.first, start))
+            taken[0] = head.cut(start, head.stop)
+        if (tail := taken[-1]).stop > stop:
+            kept.append(tail.cut(stop, tail.stop))
+            taken[-1] = tail.cut(tail.first, stop)
+        runs[low:high] = kept
+        firsts[low:high] = [run.first for run in kept]
+        for run in taken:
+            size = run.size_bytes
+            self.in_flight_bytes -= size
+            if run.is_background:
+                self.background_bytes -= size
         return taken
