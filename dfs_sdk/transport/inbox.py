@@ -151,6 +151,8 @@ class Inbox:
         self._begun = 0
         self._consumed = 0
         self._wanted = 0
+        # What the limit was last computed for: only what the peer wants, or memory given back, can raise it.
+        self._extended_for: tuple[int, int] | None = None
         self._audible = 0.0
         self._heard_at: float | None = None
         self._grace_until = 0.0
@@ -166,7 +168,7 @@ class Inbox:
     @property
     def is_hungry(self) -> bool:
         """Whether the peer wants more than it was granted."""
-        return self.lacking_bytes > 0
+        return self._wanted > self._limit and not self._closed
 
     @property
     def lacking_bytes(self) -> int:
@@ -198,9 +200,11 @@ class Inbox:
         Returns:
             Whether it rose so far that the peer should be told.
         """
-        if self._closed:
-            return False
         budget = self._budget
+        causes = self._wanted, budget.releases
+        if self._closed or causes == self._extended_for:
+            return False
+        self._extended_for = causes
         # Only who asks gets the least allowance, too: a thousand idle peers must not hold all there is.
         least = BASE_WINDOW_BYTES_MIN if self.is_hungry else 0
         base = min(max(budget.spare_bytes // BASE_WINDOW_SHARE, least), BASE_WINDOW_BYTES_MAX)

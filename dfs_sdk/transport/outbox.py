@@ -9,6 +9,7 @@ when its first byte leaves; before that it must fit the window the peer has gran
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from enum import Enum
 
 from dfs_sdk.errors import ConfigError, MessageTooLargeError
@@ -180,28 +181,28 @@ class Outbox:
         self._asked = wanted
         return wanted
 
-    def next_message(self, now: float, *, background: bool = True) -> OutgoingMessage | None:
+    def next_message(self, now: float, background: Callable[[], bool] = lambda: True) -> OutgoingMessage | None:
         """Return the message whose bytes leave next; it has some in `to_send`.
 
         Args:
             now: The instant.
-            background: Whether messages of the lowest priority may leave.
+            background: Whether messages of the lowest priority may leave; asked only where there are some.
         """
         best: OutgoingMessage | None = None
-        may_begin = len(self._open) < OPEN_MESSAGES_MAX and not self.is_spent
-        levels = len(Priority) if background else Priority.BACKGROUND
-        for active, waiting in zip(self._active[:levels], self._waiting[:levels], strict=True):
+        may_begin = True
+        for active, waiting in zip(self._active, self._waiting, strict=True):
+            if not active and (best is not None or not waiting):
+                continue
+            if active is self._active[-1] and not background():
+                break
             if active:
                 if best is None:
                     best = active[0]
                 elif now - active[0].served_at > patience(best):
                     return active[0]
-                continue
-            if best is None and may_begin and waiting:
-                if self._used + charge(waiting[0].total) <= self._limit:
-                    best = self._begin(waiting.popleft(), now)
-                else:
-                    may_begin = False
+            elif may_begin:
+                may_begin = self._may_begin(waiting[0])
+                best = self._begin(waiting.popleft(), now) if may_begin else None
         return best
 
     def took(self, message: OutgoingMessage, start: int, stop: int, now: float) -> None:
@@ -267,6 +268,10 @@ class Outbox:
             self._finish(message, SendState.FAILED)
         self._waiting_charges = self.unsent_bytes = 0
         return pending
+
+    def _may_begin(self, message: OutgoingMessage) -> bool:
+        fits = self._used + charge(message.total) <= self._limit
+        return fits and len(self._open) < OPEN_MESSAGES_MAX and not self.is_spent
 
     def _begin(self, message: OutgoingMessage, now: float) -> OutgoingMessage:
         message.message_id = self._next_id

@@ -36,7 +36,7 @@ from dfs_sdk.transport.pacing import Pacer
 from dfs_sdk.transport.packet import DATA_OVERHEAD
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.recovery import Outcome, Recovery
-from dfs_sdk.transport.segments import lay_segments, segment
+from dfs_sdk.transport.segments import lay_segments, segment, segments
 from dfs_sdk.transport.sent import Cargo, Piece, SentRun
 from dfs_sdk.transport.slots import TABLE_ROWS_MIN, Slots
 
@@ -284,10 +284,7 @@ class Sender:
         if stop - start >= TABLE_ROWS_MIN * step:
             total = lay_segments(message, start, stop, step, self._scratch)
             return self.keys.seal_burst(self._scratch, total, step + MESSAGE_OVERHEAD, out)
-        size = 0
-        for at in range(start, stop, step):
-            size += self.keys.seal(b"".join(segment(message, at, min(at + step, stop))), out.view[size:])
-        return size
+        return self.keys.seal_each(segments(message, start, stop, step), out.view)
 
     def _seal_one(
         self, plaintext: bytes, cargo: list[Cargo], now: float, out: memoryview, *, is_mtu_probe: bool = False
@@ -330,9 +327,11 @@ class Sender:
         return self.mtu.base if self.recovery.timeouts >= BLIND_TIMEOUTS else self.mtu.size
 
     def _next_message(self, now: float) -> OutgoingMessage | None:
-        """Return the message whose bytes leave next; what may wait only while its own window has room."""
-        recovery = self.recovery
-        return self.outbox.next_message(now, background=recovery.background_room > 0 or recovery.probes_due > 0)
+        return self.outbox.next_message(now, self._may_send_background)
+
+    def _may_send_background(self) -> bool:
+        """Say whether the window of what may wait has room."""
+        return self.recovery.probes_due > 0 or self.recovery.background_room > 0
 
     def _allowed_packets(self, now: float, packet_bytes: int, *, background: bool) -> int:
         limit = BURST_BATCHES_MAX * max(min(BATCH_PACKETS_MAX, BATCH_BYTES_MAX // packet_bytes), 1)
