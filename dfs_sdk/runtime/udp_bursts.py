@@ -16,7 +16,7 @@ from dfs_sdk.runtime.ports import ForeignTest
 from dfs_sdk.runtime.udp_addressing import SocketAddress
 
 BATCH_BYTES_ROOM = 128 * 1024  # one batch is at most 64 KiB; twice that shows a truncation for certain
-GATHERED_BYTES_MAX = 3 * BATCH_BYTES_ROOM
+GATHERED_BYTES_MAX = 5 * BATCH_BYTES_ROOM
 
 
 class BurstGatherer:

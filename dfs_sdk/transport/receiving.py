@@ -37,7 +37,7 @@ from dfs_sdk.transport.segments import leading_segments
 from dfs_sdk.transport.slots import TABLE_ROWS_MIN, Slots
 
 RUN_PACKETS_MAX = 256
-SCRATCH_BYTES = 262_144
+SCRATCH_BYTES = 655_360
 _HEADER_BYTES = DATA_HEADER.size
 _MESSAGE = int(FrameKind.MESSAGE)
 

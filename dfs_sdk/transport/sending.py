@@ -44,7 +44,7 @@ from dfs_sdk.transport.slots import TABLE_ROWS_MIN, Slots
 BATCH_PACKETS_MAX = 64
 BATCH_BYTES_MAX = 65_000
 # Bookkeeping costs a burst about what sealing costs eight small packets.
-BURST_BATCHES_MAX = 4
+BURST_BATCHES_MAX = 8
 BURST_BYTES_MAX = BURST_BATCHES_MAX * (BATCH_BYTES_MAX + 507)
 SKIP_EVERY_MIN = 256
 SKIP_EVERY_MAX = 2048
