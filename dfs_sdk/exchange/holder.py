@@ -123,7 +123,7 @@ class Holder:
             raise Refusal(RefusalCode.NOT_FOUND, "not here")
         with self._working():
             try:
-                data = await self._store.get(request.chunk_id)
+                data = await self._store.get(request.chunk_id, verify=request.check)
             except (ContentNotFoundError, CorruptContentError):
                 raise Refusal(RefusalCode.NOT_FOUND, "not here") from None
             except StoreError:

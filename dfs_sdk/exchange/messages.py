@@ -85,12 +85,18 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetch(Request[Fetched]):
-    """Asks for a chunk; refused as NOT_FOUND by who has it not."""
+    """Asks for a chunk; refused as NOT_FOUND by who has it not.
+
+    Attributes:
+        chunk_id: BLAKE3 of the body of the answer.
+        check: Whether the holder is to hold its bytes against the id: those it sent a moment ago were others.
+    """
 
     tag: ClassVar[int] = 0x0302
     reply: ClassVar[type] = Fetched
 
     chunk_id: ChunkId
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

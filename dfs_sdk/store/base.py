@@ -212,8 +212,12 @@ class ChunkStore(DocumentStore, Protocol):
         """
         ...
 
-    async def get(self, chunk_id: ChunkId) -> Buffer:
-        """Return the chunk's bytes or a read-only view of them, hashed anew.
+    async def get(self, chunk_id: ChunkId, *, verify: bool = True) -> Buffer:
+        """Return the chunk's bytes or a read-only view of them.
+
+        Args:
+            chunk_id: The chunk.
+            verify: Whether to hold them against the id; without, the store may leave that to whoever uses them.
 
         Raises:
             ContentNotFoundError: It is not held.

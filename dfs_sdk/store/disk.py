@@ -145,26 +145,29 @@ class DiskStore(HeldChunks, StoredDocuments):
         state = self._open_state()
         await state.operations.run("put", state.changes.put(batch))
 
-    async def get(self, chunk_id: ChunkId) -> Buffer:
+    async def get(self, chunk_id: ChunkId, *, verify: bool = True) -> Buffer:
         """See `ChunkStore.get`."""
         state = self._open_state()
         info = self._holdings.get(chunk_id)
         if info is None:
             raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
         try:
-            data = await self._read(state, info)
+            data = await self._read(state, info, verify=verify)
         except (FileNotFoundError, CorruptContentError):
             # It may have been replaced or let go under our hands: look again with nobody changing it.
             data = await state.operations.run("reread", state.changes.reread(chunk_id))
         state.changes.note_read(chunk_id)
         return data
 
-    async def _read(self, state: _OpenState, info: ChunkInfo) -> Buffer:
-        """Read and verify a chunk: a small one here if that takes no wait, else with others, a large one by itself."""
+    async def _read(self, state: _OpenState, info: ChunkInfo, *, verify: bool) -> Buffer:
+        """Read a chunk: a small one here if that takes no wait, else with others, a large one by itself.
+
+        Only of a large one the hash is worth leaving out.
+        """
         chunk_id = info.chunk_id
         if info.size > SHARED_BYTES_MAX:
             room = self._room(ROOM_BYTES + info.size)
-            return await self._guard.read(lambda: self._files.load_into(chunk_id, room))
+            return await self._guard.read(lambda: self._files.load_into(chunk_id, room, verify=verify))
         data = self._files.load_cached(chunk_id, info.size)
         return data if data is not None else await state.reads.read(chunk_id)
 

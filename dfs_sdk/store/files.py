@@ -152,18 +152,19 @@ class ChunkFiles:
         """
         return self._verified(chunk_id, self._disk.read(self.path(chunk_id)))
 
-    def load_into(self, chunk_id: ChunkId, room: memoryview) -> Buffer:
-        """Read a chunk into memory at hand and verify all of it; raises like `load`.
+    def load_into(self, chunk_id: ChunkId, room: memoryview, *, verify: bool) -> Buffer:
+        """Read a chunk into memory at hand; raises like `load`.
 
         Args:
             chunk_id: The chunk.
             room: `ROOM_BYTES` longer than the chunk; nobody may write to it while the result is looked at.
+            verify: Whether to verify its bytes, and not only its header and length.
 
         Returns:
             Its bytes, a read-only part of `room`.
         """
         size = self._disk.read_into(self.path(chunk_id), room)
-        return self._verified(chunk_id, room[:size].toreadonly())[1]
+        return self._verified(chunk_id, room[:size].toreadonly(), verify=verify)[1]
 
     def load_cached(self, chunk_id: ChunkId, size: int) -> Buffer | None:
         """Read and verify a chunk of `size` bytes as `load` does, if no disk has to be waited for.
@@ -179,10 +180,10 @@ class ChunkFiles:
         except CorruptContentError:
             return None
 
-    def _verified(self, chunk_id: ChunkId, content: Buffer) -> tuple[ChunkInfo, Buffer]:
+    def _verified(self, chunk_id: ChunkId, content: Buffer, *, verify: bool = True) -> tuple[ChunkInfo, Buffer]:
         info = decode_header(content)
         data = memoryview(content)[HEADER_BYTES:]
-        if info.chunk_id != chunk_id or info.size != len(data) or not matches(chunk_id, data):
+        if info.chunk_id != chunk_id or info.size != len(data) or (verify and not matches(chunk_id, data)):
             raise CorruptContentError(f"the bytes of chunk {chunk_id.short} on the disk are damaged")
         return info, data
 

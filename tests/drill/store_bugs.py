@@ -158,7 +158,7 @@ STORE_BUGS = (
         edits=(
             Edit(
                 path="dfs_sdk/store/files.py",
-                old="or info.size != len(data) or not matches(chunk_id, data):",
+                old="or info.size != len(data) or (verify and not matches(chunk_id, data)):",
                 new="or info.size != len(data):",
             ),
         ),

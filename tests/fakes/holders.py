@@ -58,7 +58,7 @@ def spoil(node: HolderNode, chunk_id: ChunkId, data: bytes) -> None:
     """Make a holder serve other bytes for a chunk, as a liar would: its store does not look."""
     original = node.store.get
 
-    async def get(asked: ChunkId) -> bytes:
-        return data if asked == chunk_id else await original(asked)
+    async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
+        return data if asked == chunk_id else await original(asked, verify=verify)
 
     node.store.get = get  # type: ignore[method-assign]

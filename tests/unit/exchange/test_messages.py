@@ -25,7 +25,7 @@ SAMPLES = {
     + "68" * 32
     + "03",
     Pushed(role=Role.SURPLUS, already=True, load=LOAD): "9302c39203cb3fd0000000000000",
-    Fetch(chunk_id=CHUNK): "91c420" + bytes(range(32)).hex(),
+    Fetch(chunk_id=CHUNK, check=True): "92c420" + bytes(range(32)).hex() + "c3",
     Fetched(cell=300, removal_hash=b"", load=LOAD): "94cd012cc4009203cb3fd000000000000003",
     Have(chunk_ids=(CHUNK, CHUNK)): "91c440" + bytes(range(32)).hex() * 2,
     HaveStates(states=b"\x00\x03\x10", removal_keys=(b"k" * 32,), load=LOAD): "93c40300031091c420"

@@ -155,6 +155,35 @@ async def test_a_liar_is_scored_behind_the_honest(network: FakeNetwork):
     assert a.exchange.load(liar.node_id).faults == 1.0
 
 
+async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside_and_is_not_blamed(network: FakeNetwork):
+    """P-EXC-4."""
+    a, rotten, honest = await holder_nodes(network, 3)
+    chunk = chunk_of(b"truth")
+    for holder in (rotten, honest):
+        await give(holder, chunk)
+    rotten.store._data[chunk.chunk_id] = b"flips"
+    with pytest.raises(NotHeldError, match="has it not"):
+        await a.exchange.fetch(chunk.chunk_id, [rotten.node_id])
+    assert chunk.chunk_id not in rotten.store
+    assert a.exchange.load(rotten.node_id).faults == 0.0
+    assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
+
+
+async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_same(network: FakeNetwork):
+    a, odd = await holder_nodes(network, 2)
+    chunk = chunk_of(b"truth")
+    await give(odd, chunk)
+    original = odd.store.get
+
+    async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
+        return await original(asked) if verify else b"other"
+
+    odd.store.get = get  # type: ignore[method-assign]
+    assert await a.exchange.fetch(chunk.chunk_id, [odd.node_id]) == b"truth"
+    assert a.exchange.load(odd.node_id).faults == 1.0
+    assert a.exchange.in_flight_bytes == 0
+
+
 async def test_when_all_holders_lie_nothing_wrong_is_returned(network: FakeNetwork):
     a, b, c, without = await holder_nodes(network, 4)
     chunk = chunk_of(b"truth")
@@ -224,7 +253,7 @@ def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
             for holder in (slow, quick):
                 await give(holder, chunk)
 
-            async def never(_asked: ChunkId) -> bytes:
+            async def never(_asked: ChunkId, *, verify: bool) -> bytes:
                 await asyncio.sleep(1000)
                 raise AssertionError
 

@@ -17,6 +17,7 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.store import ChunkStore, DiskStore, MemoryStore, NewChunk, Role
 from dfs_sdk.store.base import CHUNK_BYTES_MAX, PUT_CHUNKS_MAX
 from dfs_sdk.store.quota import CHARGE_BYTES_MIN
+from dfs_sdk.store.reads import SHARED_BYTES_MAX
 from tests.fakes.disk import FakeDisk
 from tests.fakes.runtime import FakeClock
 from tests.fakes.stores import SMALL, Make, chunk
@@ -311,6 +312,20 @@ async def test_damaged_chunk_is_told_and_no_longer_held(store: ChunkStore):
         await store.get(chunk(1).chunk_id)
     await store.put([chunk(1)])
     assert await store.get(chunk(1).chunk_id) == chunk(1).data
+
+
+async def test_what_is_lent_unverified_is_verified_when_asked(store: ChunkStore):
+    large = chunk(1, size=SHARED_BYTES_MAX + 1)
+    await store.put([large])
+    damage(store, large.chunk_id)
+    lent = await store.get(large.chunk_id, verify=False)
+    assert len(lent) == len(large.data)
+    assert lent != large.data
+    with pytest.raises(CorruptContentError):
+        await store.get(large.chunk_id)
+    assert large.chunk_id not in store
+    with pytest.raises(ContentNotFoundError):
+        await store.get(large.chunk_id, verify=False)
 
 
 async def test_check_finds_each_damaged_chunk_once(store: ChunkStore):
