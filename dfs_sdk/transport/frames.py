@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from struct import Struct, error
 
 from dfs_sdk.errors import ProtocolError
@@ -92,8 +93,9 @@ class Ack:
             fields += (below - stop, stop - start)
             below = start
         delay_us = min(int(self.delay * 1e6), ACK_DELAY_US_MAX)
-        header = _ACK_HEADER.pack(FrameKind.ACK, len(fields) // 2, delay_us, first_stop - 1, first_stop - first_start)
-        return header + Struct(f">{len(fields)}I").pack(*fields)
+        count = len(fields) // 2
+        header = _ACK_HEADER.pack(FrameKind.ACK, count, delay_us, first_stop - 1, first_stop - first_start)
+        return header + _ranges_layout(count).pack(*fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +237,12 @@ def check_segment(total_bytes: int, offset: int, size: int) -> None:
         raise ProtocolError(f"segment [{offset}, {offset + size}) of a message of {total_bytes} bytes")
 
 
+@lru_cache(maxsize=ACK_RANGES_MAX + 1)
+def _ranges_layout(count: int) -> Struct:
+    """Gap and length of `count` further ranges."""
+    return Struct(f">{2 * count}I")
+
+
 def _read_ping(_plaintext: memoryview, position: int) -> tuple[Frame, int]:
     return Ping(), position + 1
 
@@ -243,7 +251,7 @@ def _read_ack(plaintext: memoryview, position: int) -> tuple[Frame, int]:
     _, count, delay_us, largest, first = _ACK_HEADER.unpack_from(plaintext, position)
     if count > ACK_RANGES_MAX or not 0 < first <= largest + 1:
         raise ProtocolError("an acknowledgement of too many or impossible ranges")
-    fields = Struct(f">{2 * count}I").unpack_from(plaintext, position + _ACK_HEADER.size)
+    fields = _ranges_layout(count).unpack_from(plaintext, position + _ACK_HEADER.size)
     start = largest + 1 - first
     ranges = [(start, largest + 1)]
     for index in range(0, 2 * count, 2):

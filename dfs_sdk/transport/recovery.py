@@ -134,17 +134,17 @@ class Recovery:
             ProtocolError: It names a packet that was never sent.
         """
         largest = ack.ranges[0][1] - 1
-        self._check(ack.ranges, next_number)
+        if largest >= next_number:
+            raise ProtocolError("the peer acknowledges a packet that was never sent")
+        news = self._news(ack.ranges)
+        self._check(news)
         background_bytes = self.log.background_bytes
         newest = self.log.take(largest, largest + 1)
         taken = newest[:]
-        oldest = self.log.oldest
-        for start, stop in ack.ranges:
-            if oldest is None or stop <= oldest.first:
-                break
+        for start, stop in news:
             taken += self.log.take(start, stop)
         outcome = Outcome()
-        late = self._take_late(ack.ranges, now) if self._reordering or len(self._lost) else []
+        late = self._take_late(news, now) if self._reordering or len(self._lost) else []
         if not taken and not late:
             return outcome
         rtt = self._sample_rtt(newest, ack.delay, now)
@@ -211,10 +211,19 @@ class Recovery:
         limit = self._config.pto_max if self.is_confirmed else UNCONFIRMED_PTO_MAX
         return self._last_sent_at + min(backoff, limit)
 
-    def _check(self, ranges: Iterable[tuple[int, int]], next_number: int) -> None:
+    def _news(self, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the ranges, highest first, that reach anything under way, or counted as lost: all others are old.
+
+        Each number that was skipped leaves a gap in the acknowledgements of thousands of packets.
+        """
+        oldest = [run.first for run in (self.log.oldest, self._lost.oldest) if run is not None]
+        if not oldest:
+            return []
+        lowest = min(oldest)
+        return [one for one in ranges if one[1] > lowest]
+
+    def _check(self, ranges: Iterable[tuple[int, int]]) -> None:
         for start, stop in ranges:
-            if stop > next_number:
-                raise ProtocolError("the peer acknowledges a packet that was never sent")
             index = bisect_left(self._skipped, start)
             if index < len(self._skipped) and self._skipped[index] < stop:
                 raise ProtocolError("the peer acknowledges a number that was skipped")
