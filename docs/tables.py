@@ -18,7 +18,8 @@ from typing import Any
 import click
 
 from dfs_sdk import errors, events
-from dfs_sdk.node import snapshot
+from dfs_sdk.node import snapshot, tracing
+from dfs_sdk.transport.trace import TraceSample
 
 DOCS = Path(__file__).resolve().parent
 PACKAGE = DOCS.parent / "dfs_sdk"
@@ -30,6 +31,7 @@ ROW_OF_TABLE = {
     "transfers": snapshot.TransferRow,
     "events": snapshot.EventRow,
     "messages": snapshot.MessageRow,
+    "trace": tracing.TraceRow,
 }
 
 _BLOCK = re.compile(r"(<!-- table: ([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -59,11 +61,14 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]] | list[tuple[st
 
 def columns_of(name: str) -> str:
     """The columns of a DataFrame."""
-    frames = importlib.import_module("dfs_sdk.views.frames")
+    views = {each: importlib.import_module(f"dfs_sdk.views.{each}") for each in ("frames", "traces")}
+    columns = {**views["frames"].COLUMNS, "trace": views["traces"].TRACE_COLUMNS}
     words = attributes(ROW_OF_TABLE[name])
+    if name == "trace":  # a row of it holds a sample
+        words |= {field: word for field, word in attributes(TraceSample).items() if field != "at"}
 
     def rows() -> Iterator[tuple[str, ...]]:
-        for column, dtype in frames.COLUMNS[name].items():
+        for column, dtype in columns[name].items():
             shown = f"`{dtype}`" if isinstance(dtype, str) else "category: " + ", ".join(f"`{each}`" for each in dtype)
             # What is seconds in a row is an instant in a frame.
             yield f"`{column}`", shown, words.get(column) or words[f"{column}_wall"].replace(_IN_SECONDS, "")

@@ -75,14 +75,14 @@ ada.peers()[["name", "state", "address", "rtt"]]
 # %% [markdown]
 # ## There
 #
-# 24 MiB that nothing can compress. `progress` is called as the transfer moves; here it only takes notes.
+# 48 MiB that nothing can compress. `progress` is called as the transfer moves; here it only takes notes.
 
 # %%
 import hashlib
 import os
 import time
 
-content = os.urandom(24 * 1024 * 1024)
+content = os.urandom(48 * 1024 * 1024)
 notes = []
 begun = time.perf_counter()
 file = await ada.put(
@@ -124,9 +124,40 @@ figure, axes = plt.subplots(figsize=(7, 3))
 for label, samples in (("put by ada", notes), ("get by ben", notes_there)):
     seconds, moved = zip(*[(0.0, 0), *samples], strict=True)
     axes.plot(seconds, [each / 2**20 for each in moved], label=label)
-axes.set(xlabel="seconds", ylabel="MiB", title="24 MiB between two kernels")
+axes.set(xlabel="seconds", ylabel="MiB", title="48 MiB between two kernels")
 axes.legend()
 plt.show()
+
+# %% [markdown]
+# ## What the connections went through
+#
+# Every transfer is a row of `transfers()`, and while data moves each connection notes how it goes: up to ten times a
+# second, and kept for a while after the end. `plot_trace` draws what belongs to a row; `trace` gives the same as a
+# DataFrame.
+
+# %%
+ada.transfers()[["transfer_id", "direction", "file", "state", "sources", "started_at", "ended_at"]]
+
+# %%
+axes = ada.plot_trace(transfer=ada.transfers().iloc[-1])
+
+# %% [markdown]
+# An upload goes to all holders at once. Where *in flight* touches the *window*, the path was the limit; where it stays
+# below, this node had nothing to send, or was busy sealing. Now somebody who has nothing of the file fetches all of
+# it, from everybody who has some:
+
+# %%
+eve = await Node("eve", store="memory", listen="127.0.0.1:0").start()
+await eve.join(ada.invite())
+assert await eve.get(file.link) == content
+axes = eve.plot_trace(transfer="measurements.bin")
+
+# %%
+trace = eve.trace(transfer="measurements.bin")
+trace.groupby("peer")[["received_bytes", "rtt"]].agg({"received_bytes": "max", "rtt": "median"})
+
+# %%
+await eve.leave()
 
 # %% [markdown]
 # Where it lies now, seen from here:

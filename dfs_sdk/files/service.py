@@ -189,6 +189,10 @@ class Files:
         """Running transfers and the latest finished ones, oldest first."""
         return self._transfers.listed()
 
+    def on_transfer_end(self, handler: Callable[[Transfer], None]) -> None:
+        """Call `handler` with each transfer at the instant of its end, however it ends."""
+        self._transfers.on_end(handler)
+
     def listed(self) -> list[File]:
         """The files of the catalog, oldest first; memory only."""
         return [entry.file for entry in self._catalog]

@@ -64,7 +64,10 @@ class Transfer(Shown):
         transfer_id: Small number, unique in this node's life.
         direction: Which way.
         name: The file's name, safe to show.
+        started_at: On the monotonic clock.
         started_at_wall: In seconds since the epoch.
+        ended_at: On the monotonic clock; infinity while it runs.
+        ended_at_wall: In seconds since the epoch; NaN while it runs.
         bytes_done: Plain bytes finished.
         bytes_total: Plain bytes in all; None while unknown.
         sources: Peers involved so far.
@@ -82,11 +85,15 @@ class Transfer(Shown):
         bytes_total: int | None,
         clock: Clock,
         progress: Callable[[Transfer], None] | None = None,
+        on_end: Callable[[Transfer], None] | None = None,
     ) -> None:
         self.transfer_id = transfer_id
         self.direction = direction
         self.name = safe_text(name, length_max=NAME_LENGTH_MAX)
+        self.started_at = clock.monotonic()
         self.started_at_wall = clock.wall()
+        self.ended_at = math.inf
+        self.ended_at_wall = math.nan
         self.bytes_done = 0
         self.bytes_total = bytes_total
         self.sources: set[NodeId] = set()
@@ -95,6 +102,7 @@ class Transfer(Shown):
         self.patience: float | None = None
         self._clock = clock
         self._progress = progress
+        self._on_end = on_end
         self._state = TransferState.RUNNING
         self._going = asyncio.Event()
         self._going.set()
@@ -102,7 +110,7 @@ class Transfer(Shown):
         self._task: asyncio.Task[Any] | None = None
         self._outcome: Any = None
         self._failure: Exception | None = None
-        self._samples: deque[tuple[float, int]] = deque([(clock.monotonic(), 0)], maxlen=RATE_SAMPLES_MAX)
+        self._samples: deque[tuple[float, int]] = deque([(self.started_at, 0)], maxlen=RATE_SAMPLES_MAX)
 
     @property
     def state(self) -> TransferState:
@@ -219,16 +227,22 @@ class Transfer(Shown):
         self._state = state
         self.waiting = ""
         self._error = safe_text(error, length_max=ERROR_LENGTH_MAX)
-        self._samples.append((self._clock.monotonic(), self.bytes_done))
+        self.ended_at, self.ended_at_wall = self._clock.monotonic(), self._clock.wall()
+        self._samples.append((self.ended_at, self.bytes_done))
+        if self._on_end is not None:
+            self._on_end(self)
         self._tell()
 
     def _tell(self) -> None:
-        if self._progress is None:
-            return
-        try:
-            self._progress(self)
-        except Exception:
-            logger.exception("the progress handler of transfer %d failed", self.transfer_id)
+        if self._progress is not None:
+            _call(self._progress, self)
+
+
+def _call(handler: Callable[[Transfer], None], transfer: Transfer) -> None:
+    try:
+        handler(transfer)
+    except Exception:
+        logger.exception("a handler of transfer %d failed", transfer.transfer_id)
 
 
 def _words(error: Exception) -> str:
@@ -250,12 +264,17 @@ class Transfers:
         self._clock = clock
         self._events = events
         self._finished_max = finished_max
+        self._end_handlers: list[Callable[[Transfer], None]] = []
         self._all: dict[int, Transfer] = {}
         self._made = 0
 
     def listed(self) -> list[Transfer]:
         """List running and remembered transfers, oldest first."""
         return list(self._all.values())
+
+    def on_end(self, handler: Callable[[Transfer], None]) -> None:
+        """Call `handler` with each transfer at the instant of its end, however it ends."""
+        self._end_handlers.append(handler)
 
     async def run(
         self,
@@ -275,6 +294,7 @@ class Transfers:
             bytes_total=bytes_total,
             clock=self._clock,
             progress=progress,
+            on_end=self._ended,
         )
         self._all[transfer.transfer_id] = transfer
         transfer.start(self._scope, work)
@@ -287,6 +307,10 @@ class Transfers:
         finally:
             self._forget_oldest()
         return result
+
+    def _ended(self, transfer: Transfer) -> None:
+        for handler in self._end_handlers:
+            _call(handler, transfer)
 
     def _announce(self, transfer: Transfer) -> None:
         self._events.publish(

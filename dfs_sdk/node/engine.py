@@ -34,12 +34,12 @@ from dfs_sdk.node.membership import (
     load_membership,
     save_membership,
 )
-from dfs_sdk.node.naming import find_peer
+from dfs_sdk.node.naming import WhichTransfer, find_peer, find_transfer
 from dfs_sdk.node.news import JoinStep, LoopBlocked, NodeNews, TaskFailed
 from dfs_sdk.node.observing import Observer, Table
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Foundation, Stack
-from dfs_sdk.node.tracing import TraceRow, trace_rows
+from dfs_sdk.node.tracing import Traced, trace_connections, trace_transfer
 from dfs_sdk.runtime.lag import LagMeter
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import to_the_end
@@ -162,15 +162,28 @@ class Engine:
         """One table of what `observe` tells, for less."""
         return self._observer.rows(self.stack, table)
 
-    def trace(self, peer: NodeId | str | None) -> tuple[TraceRow, ...]:
-        """What the open connections went through, or the one with a peer.
+    def trace(self, peer: NodeId | str | None, transfer: WhichTransfer | None) -> Traced:
+        """What connections went through: all, those with a peer, those that a transfer used.
 
         Raises:
-            PeerUnreachableError: Nobody is called that.
+            PeerUnreachableError: No peer is called that.
+            ConfigError: No transfer is called that, or several are.
         """
-        stack = self.stack
-        peers = stack.rpc.connected() if peer is None else [find_peer(peer, stack.peers.view)]
-        return trace_rows(stack, self.foundation.runtime.clock, peers)
+        stack, clock = self.stack, self.foundation.runtime.clock
+        view, epoch_wall = stack.peers.view, clock.wall() - clock.monotonic()
+        wanted = None if peer is None else {find_peer(peer, view)}
+        if transfer is None:
+            return trace_connections(stack.traces.of(wanted), name=view.name, epoch_wall=epoch_wall)
+        found = find_transfer(transfer, stack.files.transfers)
+        peers = found.sources if wanted is None else found.sources & wanted
+        return trace_transfer(
+            found,
+            stack.traces.of(peers),
+            peers=peers,
+            forgotten_until=stack.traces.forgotten_until,
+            name=view.name,
+            epoch_wall=epoch_wall,
+        )
 
     async def join(self, target: str, *, passphrase: str | None, timeout: float) -> JoinReport:
         """Join a network: see `Node.join`."""

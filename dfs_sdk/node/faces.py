@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from dfs_sdk.ids import NodeId
+    from dfs_sdk.node.naming import WhichTransfer
     from dfs_sdk.node.node import Node
 
 
@@ -75,30 +77,47 @@ def plot_load(node: Node, ax: Axes | None = None) -> Axes:
     return axes
 
 
-def trace(node: Node, peer: NodeId | str | None = None) -> pd.DataFrame:
-    """What open connections went through while data moved: round trips, windows, losses; up to ten rows a second.
+def trace(node: Node, peer: NodeId | str | None = None, *, transfer: WhichTransfer | None = None) -> pd.DataFrame:
+    """What connections went through while data moved: round trips, windows, rates, losses; up to ten rows a second.
+
+    Closed connections are in it as long as their samples are kept; `frame.attrs["note"]` says what is missing, if
+    something is.
 
     Args:
         node: The node.
-        peer: Only the connection with this one, by name or id.
+        peer: Only connections with this one, by name or id.
+        transfer: Only what a transfer went through: the connections with the peers it used, from its begin to its end;
+            `seconds`, bytes and losses count from its begin. A row of `transfers()`, its `transfer_id`, the name of
+            its file if there is only one of it, or the `Transfer` that `progress` was called with.
 
     Raises:
-        PeerUnreachableError: Nobody is called that.
+        PeerUnreachableError: No peer is called that.
+        ConfigError: No transfer is called that, or several are.
         NodeClosedError: The node is not running.
     """
-    frame: pd.DataFrame = face("views.frames").trace(node.trace_rows(peer))
+    frame: pd.DataFrame = face("views.traces").trace(node.traced(peer, transfer))
     return frame
 
 
-def plot_trace(node: Node, peer: NodeId | str) -> tuple[Axes, Axes, Axes]:
-    """Draw what the connection with a peer went through.
+def plot_trace(
+    node: Node,
+    peer: NodeId | str | None = None,
+    *,
+    transfer: WhichTransfer | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> tuple[Axes, Axes, Axes, Axes]:
+    """Draw what `trace` shows, a line for each peer: rates, windows and bytes in flight, round trips, packets lost.
 
     Args:
         node: The node.
-        peer: Its name or id.
+        peer: As for `trace`.
+        transfer: As for `trace`.
+        axes: Four axes to draw on; a fresh figure if None.
     """
-    axes: tuple[Axes, Axes, Axes] = face("views.plots").plot_trace(trace(node, peer))
-    return axes
+    drawn: tuple[Axes, Axes, Axes, Axes] = face("views.traceplot").plot_trace(
+        trace(node, peer, transfer=transfer), axes
+    )
+    return drawn
 
 
 def dashboard(node: Node) -> Any:

@@ -1,16 +1,31 @@
-"""From what a user calls a thing to the thing: files by link, name or id; peers by name or id. Pure."""
+"""From what a user calls a thing to the thing: files by link, name or id; peers and transfers by name or id. Pure."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
+from typing import Any, Protocol, SupportsIndex
 
 from dfs_sdk.errors import ConfigError, ContentNotFoundError, LinkError, PeerUnreachableError
 from dfs_sdk.files.catalog import File
 from dfs_sdk.files.link import Link
+from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.view import View
 
 FILE_ID_DIGITS_MIN = 6
+
+
+class TransferLike(Protocol):
+    """A transfer, or a row of `node.transfers()`."""
+
+    @property
+    def transfer_id(self) -> Any:
+        """Its number."""
+        ...
+
+
+WhichTransfer = TransferLike | SupportsIndex | str
 
 
 def find_link(what: Link | File | str, catalog: Sequence[File]) -> Link:
@@ -66,3 +81,33 @@ def find_peer(who: NodeId | str, view: View) -> NodeId:
         ids = ", ".join(member.node_id.short for member in found)
         raise ConfigError(f"{len(found)} peers are called {who!r}: give the id of one instead ({ids})")
     return found[0].node_id
+
+
+def find_transfer(which: WhichTransfer, transfers: Sequence[Transfer]) -> Transfer:
+    """Find a transfer by its number, by a row or an object that has it, or by the name of its file.
+
+    Raises:
+        ConfigError: None is called that, or several are.
+    """
+    if isinstance(which, str):
+        return _one_transfer(which, transfers)
+    given: Any = which
+    try:
+        number = operator.index(getattr(given, "transfer_id", given))
+    except TypeError:
+        kind = type(which).__name__
+        raise ConfigError(f"give one row of `transfers()`, its transfer_id or its file's name, not {kind}") from None
+    for transfer in transfers:
+        if transfer.transfer_id == number and (transfer is which or not isinstance(which, Transfer)):
+            return transfer
+    raise ConfigError(f"no transfer has the number {number}: see `transfers` for those remembered")
+
+
+def _one_transfer(name: str, transfers: Sequence[Transfer]) -> Transfer:
+    found = [transfer for transfer in transfers if transfer.name == name]
+    if not found:
+        raise ConfigError(f"no transfer of {name!r} is remembered: see `transfers` for those that are")
+    if len(found) > 1:
+        listed = ", ".join(f"{each.transfer_id} ({each.direction.value}, {each.state.value})" for each in found)
+        raise ConfigError(f"{len(found)} transfers are of {name!r}: give the number of one instead: {listed}")
+    return found[0]

@@ -26,7 +26,7 @@ from dfs_sdk.node.joining import JoinReport
 from dfs_sdk.node.membership import Membership
 from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.node.stack import Stack
-from dfs_sdk.node.tracing import TraceRow
+from dfs_sdk.node.tracing import Traced
 from dfs_sdk.replication.policy import Policy
 from dfs_sdk.runtime.calls import Call
 from dfs_sdk.runtime.door import Shown
@@ -383,9 +383,9 @@ class Node(Lifetime, faces.Faces, Shown):
             return self._last_snapshot or faces.empty_snapshot(self.name, self._state)
         return self._look(Engine.observe)
 
-    def trace_rows(self, peer: NodeId | str | None = None) -> tuple[TraceRow, ...]:
+    def traced(self, peer: NodeId | str | None = None, transfer: naming.WhichTransfer | None = None) -> Traced:
         """What `trace` shows, as rows. No I/O."""
-        return self._look(lambda engine: engine.trace(peer))
+        return self._look(lambda engine: engine.trace(peer, transfer))
 
     def subscribe(self, kind: type[EventT], handler: Callable[[EventT], None]) -> Subscription:
         """Call `handler` on the node's loop with every later event of class `kind` or below."""

@@ -235,6 +235,7 @@ def transfer_row(transfer: Transfer) -> TransferRow:
         eta=transfer.eta,
         sources=len(transfer.sources),
         started_at_wall=transfer.started_at_wall,
+        ended_at_wall=transfer.ended_at_wall,
         error=transfer.error,
     )
 

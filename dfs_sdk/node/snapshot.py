@@ -109,7 +109,7 @@ class TransferRow(Shown):
     """One upload or download, running or finished.
 
     Attributes:
-        transfer_id: Small number, unique in this node's life.
+        transfer_id: Small number, unique in this node's life; `node.trace(transfer=…)` takes it.
         direction: `put` or `get`.
         file: Name of the file.
         state: `running`, `paused`, `done`, `failed` or `cancelled`.
@@ -119,6 +119,7 @@ class TransferRow(Shown):
         eta: Seconds to go; NaN while unknown.
         sources: Peers involved.
         started_at_wall: When it began, in seconds since the epoch.
+        ended_at_wall: When it ended, in seconds since the epoch; NaN while it runs.
         error: What went wrong, in words, or empty.
     """
 
@@ -132,6 +133,7 @@ class TransferRow(Shown):
     eta: float
     sources: int
     started_at_wall: float
+    ended_at_wall: float
     error: str
 
 

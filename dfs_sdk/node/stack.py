@@ -22,6 +22,7 @@ from dfs_sdk.files.service import Files
 from dfs_sdk.ids import Address
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.node.membership import Membership
+from dfs_sdk.node.traces import Traces
 from dfs_sdk.peers.selfdesc import Profile
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.replication.service import Replication
@@ -138,6 +139,8 @@ class Stack:
             former_networks=membership.former,
             config=config.files,
         )
+        self.traces = Traces(self.rpc)
+        self.files.on_transfer_end(lambda transfer: self.traces.keep(transfer.sources))
         self.chat = Chat(
             rpc=self.rpc,
             peers=self.peers,

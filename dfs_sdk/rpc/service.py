@@ -80,6 +80,7 @@ class Rpc:
         self._reviving: set[NodeId] = set()
         self._connected_handlers: list[Callable[[NodeId], None]] = []
         self._disconnected_handlers: list[Callable[[NodeId, str], None]] = []
+        self._closed_handlers: list[Callable[[ConnectionPort], None]] = []
         self._hosts: tuple[str, ...] = ()
         self._hosts_until = -math.inf
         self._local: tuple[Address, ...] = ()
@@ -244,6 +245,10 @@ class Rpc:
         """Call `handler` with peer and reason when its last connection is gone."""
         self._disconnected_handlers.append(handler)
 
+    def on_closed(self, handler: Callable[[ConnectionPort], None]) -> None:
+        """Call `handler` with each connection that has closed, also where its peer has another one."""
+        self._closed_handlers.append(handler)
+
     async def disconnect(self, peer: NodeId) -> None:
         """Close the connection to a peer, if there is one; calls under way fail."""
         session = self._current.get(peer)
@@ -338,6 +343,8 @@ class Rpc:
         if last:
             del self._current[peer]
         session.end(reason)
+        for closed in self._closed_handlers:
+            _notify(closed, connection)
         if last:
             for handler in self._disconnected_handlers:
                 _notify(handler, peer, reason)

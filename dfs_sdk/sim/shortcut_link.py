@@ -13,6 +13,7 @@ from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX
 from dfs_sdk.transport.priority import Priority
+from dfs_sdk.transport.trace import TraceSample
 
 if TYPE_CHECKING:
     from dfs_sdk.sim.shortcut import ShortcutTransport
@@ -169,6 +170,11 @@ class ShortcutConnection:
     def is_open(self) -> bool:
         """See `ConnectionPort`."""
         return self._open
+
+    @property
+    def trace(self) -> tuple[TraceSample, ...]:
+        """Nothing: messages that travel whole know neither windows nor lost packets."""
+        return ()
 
     async def send(self, parts: Sequence[Buffer], *, priority: Priority) -> ShortcutSent:
         """See `ConnectionPort`.

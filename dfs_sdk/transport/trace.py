@@ -22,16 +22,16 @@ class TraceSample:
 
     Attributes:
         at: The instant, on the monotonic clock.
-        rtt: Smoothed round-trip time.
-        rtt_min: The shortest one on this path.
-        window_bytes: How much may be under way.
-        background_window_bytes: How much of it may be background traffic.
-        in_flight_bytes: How much is.
+        rtt: Smoothed round-trip time in seconds.
+        rtt_min: The shortest one on this path, in seconds.
+        window_bytes: Bytes that may be under way.
+        background_window_bytes: How much of it may be background traffic, such as repair.
+        in_flight_bytes: Bytes that are under way.
         pacing_rate: Bytes a second at which bursts leave.
         sent_bytes: Bytes of datagrams sent.
         received_bytes: Bytes of authentic datagrams received.
-        lost_packets: Packets that counted as lost.
-        state: What congestion control was busy with.
+        lost_packets: Packets sent that counted as lost.
+        state: What congestion control was busy with: `startup`, `drain`, `probe bandwidth`, `probe rtt`.
     """
 
     at: float

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 
 from dfs_sdk.node.snapshot import NodeSnapshot
-from dfs_sdk.node.tracing import TraceRow
 from dfs_sdk.views.words import visible
 
 INSTANT: Final = "datetime64[ns, UTC]"
@@ -80,6 +79,7 @@ COLUMNS: Final[dict[str, dict[str, str | tuple[str, ...]]]] = {
         "eta": "float64",
         "sources": "int64",
         "started_at": INSTANT,
+        "ended_at": INSTANT,
         "error": TEXT,
     },
     "events": {"at": INSTANT, "topic": TOPICS, "kind": TEXT, "text": TEXT},
@@ -97,22 +97,6 @@ COLUMNS: Final[dict[str, dict[str, str | tuple[str, ...]]]] = {
     },
 }
 """Frame → column → dtype; a tuple lists the categories of a categorical column."""
-
-TRACE_COLUMNS: Final[dict[str, str | tuple[str, ...]]] = {
-    "peer": TEXT,
-    "at": INSTANT,
-    "rtt": "float64",
-    "rtt_min": "float64",
-    "window_bytes": "int64",
-    "background_window_bytes": "int64",
-    "in_flight_bytes": "int64",
-    "pacing_rate": "float64",
-    "sent_bytes": "int64",
-    "received_bytes": "int64",
-    "lost_packets": "int64",
-    "state": TEXT,
-}
-"""The same for `trace`, which no snapshot holds."""
 
 FORMULA_STARTS: Final = frozenset("=+-@\t\r\n\0\u2400\u2409\u240a\u240d\uff1d\uff0b\uff0d\uff20")
 _INT64_MAX = 2**63 - 1
@@ -159,15 +143,6 @@ def events(snapshot: NodeSnapshot, *, limit: int | None = None) -> pd.DataFrame:
 def messages(snapshot: NodeSnapshot) -> pd.DataFrame:
     """List the remembered chat messages, oldest first."""
     return _frame("messages", snapshot.messages)
-
-
-def trace(rows: Sequence[TraceRow]) -> pd.DataFrame:
-    """List what connections went through while data moved, oldest first.
-
-    Args:
-        rows: As `node.tracing.trace_rows` makes them.
-    """
-    return tabulate(TRACE_COLUMNS, rows)
 
 
 def of_swarm(table: str, tables: Sequence[tuple[str, Sequence[object]]]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib
 import io
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dfs_sdk.errors import MissingExtraError
@@ -64,8 +63,8 @@ def plot_chunks(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         _draw_signs(axes, cells, small=len(shown) > LABELS_SHOWN_MAX)
     else:
         _draw_dots(axes, cells, (len(shown), len(holders)))
-    _label(axes, "x", [_label_text(name) for name, _ in holders])
-    _label(axes, "y", [f"{_label_text(file)} {_chunk(index)}" for file, index, _ in shown])
+    _label(axes, "x", [short_label(name) for name, _ in holders])
+    _label(axes, "y", [f"{short_label(file)} {_chunk(index)}" for file, index, _ in shown])
     axes.set_xlim(-0.6, max(len(holders), 1) - 0.4)
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
     axes.set_xlabel("holder")
@@ -84,7 +83,7 @@ def chunks_png(frame: pd.DataFrame) -> bytes:
         MissingExtraError: matplotlib is not installed.
     """
     size = _map_size(frame["chunk_id"].nunique(), frame["holder_id"].nunique())
-    figure = _matplotlib("figure").Figure(figsize=size, layout="constrained")
+    figure = matplotlib_part("figure").Figure(figsize=size, layout="constrained")
     plot_chunks(frame, figure.add_subplot())
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
@@ -121,46 +120,6 @@ def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
     if len(shown):
         axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return axes
-
-
-def plot_trace(frame: pd.DataFrame, axes: Sequence[Axes] | None = None) -> tuple[Axes, Axes, Axes]:
-    """Draw what one connection went through: rates, then windows and bytes under way, then round trips and losses.
-
-    Args:
-        frame: As `views.frames.trace` makes it, of one peer.
-        axes: Three axes to draw on; a fresh figure if None.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        ValueError: The frame is of several peers, or there are not three axes.
-    """
-    peers = list(dict.fromkeys(frame["peer"]))
-    if len(peers) > 1:
-        raise ValueError(f"one connection a plot: the frame is of {len(peers)} peers")
-    rates, windows, trips = axes if axes is not None else _matplotlib("pyplot").subplots(
-        3, 1, sharex=True, figsize=(8.0, 6.5), layout="constrained"
-    )[1]  # fmt: skip
-    seconds = (frame["at"] - frame["at"].min()).dt.total_seconds()
-    for column, color in (("sent_bytes", "primary"), ("received_bytes", "surplus")):
-        rate = frame[column].diff() / seconds.diff() / 1e6
-        rates.plot(seconds, rate, color=ROLE_COLORS[color], label=column.removesuffix("_bytes"))
-    rates.plot(seconds, frame["pacing_rate"] / 1e6, color="#808080", linestyle=":", label="pacing")
-    rates.set_ylabel("MB/s")
-    for column, style in (("window_bytes", "-"), ("in_flight_bytes", "--"), ("background_window_bytes", ":")):
-        label = column.removesuffix("_bytes").replace("_", " ")
-        windows.plot(seconds, frame[column] / 1024, linestyle=style, label=label)
-    windows.set_ylabel("KiB")
-    trips.plot(seconds, 1000 * frame["rtt"], color=ROLE_COLORS["primary"], label="round trip")
-    trips.plot(seconds, 1000 * frame["rtt_min"], color="#808080", linestyle=":", label="shortest")
-    lost = frame["lost_packets"].diff() > 0
-    trips.plot(seconds[lost], 1000 * frame["rtt"][lost], "x", color="#D55E00", label="packets lost")
-    trips.set_ylabel("ms")
-    trips.set_xlabel("seconds")
-    for each in (rates, windows, trips):
-        each.set_ylim(bottom=0)
-        each.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    rates.set_title(f"Connection with {_label_text(peers[0])}" if peers else "Nothing moved yet", parse_math=False)
-    return rates, windows, trips
 
 
 def _map_size(chunks: int, holders: int) -> tuple[float, float]:
@@ -229,12 +188,13 @@ def _label(axes: Axes, axis: str, labels: list[str]) -> None:
         axes.set_yticks(places, shown, **plain)
 
 
-def _label_text(name: str) -> str:
+def short_label(name: str) -> str:
+    """Make a foreign name fit beside a picture."""
     return words.visible(str(name), length_max=LABEL_LENGTH_MAX)
 
 
 def _member(name: str, state: str) -> str:
-    return f"{_label_text(name)} ({words.state(state)})"
+    return f"{short_label(name)} ({words.state(state)})"
 
 
 def _chunk(index: int) -> str:
@@ -251,11 +211,19 @@ def fresh_axes(width: float, height: float) -> Axes:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    axes: Axes = _matplotlib("pyplot").subplots(figsize=(width, height), layout="constrained")[1]
+    axes: Axes = matplotlib_part("pyplot").subplots(figsize=(width, height), layout="constrained")[1]
     return axes
 
 
-def _matplotlib(part: str) -> Any:
+def matplotlib_part(part: str) -> Any:
+    """Load a module of matplotlib.
+
+    Args:
+        part: Its name, such as `pyplot`.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         return importlib.import_module(f"matplotlib.{part}")
     except ImportError as error:

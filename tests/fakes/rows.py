@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import replace
 
 from dfs_sdk.node.snapshot import ChunkRow, EventRow, FileRow, MessageRow, NodeSnapshot, PeerRow, TransferRow
@@ -82,6 +83,7 @@ def transfer_row(**changes: object) -> TransferRow:
         eta=6.0,
         sources=3,
         started_at_wall=NOW - 2,
+        ended_at_wall=math.nan,
         error="",
     )
     return replace(row, **changes)  # type: ignore[arg-type]

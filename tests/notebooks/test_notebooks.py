@@ -72,9 +72,10 @@ def test_the_laboratory_runs() -> None:
 def test_a_file_goes_from_one_kernel_to_another_and_back() -> None:
     notebook = run(NOTEBOOKS / "03_between_two_kernels.ipynb")
     assert_quiet(notebook)
-    assert "25,165,824 bytes are there, the same ones" in printed(notebook)
+    assert "50,331,648 bytes are there, the same ones" in printed(notebook)
     assert "Thank you, the data are fine." in printed(notebook)
-    assert len(shown(notebook, "image/png")) == 2
+    assert len(shown(notebook, "image/png")) == 4
+    assert any("received_bytes" in table and ">ben<" in table for table in shown(notebook, "text/html"))
 
 
 def test_the_talk_runs() -> None:
@@ -93,4 +94,4 @@ def test_nothing_is_lost_in_the_classroom() -> None:
     assert_quiet(notebook)
     assert sum("passed: 8 h" in text for text in shown(notebook, "text/plain")) == 1
     assert "has read everything, byte for byte" in printed(notebook)
-    assert len(shown(notebook, "image/png")) == 3
+    assert len(shown(notebook, "image/png")) == 4

@@ -18,6 +18,7 @@ from dfs_sdk import errors
 from dfs_sdk.cli import main
 from dfs_sdk.sim import errors as simulator_errors
 from dfs_sdk.views.frames import COLUMNS
+from dfs_sdk.views.traces import TRACE_COLUMNS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -55,7 +56,7 @@ def test_tables_of_the_reference_are_in_step_with_the_code():
 
 def test_every_column_of_every_frame_is_described_with_its_dtype():
     page = reference("dataframes")
-    for name, columns in COLUMNS.items():
+    for name, columns in {**COLUMNS, "trace": TRACE_COLUMNS}.items():
         section = page.split(f"<!-- table: columns {name} -->")[1].split("<!-- end -->")[0]
         assert first_cells(section) == list(columns)
         for column, dtype in columns.items():

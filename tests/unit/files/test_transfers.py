@@ -251,3 +251,30 @@ async def test_work_knows_its_transfer_and_so_do_tasks_begun_by_it(rig: Rig):
     first, second = rig.transfers.listed()
     assert sorted(seen, key=id) == sorted([first, second] * 3, key=id)
     assert current_transfer() is None
+
+
+async def test_whoever_asked_is_told_at_the_instant_of_each_end(rig: Rig):
+    ended: list[tuple[int, TransferState, float]] = []
+
+    def fail(_transfer: Transfer) -> None:
+        raise RuntimeError("a handler that fails")
+
+    def note(transfer: Transfer) -> None:
+        ended.append((transfer.transfer_id, transfer.state, transfer.ended_at - transfer.started_at))
+
+    rig.transfers.on_end(fail)
+    rig.transfers.on_end(note)
+
+    async def work(transfer: Transfer) -> None:
+        assert (transfer.ended_at, math.isnan(transfer.ended_at_wall)) == (math.inf, True)
+        rig.clock.advance(2.0)
+
+    async def break_off(_transfer: Transfer) -> None:
+        raise StoreError("no room")
+
+    await rig.run(work)
+    with pytest.raises(StoreError):
+        await rig.run(break_off)
+    assert ended == [(1, TransferState.DONE, 2.0), (2, TransferState.FAILED, 0.0)]
+    (first, _) = rig.transfers.listed()
+    assert first.ended_at_wall - first.started_at_wall == 2.0

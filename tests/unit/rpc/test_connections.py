@@ -175,3 +175,16 @@ async def test_messages_that_arrive_while_a_node_closes_are_dropped_in_peace(
     assert {type(outcome) for outcome in outcomes} == {PeerUnreachableError}
     await turns()
     assert b._router.calls_held == 0
+
+
+async def test_each_connection_that_closes_is_told_once(network: FakeNetwork, pair: tuple[Rpc, Rpc]) -> None:
+    a, b = pair
+    b.serve(Add, add)
+    closed: list[object] = []
+    a.on_closed(closed.append)
+    await a.call(b.node_id, ADD)
+    connection = a.connection(b.node_id)
+    await a.disconnect(b.node_id)
+    await turns()
+    assert closed == [connection]
+    assert a.connection(b.node_id) is None

@@ -7,6 +7,7 @@ import pytest
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.ids import Address
 from dfs_sdk.node.invite import Invite
+from dfs_sdk.node.tracing import Gap, Traced
 from dfs_sdk.sim.conditions import Conditions
 from dfs_sdk.sim.errors import HostDownError
 from dfs_sdk.sim.fidelity import CHEAP, Fidelity
@@ -162,3 +163,22 @@ def test_invite_of_a_node_whose_router_restarted_says_where_it_is_now(fidelity: 
 
     with World(1, fidelity=fidelity) as world:
         assert world.run(story(world)) == [Address("70.0.0.1", FIRST_PORT), Address("70.0.0.1", FIRST_PORT + 1)]
+
+
+@pytest.mark.parametrize("fidelity", [Fidelity(), CHEAP], ids=["datagrams", "messages"])
+def test_connections_of_sealed_datagrams_leave_a_trace_and_those_of_whole_messages_none(fidelity: Fidelity):
+    async def story(world: World) -> tuple[Traced, Traced]:
+        nodes = [await start_node(world.host(f"n{number}")) for number in range(2)]
+        await nodes[1].join(f"n0:{PORT}")
+        await all_met(nodes)
+        await nodes[0].put(bytes(256 * 1024), name="zeros", replicas=2, quorum=1)
+        return nodes[0].traced(), nodes[0].traced(transfer="zeros")
+
+    with World(1, conditions=Conditions(delay_min=0.05, delay_mean=0.05), fidelity=fidelity) as world:
+        whole, transfer = world.run(story(world))
+    if fidelity is CHEAP:
+        assert (whole.rows, transfer.rows, transfer.gap) == ((), (), Gap.LITTLE)
+    else:
+        assert transfer.rows[-1].sample.sent_bytes > 256 * 1024
+        assert min(row.sample.rtt_min for row in transfer.rows) >= 0.1
+        assert len(whole.rows) >= len(transfer.rows) > 2

@@ -9,7 +9,6 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 
 from dfs_sdk.errors import MissingExtraError  # noqa: E402 - after the backend is chosen
-from dfs_sdk.node.tracing import TraceRow  # noqa: E402 - after the backend is chosen
 from dfs_sdk.views import frames, plots  # noqa: E402 - after the backend is chosen
 from tests.fakes.hostile import HOSTILE  # noqa: E402 - after the backend is chosen
 from tests.fakes.rows import chunk_row, empty_snapshot, full_snapshot, hex_id, peer_row  # noqa: E402 - after the backend is chosen
@@ -117,46 +116,3 @@ def test_missing_matplotlib_is_said_in_words(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"pip install") as caught:
         plots.plot_load(frames.peers(empty_snapshot(peers=(peer_row(),))))
     assert isinstance(caught.value, ImportError)
-
-
-def trace_row(at: float, **figures) -> TraceRow:
-    values = {"sent_bytes": int(1e6 * at), "received_bytes": 0, "lost_packets": int(at)}
-    return TraceRow(
-        peer=figures.pop("peer", "bob"),
-        at_wall=1_700_000_000 + at,
-        rtt=0.06,
-        rtt_min=0.05,
-        window_bytes=200_000,
-        background_window_bytes=3_000,
-        in_flight_bytes=100_000,
-        pacing_rate=2e6,
-        state="startup",
-        **(values | figures),
-    )
-
-
-def test_trace_shows_rates_windows_and_round_trips_with_losses():
-    frame = frames.trace([trace_row(step / 10) for step in range(25)])
-    assert {str(name): str(dtype) for name, dtype in frame.dtypes.items()} == frames.TRACE_COLUMNS
-    rates, windows, trips = plots.plot_trace(frame)
-    assert rates.lines[0].get_ydata()[1:] == pytest.approx([1.0] * 24, rel=0.01)
-    assert legend(windows) == ["window", "in flight", "background window"]
-    assert len(trips.lines[2].get_xdata()) == 2
-    draw(rates)
-
-
-def test_empty_trace_is_drawn_with_words():
-    rates, _, _ = plots.plot_trace(frames.trace([]))
-    assert rates.get_title() == "Nothing moved yet"
-    draw(rates)
-
-
-@pytest.mark.parametrize("name", HOSTILE[:12])
-def test_hostile_peer_names_in_a_trace_are_not_typeset(name):
-    rates, _, _ = plots.plot_trace(frames.trace([trace_row(0.0, peer=name), trace_row(1.0, peer=name)]))
-    draw(rates)
-
-
-def test_a_trace_of_several_peers_is_no_plot():
-    with pytest.raises(ValueError, match="2 peers"):
-        plots.plot_trace(frames.trace([trace_row(0.0), trace_row(0.0, peer="eve")]))

@@ -1,0 +1,186 @@
+"""What is kept of connections beyond their rings: the traces of closed ones, and the ends of transfers.
+
+A connection keeps its latest samples itself, and they go with it. Here they are taken over when it closes and when a
+transfer over it ends: at that instant it tells of the bytes since its last sample, too, which later it would mix with
+those of what follows. All that is kept is bounded; the connections that were taken over longest ago make room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Protocol
+
+from dfs_sdk.ids import NodeId
+from dfs_sdk.rpc.ports import ConnectionPort
+from dfs_sdk.transport.trace import TRACE_LENGTH_MAX, TraceSample
+
+# Ten full rings, some 2 MB.
+SAMPLES_KEPT_MAX = 10 * TRACE_LENGTH_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionTrace:
+    """What one connection went through.
+
+    Attributes:
+        peer: The other side.
+        connection: A number of its own among those of this node.
+        samples: What is left, oldest first.
+        lost: Between these two instants on the monotonic clock samples may have made room for later ones; the first
+            is above the second if none have.
+    """
+
+    peer: NodeId
+    connection: int
+    samples: tuple[TraceSample, ...]
+    lost: tuple[float, float]
+
+
+class Connections(Protocol):
+    """Who knows the open connections; `rpc.service.Rpc` does."""
+
+    def connected(self) -> list[NodeId]:
+        """List the peers with an open connection."""
+        ...
+
+    def connection(self, peer: NodeId) -> ConnectionPort | None:
+        """Give the connection to a peer."""
+        ...
+
+    def on_closed(self, handler: Callable[[ConnectionPort], None]) -> None:
+        """Call `handler` with each connection that has closed."""
+        ...
+
+
+class Traces:
+    """The traces of one node's connections, open and closed.
+
+    Args:
+        connections: Whose.
+        samples_max: How many samples are kept besides those that open connections keep.
+    """
+
+    def __init__(self, connections: Connections, *, samples_max: int = SAMPLES_KEPT_MAX) -> None:
+        self._connections = connections
+        self._samples_max = samples_max
+        self._lines: OrderedDict[ConnectionPort | int, _Line] = OrderedDict()  # an open one by itself, then by number
+        self._numbered = 0
+        self._held = 0
+        self._forgotten_until = -math.inf
+        connections.on_closed(self._on_closed)
+
+    @property
+    def forgotten_until(self) -> float:
+        """Until this instant, on the monotonic clock, there may have been connections of which nothing is left."""
+        return self._forgotten_until
+
+    def keep(self, peers: Iterable[NodeId]) -> None:
+        """Take over what the open connections with some peers have noted until this moment."""
+        for peer in peers:
+            connection = self._connections.connection(peer)
+            if connection is not None:
+                self._take(connection)
+
+    def of(self, peers: Container[NodeId] | None = None) -> list[ConnectionTrace]:
+        """Give the traces of the connections with some peers, or with all, in the order of their numbers.
+
+        Connections over which nothing worth noting went are left out.
+        """
+        for peer in self._connections.connected():
+            connection = self._connections.connection(peer)
+            if connection is not None and connection.trace:
+                self._line(connection)
+        traces = [
+            line.trace(key.trace if not isinstance(key, int) else ())
+            for key, line in self._lines.items()
+            if peers is None or line.peer in peers
+        ]
+        return sorted((trace for trace in traces if trace.samples), key=lambda trace: trace.connection)
+
+    def _on_closed(self, connection: ConnectionPort) -> None:
+        self._take(connection)
+        line = self._lines.pop(connection, None)
+        if line is not None and line.kept:
+            self._lines[line.number] = line
+
+    def _take(self, connection: ConnectionPort) -> None:
+        samples = connection.trace
+        if samples:
+            self._held += self._line(connection).take(samples)
+            self._lines.move_to_end(connection)
+            self._make_room()
+
+    def _line(self, connection: ConnectionPort) -> _Line:
+        line = self._lines.get(connection)
+        if line is None:
+            self._numbered += 1
+            line = self._lines[connection] = _Line(connection.node_id, self._numbered, self._samples_max)
+        return line
+
+    def _make_room(self) -> None:
+        """Forget whole connections, the one taken over last excepted; open ones keep their own ring."""
+        if self._held <= self._samples_max:
+            return
+        for key, line in list(self._lines.items())[:-1]:
+            if isinstance(key, int):
+                self._forgotten_until = max(self._forgotten_until, line.kept[-1].at)
+                del self._lines[key]
+            self._held -= line.forget()
+            if self._held <= self._samples_max:
+                break
+
+
+class _Line:
+    """What is kept of one connection.
+
+    Attributes:
+        peer: The other side.
+        number: Tells it from others with the same peer.
+        kept: Samples, oldest first.
+    """
+
+    __slots__ = ("_lost", "_samples_max", "kept", "number", "peer")
+
+    def __init__(self, peer: NodeId, number: int, samples_max: int) -> None:
+        self.peer = peer
+        self.number = number
+        self.kept: deque[TraceSample] = deque(maxlen=samples_max)
+        self._samples_max = samples_max
+        self._lost = (math.inf, -math.inf)
+
+    def take(self, ring: Sequence[TraceSample]) -> int:
+        """Take over what a ring holds of later samples; returns how many more are kept than before."""
+        newer, held = self._newer(ring), len(self.kept)
+        self._lost = self._lost_with(ring)
+        if (over := held + len(newer) - self._samples_max) > 0:
+            self._lost = (-math.inf, max(self._lost[1], [*self.kept, *newer][over - 1].at))
+        self.kept.extend(newer)
+        return len(self.kept) - held
+
+    def forget(self) -> int:
+        """Make room; returns of how many."""
+        held = len(self.kept)
+        if held:
+            self._lost = (-math.inf, max(self._lost[1], self.kept[-1].at))
+            self.kept.clear()
+        return held
+
+    def trace(self, ring: Sequence[TraceSample]) -> ConnectionTrace:
+        """Describe what is kept together with what is still in the ring."""
+        samples = (*self.kept, *self._newer(ring))
+        return ConnectionTrace(peer=self.peer, connection=self.number, samples=samples, lost=self._lost_with(ring))
+
+    def _newer(self, ring: Sequence[TraceSample]) -> list[TraceSample]:
+        last_at = self.kept[-1].at if self.kept else -math.inf
+        return [*takewhile(lambda sample: sample.at > last_at, reversed(ring))][::-1]
+
+    def _lost_with(self, ring: Sequence[TraceSample]) -> tuple[float, float]:
+        """Between which instants samples may be missing, given that a full ring has dropped those before its first."""
+        last_at = self.kept[-1].at if self.kept else -math.inf
+        if len(ring) < TRACE_LENGTH_MAX or ring[0].at <= last_at:
+            return self._lost
+        return min(self._lost[0], last_at), max(self._lost[1], ring[0].at)

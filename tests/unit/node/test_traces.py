@@ -1,0 +1,234 @@
+"""What is kept of connections beyond their rings, and how transfers are cut out of it."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dfs_sdk.errors import ConfigError
+from dfs_sdk.files.transfers import Direction, Transfer
+from dfs_sdk.ids import NodeId
+from dfs_sdk.node.naming import find_transfer
+from dfs_sdk.node.traces import ConnectionTrace, Traces
+from dfs_sdk.node.tracing import Gap, Traced, trace_connections, trace_transfer
+from dfs_sdk.transport.trace import TRACE_LENGTH_MAX
+from tests.fakes.runtime import FakeClock
+from tests.fakes.samples import FakeConnections, instants, peer, sample, samples
+
+EPOCH_WALL = 1_700_000_000.0
+NOTHING_LOST = (math.inf, -math.inf)
+
+
+def transfer(begin: float = 0.0, end: float = math.inf, *, sources: tuple[int, ...] = (1,), **given: Any) -> Transfer:
+    numbered: dict[str, Any] = {"transfer_id": 1, "direction": Direction.GET, "name": "x"} | given
+    made = Transfer(bytes_total=None, clock=FakeClock(monotonic=begin), **numbered)
+    made.ended_at = end
+    made.sources = {peer(number) for number in sources}
+    return made
+
+
+def cut(
+    made: Transfer, *traces: ConnectionTrace, peers: set[NodeId] | None = None, forgotten_until: float = -math.inf
+) -> Traced:
+    return trace_transfer(
+        made,
+        traces,
+        peers=made.sources if peers is None else peers,
+        forgotten_until=forgotten_until,
+        name=lambda node_id: f"peer {node_id[0]}",
+        epoch_wall=EPOCH_WALL,
+    )
+
+
+def line(number: int, *taken: Any, lost: tuple[float, float] = NOTHING_LOST, connection: int = 1) -> ConnectionTrace:
+    return ConnectionTrace(peer=peer(number), connection=connection, samples=taken, lost=lost)
+
+
+def test_open_connections_are_read_from_their_rings_and_idle_ones_left_out():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    connections.connect(1).trace = samples(0, 2)
+    connections.connect(2)
+    connections.connect(3).trace = samples(5, 6)
+    assert instants(traces) == [[0, 1, 2], [5, 6]]
+    assert instants(traces, 3) == [[5, 6]]
+    assert instants(traces, 2) == []
+
+
+def test_the_trace_of_a_closed_connection_stays_and_its_successor_has_a_number_of_its_own():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    first = connections.connect(1)
+    first.trace = samples(0, 2)
+    connections.close(first)
+    connections.connect(1).trace = samples(7, 8)
+    assert instants(traces, 1) == [[0, 1, 2], [7, 8]]
+    assert [trace.connection for trace in traces.of()] == [1, 2]
+    assert traces.of()[0].lost == NOTHING_LOST
+
+
+def test_a_closed_connection_without_samples_leaves_nothing():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    connections.close(connections.connect(1))
+    assert traces.of() == []
+
+
+def test_the_last_sample_of_a_transfer_is_kept_though_the_ring_never_takes_it():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    connection = connections.connect(1)
+    connection.trace = (*samples(0, 2), sample(2.4))  # the last one is of this moment
+    traces.keep([peer(1), peer(9)])
+    connection.trace = (*samples(0, 2), sample(30.0))
+    assert instants(traces) == [[0, 1, 2, 2.4, 30]]
+
+
+def test_what_was_kept_outlives_the_ring_and_the_hole_between_them_is_told():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    connection = connections.connect(1)
+    connection.trace = samples(0, 2)
+    traces.keep([peer(1)])
+    connection.trace = samples(100, 100 + TRACE_LENGTH_MAX - 1)
+    (trace,) = traces.of()
+    assert (trace.samples[2].at, trace.samples[3].at, trace.lost) == (2, 100, (2, 100))
+
+
+def test_a_full_ring_tells_that_it_may_have_dropped_what_came_before():
+    connections = FakeConnections()
+    traces = Traces(connections)
+    connections.connect(1).trace = samples(100, 100 + TRACE_LENGTH_MAX - 1)
+    assert traces.of()[0].lost == (-math.inf, 100)
+
+
+def test_closed_connections_make_room_the_oldest_first_and_whole():
+    connections = FakeConnections()
+    traces = Traces(connections, samples_max=10)
+    for number in range(1, 6):
+        connection = connections.connect(number)
+        connection.trace = samples(10 * number, 10 * number + 3)
+        connections.close(connection)
+        assert sum(map(len, instants(traces))) <= 10
+    assert instants(traces) == [[40, 41, 42, 43], [50, 51, 52, 53]]
+    assert traces.forgotten_until == 33
+
+
+def test_open_connections_make_room_as_well_and_keep_their_rings():
+    connections = FakeConnections()
+    traces = Traces(connections, samples_max=5)
+    one, two = connections.connect(1), connections.connect(2)
+    one.trace, two.trace = samples(0, 3), samples(0, 3)
+    traces.keep([peer(1), peer(2)])
+    one.trace = samples(2, 4)
+    kept, other = traces.of()
+    assert [each.at for each in kept.samples] == [2, 3, 4]
+    assert (kept.lost, other.lost) == ((-math.inf, 3), NOTHING_LOST)
+    assert traces.forgotten_until == -math.inf
+
+
+def test_one_long_connection_keeps_its_latest_samples():
+    connections = FakeConnections()
+    traces = Traces(connections, samples_max=5)
+    connection = connections.connect(1)
+    for begin in (0, 4, 8):
+        connection.trace = samples(begin, begin + 3)
+        traces.keep([peer(1)])
+    assert instants(traces) == [[7, 8, 9, 10, 11]]
+    assert traces.of()[0].lost == (-math.inf, 6)
+
+
+def test_a_transfer_is_cut_to_its_span_and_counts_from_its_begin():
+    traced = cut(transfer(2.5, 6.0), line(1, *samples(0, 9)))
+    assert [row.seconds for row in traced.rows] == [0.5, 1.5, 2.5, 3.5]
+    assert [row.sample.sent_bytes for row in traced.rows] == [1000, 2000, 3000, 4000]
+    assert [row.sample.lost_packets for row in traced.rows] == [1, 2, 3, 4]
+    assert [row.at_wall - EPOCH_WALL for row in traced.rows] == [3, 4, 5, 6]
+    assert [row.sent_rate for row in traced.rows] == [2000, 1000, 1000, 1000]
+    assert (traced.gap, traced.transfer.file if traced.transfer else "") == (Gap.NOTHING, "x")
+
+
+def test_what_a_quiet_connection_moved_long_before_does_not_lower_the_first_rate():
+    quiet = sample(0.0, sent_bytes=5_000)
+    traced = cut(transfer(100.0), line(1, quiet, sample(101.0, sent_bytes=25_000)))
+    (row,) = traced.rows
+    assert (row.sample.sent_bytes, row.sent_rate) == (20_000, 20_000)
+
+
+def test_a_connection_that_opened_during_the_transfer_counts_from_its_own_beginning():
+    traced = cut(transfer(2.0, sources=(1, 2)), line(1, *samples(0, 4)), line(2, sample(3.0), connection=2))
+    assert [(row.peer, row.seconds, row.sample.sent_bytes) for row in traced.rows] == [
+        ("peer 1", 0, 1000), ("peer 1", 1, 2000), ("peer 2", 1, 3000), ("peer 1", 2, 3000),
+    ]  # fmt: skip
+    assert math.isnan(traced.rows[0].sent_rate)
+
+
+def test_where_the_beginning_made_room_counting_begins_with_what_is_left():
+    traced = cut(transfer(2.0), line(1, *samples(100, 102), lost=(-math.inf, 100)))
+    assert [row.sample.sent_bytes for row in traced.rows] == [0, 1000, 2000]
+    assert math.isnan(traced.rows[0].sent_rate)
+    assert traced.gap is Gap.FORGOTTEN
+
+
+def test_a_hole_after_the_transfer_is_none_of_its_own():
+    traced = cut(transfer(0.5, 2.0), line(1, *samples(0, 2), *samples(100, 101), lost=(2, 100)))
+    assert ([row.seconds for row in traced.rows], traced.gap) == ([0.5, 1.5], Gap.NOTHING)
+    after = cut(transfer(50.0), line(1, *samples(0, 2), *samples(100, 101), lost=(2, 100)))
+    assert [row.sample.sent_bytes for row in after.rows] == [0, 1000]
+    assert after.gap is Gap.FORGOTTEN
+
+
+@pytest.mark.parametrize(
+    ("made", "traces", "peers", "forgotten_until", "gap"),
+    [
+        (transfer(sources=()), (), None, -math.inf, Gap.ALONE),
+        (transfer(), (), set(), -math.inf, Gap.ABSENT),
+        (transfer(5.0), (), None, -math.inf, Gap.LITTLE),
+        (transfer(5.0), (line(1, *samples(0, 4)),), None, 4.0, Gap.LITTLE),
+        (transfer(5.0), (), None, 6.0, Gap.FORGOTTEN),
+        (transfer(sources=(1, 2)), (line(1, *samples(0, 4)),), None, 6.0, Gap.FORGOTTEN),
+        (transfer(), (line(1, *samples(0, 4)),), None, 6.0, Gap.NOTHING),
+    ],
+)
+def test_what_is_missing_is_known(
+    made: Transfer, traces: tuple[ConnectionTrace, ...], peers: set[NodeId] | None, forgotten_until: float, gap: Gap
+):
+    assert cut(made, *traces, peers=peers, forgotten_until=forgotten_until).gap is gap
+
+
+def test_without_a_transfer_bytes_count_from_the_beginning_of_the_connection():
+    traces = [line(2, *samples(4, 5), connection=7), line(1, *samples(3, 4), connection=3)]
+    traced = trace_connections(traces, name=lambda node_id: str(node_id[0]), epoch_wall=EPOCH_WALL)
+    assert [(row.connection, row.seconds, row.sample.sent_bytes) for row in traced.rows] == [
+        (3, 0, 3000), (3, 1, 4000), (7, 1, 4000), (7, 2, 5000),
+    ]  # fmt: skip
+    assert [row.sent_rate for row in traced.rows] == [
+        pytest.approx(each, nan_ok=True) for each in (math.nan, 1000, math.nan, 1000)
+    ]
+    assert trace_connections([], name=str, epoch_wall=0.0).gap is Gap.LITTLE
+
+
+def test_a_transfer_is_found_by_number_row_object_and_name():
+    first, second = transfer(transfer_id=3, name="a"), transfer(transfer_id=4, name="b")
+    listed = [first, second]
+    for which in (second, 4, SimpleNamespace(transfer_id=4), "b"):
+        assert find_transfer(which, listed) is second
+
+
+@pytest.mark.parametrize(
+    ("which", "words"),
+    [
+        ("nothing", "no transfer of 'nothing' is remembered"),
+        ("a", r"2 transfers are of 'a': give the number of one instead: 3 \(get, running\), 4 \(put, running\)"),
+        (9, "no transfer has the number 9"),
+        (transfer(transfer_id=3), "no transfer has the number 3"),  # of another node
+        (2.5, "give one row of `transfers\\(\\)`, its transfer_id or its file's name, not float"),
+    ],
+)
+def test_a_transfer_that_is_not_meant_clearly_is_refused(which: Any, words: str):
+    listed = [transfer(transfer_id=3, name="a"), transfer(transfer_id=4, name="a", direction=Direction.PUT)]
+    with pytest.raises(ConfigError, match=words):
+        find_transfer(which, listed)
