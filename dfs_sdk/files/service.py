@@ -189,9 +189,9 @@ class Files:
         """Running transfers and the latest finished ones, oldest first."""
         return self._transfers.listed()
 
-    def on_transfer_end(self, handler: Callable[[Transfer], None]) -> None:
-        """Call `handler` with each transfer at the instant of its end, however it ends."""
-        self._transfers.on_end(handler)
+    def on_transfer_lap(self, handler: Callable[[Transfer], None]) -> None:
+        """Call `handler` with each transfer every half minute and at the instant of its end: see `Transfers.on_lap`."""
+        self._transfers.on_lap(handler)
 
     def listed(self) -> list[File]:
         """The files of the catalog, oldest first; memory only."""

@@ -30,6 +30,8 @@ T = TypeVar("T")
 RATE_WINDOW = 5.0
 RATE_SAMPLES_MAX = 64
 ERROR_LENGTH_MAX = 500
+# Shorter than a connection that moves data at full speed remembers.
+LAP_SECONDS = 30.0
 NAME_LENGTH_MAX = 120
 
 _current: ContextVar[Transfer | None] = ContextVar("current_transfer", default=None)
@@ -85,7 +87,7 @@ class Transfer(Shown):
         bytes_total: int | None,
         clock: Clock,
         progress: Callable[[Transfer], None] | None = None,
-        on_end: Callable[[Transfer], None] | None = None,
+        on_lap: Callable[[Transfer], None] | None = None,
     ) -> None:
         self.transfer_id = transfer_id
         self.direction = direction
@@ -102,7 +104,8 @@ class Transfer(Shown):
         self.patience: float | None = None
         self._clock = clock
         self._progress = progress
-        self._on_end = on_end
+        self._on_lap = on_lap
+        self._lap_at = self.started_at
         self._state = TransferState.RUNNING
         self._going = asyncio.Event()
         self._going.set()
@@ -152,6 +155,8 @@ class Transfer(Shown):
             self._samples.append((now, self.bytes_done))
         while len(self._samples) > 2 and now - self._samples[0][0] > RATE_WINDOW:
             self._samples.popleft()
+        if now - self._lap_at >= LAP_SECONDS:
+            self._end_lap(now)
         self._tell()
 
     def wait_for(self, words: str) -> None:
@@ -229,9 +234,13 @@ class Transfer(Shown):
         self._error = safe_text(error, length_max=ERROR_LENGTH_MAX)
         self.ended_at, self.ended_at_wall = self._clock.monotonic(), self._clock.wall()
         self._samples.append((self.ended_at, self.bytes_done))
-        if self._on_end is not None:
-            self._on_end(self)
+        self._end_lap(self.ended_at)
         self._tell()
+
+    def _end_lap(self, now: float) -> None:
+        self._lap_at = now
+        if self._on_lap is not None:
+            self._on_lap(self)
 
     def _tell(self) -> None:
         if self._progress is not None:
@@ -264,7 +273,7 @@ class Transfers:
         self._clock = clock
         self._events = events
         self._finished_max = finished_max
-        self._end_handlers: list[Callable[[Transfer], None]] = []
+        self._lap_handlers: list[Callable[[Transfer], None]] = []
         self._all: dict[int, Transfer] = {}
         self._made = 0
 
@@ -272,9 +281,12 @@ class Transfers:
         """List running and remembered transfers, oldest first."""
         return list(self._all.values())
 
-    def on_end(self, handler: Callable[[Transfer], None]) -> None:
-        """Call `handler` with each transfer at the instant of its end, however it ends."""
-        self._end_handlers.append(handler)
+    def on_lap(self, handler: Callable[[Transfer], None]) -> None:
+        """Call `handler` with each transfer at the instant of its end, however it ends, and every half minute before.
+
+        The latter only while bytes arrive.
+        """
+        self._lap_handlers.append(handler)
 
     async def run(
         self,
@@ -294,7 +306,7 @@ class Transfers:
             bytes_total=bytes_total,
             clock=self._clock,
             progress=progress,
-            on_end=self._ended,
+            on_lap=self._end_lap,
         )
         self._all[transfer.transfer_id] = transfer
         transfer.start(self._scope, work)
@@ -308,8 +320,8 @@ class Transfers:
             self._forget_oldest()
         return result
 
-    def _ended(self, transfer: Transfer) -> None:
-        for handler in self._end_handlers:
+    def _end_lap(self, transfer: Transfer) -> None:
+        for handler in self._lap_handlers:
             _call(handler, transfer)
 
     def _announce(self, transfer: Transfer) -> None:

@@ -140,7 +140,7 @@ class Stack:
             config=config.files,
         )
         self.traces = Traces(self.rpc)
-        self.files.on_transfer_end(lambda transfer: self.traces.keep(transfer.sources))
+        self.files.on_transfer_lap(lambda transfer: self.traces.keep(transfer.sources))
         self.chat = Chat(
             rpc=self.rpc,
             peers=self.peers,

@@ -1,14 +1,15 @@
 """What is kept of connections beyond their rings: the traces of closed ones, and the ends of transfers.
 
-A connection keeps its latest samples itself, and they go with it. Here they are taken over when it closes and when a
-transfer over it ends: at that instant it tells of the bytes since its last sample, too, which later it would mix with
-those of what follows. All that is kept is bounded; the connections that were taken over longest ago make room.
+A connection keeps its latest samples itself, and they go with it. Here they are taken over when it closes, every half
+minute of a transfer over it and when that ends: at that instant it tells of the bytes since its last sample, too, which
+later it would mix with those of what follows. All that is kept is bounded: the longest traces become coarser, the more
+so the longer ago, and where that does not help the connections that were taken over longest ago are forgotten.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -20,6 +21,11 @@ from dfs_sdk.transport.trace import TRACE_LENGTH_MAX, TraceSample
 
 # Ten full rings, some 2 MB.
 SAMPLES_KEPT_MAX = 10 * TRACE_LENGTH_MAX
+# Between two samples of a coarse trace, in parts of their age.
+SPACING_RATIO_MIN = 0.0005
+THINNED_RATIO_MAX = 0.75
+# Shorter traces are not made coarser: of all that is kept, and of any.
+COARSE_RATIO_MIN, COARSE_LENGTH_MIN = 0.01, 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +86,7 @@ class Traces:
 
     def keep(self, peers: Iterable[NodeId]) -> None:
         """Take over what the open connections with some peers have noted until this moment."""
-        for peer in peers:
+        for peer in sorted(peers):
             connection = self._connections.connection(peer)
             if connection is not None:
                 self._take(connection)
@@ -118,20 +124,22 @@ class Traces:
         line = self._lines.get(connection)
         if line is None:
             self._numbered += 1
-            line = self._lines[connection] = _Line(connection.node_id, self._numbered, self._samples_max)
+            line = self._lines[connection] = _Line(connection.node_id, self._numbered)
         return line
 
     def _make_room(self) -> None:
-        """Forget whole connections, the one taken over last excepted; open ones keep their own ring."""
-        if self._held <= self._samples_max:
-            return
-        for key, line in list(self._lines.items())[:-1]:
-            if isinstance(key, int):
-                self._forgotten_until = max(self._forgotten_until, line.kept[-1].at)
-                del self._lines[key]
-            self._held -= line.forget()
-            if self._held <= self._samples_max:
-                break
+        coarse_min = max(COARSE_LENGTH_MIN, COARSE_RATIO_MIN * self._samples_max)
+        while self._held > self._samples_max:
+            longest = max(self._lines.values(), key=lambda line: len(line.kept))
+            self._held -= longest.thin() if len(longest.kept) >= coarse_min else self._forget_oldest()
+
+    def _forget_oldest(self) -> int:
+        """Forget what is kept of the connection taken over longest ago; an open one keeps its own ring."""
+        key, line = next((key, line) for key, line in self._lines.items() if line.kept)
+        if isinstance(key, int):
+            self._forgotten_until = max(self._forgotten_until, line.kept[-1].at)
+            del self._lines[key]
+        return line.forget()
 
 
 class _Line:
@@ -143,30 +151,42 @@ class _Line:
         kept: Samples, oldest first.
     """
 
-    __slots__ = ("_lost", "_samples_max", "kept", "number", "peer")
+    __slots__ = ("_lost", "kept", "number", "peer")
 
-    def __init__(self, peer: NodeId, number: int, samples_max: int) -> None:
+    def __init__(self, peer: NodeId, number: int) -> None:
         self.peer = peer
         self.number = number
-        self.kept: deque[TraceSample] = deque(maxlen=samples_max)
-        self._samples_max = samples_max
+        self.kept: list[TraceSample] = []
         self._lost = (math.inf, -math.inf)
 
     def take(self, ring: Sequence[TraceSample]) -> int:
         """Take over what a ring holds of later samples; returns how many more are kept than before."""
-        newer, held = self._newer(ring), len(self.kept)
+        newer = self._newer(ring)
         self._lost = self._lost_with(ring)
-        if (over := held + len(newer) - self._samples_max) > 0:
-            self._lost = (-math.inf, max(self._lost[1], [*self.kept, *newer][over - 1].at))
-        self.kept.extend(newer)
-        return len(self.kept) - held
+        self.kept += newer
+        return len(newer)
+
+    def thin(self) -> int:
+        """Leave out at least a quarter, the more of a time the longer it is ago; returns how many.
+
+        Bytes and losses are counted from the beginning, so that what is left tells of all that went.
+        """
+        held, newest_at, ratio = len(self.kept), self.kept[-1].at, SPACING_RATIO_MIN
+        thinned = self.kept
+        while len(thinned) > THINNED_RATIO_MAX * held:
+            thinned = self.kept[:1]
+            for sample in self.kept[1:]:
+                if sample.at - thinned[-1].at >= ratio * (newest_at - sample.at):
+                    thinned.append(sample)
+            ratio *= 2
+        self.kept = thinned
+        return held - len(thinned)
 
     def forget(self) -> int:
         """Make room; returns of how many."""
         held = len(self.kept)
-        if held:
-            self._lost = (-math.inf, max(self._lost[1], self.kept[-1].at))
-            self.kept.clear()
+        self._lost = (-math.inf, max(self._lost[1], self.kept[-1].at))
+        self.kept.clear()
         return held
 
     def trace(self, ring: Sequence[TraceSample]) -> ConnectionTrace:

@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from dfs_sdk.transport.trace import TRACE_INTERVAL
 from dfs_sdk.views import words
 from dfs_sdk.views.plots import matplotlib_part, short_label
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
 COLORS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B27B00", "#3091C7")
 SIGNS: Final = ("o", "s", "^", "D", "v", "P")
 PEERS_SHOWN_MAX = len(COLORS)
 SIGNS_SHOWN_MAX = 20
+RATES_SHOWN_MAX = 150
+DENSE_ROWS_MIN = 200
 GREY = "#808080"
 SOLID, DASHED, DOTTED = "-", "--", ":"
+WAYS: Final = ("sent", "received")
 # Of what went the other way; less is requests and acknowledgements.
-WAY_RATIO_MIN = 0.05
+WAY_RATIO_MIN = 0.2
 # Half of the time between two samples.
 RATE_SECONDS_MIN = TRACE_INTERVAL / 2
 QUIET_SECONDS_MIN, QUIET_RATIO = 10 * TRACE_INTERVAL, 5.0
@@ -76,7 +79,7 @@ def plot_trace(frame: pd.DataFrame, axes: Sequence[Axes] | None = None) -> Four:
     if shown.empty:
         return four
     lines = _Lines(shown, peer_ids[:PEERS_SHOWN_MAX])
-    _draw_rates(rates, lines, ways)
+    _draw_rates(rates, _Lines(_rate_rows(shown), peer_ids[:PEERS_SHOWN_MAX]), ways)
     _draw_trips(trips, lines)
     if sends:
         _draw_windows(windows, lines)
@@ -97,7 +100,7 @@ class _Lines:
     def __init__(self, frame: pd.DataFrame, peer_ids: Sequence[str]) -> None:
         looks = [{"color": color, "marker": sign} for color, sign in zip(COLORS, SIGNS, strict=True)]
         self._looks = dict(zip(peer_ids, looks, strict=False))
-        self._connections = [_without_bursts(rows) for _, rows in frame.groupby("connection")]
+        self._connections = [rows for _, rows in frame.groupby("connection")]
         self.legend = list(zip(_names(frame, peer_ids), looks, strict=False))
 
     def top(self, *columns: str) -> float:
@@ -123,22 +126,31 @@ class _Lines:
             every = max(1, len(rows) // SIGNS_SHOWN_MAX)
             marks: Look = {"marker": look["marker"], "markersize": 3.5, "markevery": every} if signs else {}
             seconds, values = _broken(rows["seconds"].to_numpy(), rows[column].to_numpy() / unit)
-            axes.plot(seconds, values, line, color=look["color"], linewidth=1.2, **marks, **how)
+            width = 1.2 if len(rows) < DENSE_ROWS_MIN else 0.8
+            axes.plot(seconds, values, line, color=look["color"], linewidth=width, **marks, **how)
 
 
-def _without_bursts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Leave out rates over so short a time that one burst sets them, where there are others."""
-    spans = rows["seconds"].diff().fillna(rows["seconds"])
-    long = spans >= RATE_SECONDS_MIN
-    rates = {column: rows[column].where(long) for column in ("sent_rate", "received_rate")}
-    return rows.assign(**rates) if long.any() else rows
+def _rate_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of which rates are drawn: where there are many, each stands for those before it, too."""
+    return pd.concat([_with_plain_rates(rows) for _, rows in frame.groupby("connection")])
+
+
+def _with_plain_rates(rows: pd.DataFrame) -> pd.DataFrame:
+    step = -(-len(rows) // RATES_SHOWN_MAX)
+    if step > 1:
+        few = rows.iloc[::-step][::-1]
+        spans = few["seconds"].diff()
+        return few.assign(**{f"{way}_rate": few[f"{way}_bytes"].diff() / spans for way in WAYS})
+    # One burst sets the rate over a very short time.
+    long = rows["seconds"].diff().fillna(rows["seconds"]) >= RATE_SECONDS_MIN
+    return rows.assign(**{f"{way}_rate": rows[f"{way}_rate"].where(long) for way in WAYS}) if long.any() else rows
 
 
 def _broken(seconds: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Break a line where its connection was quiet: longer than it usually is between two rows."""
+    """Break a line where its connection was quiet: for longer than between the rows before or those after."""
     spans = np.diff(seconds)
-    usual = float(np.median(spans)) if len(spans) else 0.0
-    breaks = np.flatnonzero(spans > max(QUIET_SECONDS_MIN, QUIET_RATIO * usual)) + 1
+    around = np.minimum(np.append(np.inf, spans)[:-1], np.append(spans, np.inf)[1:])
+    breaks = np.flatnonzero(spans > np.maximum(QUIET_SECONDS_MIN, QUIET_RATIO * around)) + 1
     return np.insert(seconds, breaks, np.nan), np.insert(values.astype(float), breaks, np.nan)
 
 
@@ -184,7 +196,7 @@ def _busiest(frame: pd.DataFrame) -> list[str]:
 def _ways(frame: pd.DataFrame) -> list[str]:
     """Which ways more than talk went: `sent`, `received`."""
     moved = frame.groupby("connection")[["sent_bytes", "received_bytes"]].max().sum()
-    return [way for way in ("sent", "received") if moved[f"{way}_bytes"] > WAY_RATIO_MIN * moved.max()]
+    return [way for way in WAYS if moved[f"{way}_bytes"] > WAY_RATIO_MIN * moved.max()]
 
 
 def _names(frame: pd.DataFrame, peer_ids: Sequence[str]) -> list[str]:

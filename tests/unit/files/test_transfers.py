@@ -12,7 +12,7 @@ import pytest
 from dfs_sdk.errors import NodeClosedError, StoreError
 from dfs_sdk.events import EventBus
 from dfs_sdk.files.news import TransferEnded
-from dfs_sdk.files.transfers import Direction, Transfer, Transfers, TransferState, current_transfer
+from dfs_sdk.files.transfers import LAP_SECONDS, Direction, Transfer, Transfers, TransferState, current_transfer
 from dfs_sdk.runtime.tasks import TaskScope
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.runtime import FakeClock
@@ -262,8 +262,8 @@ async def test_whoever_asked_is_told_at_the_instant_of_each_end(rig: Rig):
     def note(transfer: Transfer) -> None:
         ended.append((transfer.transfer_id, transfer.state, transfer.ended_at - transfer.started_at))
 
-    rig.transfers.on_end(fail)
-    rig.transfers.on_end(note)
+    rig.transfers.on_lap(fail)
+    rig.transfers.on_lap(note)
 
     async def work(transfer: Transfer) -> None:
         assert (transfer.ended_at, math.isnan(transfer.ended_at_wall)) == (math.inf, True)
@@ -278,3 +278,17 @@ async def test_whoever_asked_is_told_at_the_instant_of_each_end(rig: Rig):
     assert ended == [(1, TransferState.DONE, 2.0), (2, TransferState.FAILED, 0.0)]
     (first, _) = rig.transfers.listed()
     assert first.ended_at_wall - first.started_at_wall == 2.0
+
+
+async def test_whoever_asked_is_told_every_half_minute_in_which_bytes_arrived(rig: Rig):
+    told: list[float] = []
+    rig.transfers.on_lap(lambda transfer: told.append(rig.clock.monotonic() - transfer.started_at))
+
+    async def work(transfer: Transfer) -> None:
+        for _ in range(7):
+            rig.clock.advance(LAP_SECONDS / 3)
+            transfer.advance(1)
+        rig.clock.advance(100 * LAP_SECONDS)
+
+    await rig.run(work)
+    assert told == [LAP_SECONDS, 2 * LAP_SECONDS, pytest.approx((100 + 7 / 3) * LAP_SECONDS)]

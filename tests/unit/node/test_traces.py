@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,40 +106,52 @@ def test_a_full_ring_tells_that_it_may_have_dropped_what_came_before():
     assert traces.of()[0].lost == (-math.inf, 100)
 
 
-def test_closed_connections_make_room_the_oldest_first_and_whole():
+def test_short_traces_of_closed_connections_make_room_the_oldest_first_and_whole():
     connections = FakeConnections()
-    traces = Traces(connections, samples_max=10)
+    traces = Traces(connections, samples_max=9)
     for number in range(1, 6):
         connection = connections.connect(number)
-        connection.trace = samples(10 * number, 10 * number + 3)
+        connection.trace = samples(10 * number, 10 * number + 2)
         connections.close(connection)
-        assert sum(map(len, instants(traces))) <= 10
-    assert instants(traces) == [[40, 41, 42, 43], [50, 51, 52, 53]]
-    assert traces.forgotten_until == 33
+        assert sum(map(len, instants(traces))) <= 9
+    assert instants(traces) == [[30, 31, 32], [40, 41, 42], [50, 51, 52]]
+    assert traces.forgotten_until == 22
 
 
 def test_open_connections_make_room_as_well_and_keep_their_rings():
     connections = FakeConnections()
     traces = Traces(connections, samples_max=5)
     one, two = connections.connect(1), connections.connect(2)
-    one.trace, two.trace = samples(0, 3), samples(0, 3)
+    one.trace, two.trace = samples(0, 2), samples(0, 2)
     traces.keep([peer(1), peer(2)])
-    one.trace = samples(2, 4)
+    one.trace = samples(1, 3)
     kept, other = traces.of()
-    assert [each.at for each in kept.samples] == [2, 3, 4]
-    assert (kept.lost, other.lost) == ((-math.inf, 3), NOTHING_LOST)
+    assert [each.at for each in kept.samples] == [1, 2, 3]
+    assert (kept.lost, other.lost) == ((-math.inf, 2), NOTHING_LOST)
     assert traces.forgotten_until == -math.inf
 
 
-def test_one_long_connection_keeps_its_latest_samples():
+def test_a_long_trace_becomes_coarser_and_tells_of_its_beginning_and_of_all_bytes():
     connections = FakeConnections()
-    traces = Traces(connections, samples_max=5)
+    traces = Traces(connections, samples_max=1000)
     connection = connections.connect(1)
-    for begin in (0, 4, 8):
-        connection.trace = samples(begin, begin + 3)
+    short = connections.connect(2)
+    short.trace = samples(0, 5)
+    connections.close(short)
+    for begin in range(0, 20_000, 500):
+        connection.trace = samples(begin, begin + TRACE_LENGTH_MAX - 1)
         traces.keep([peer(1)])
-    assert instants(traces) == [[7, 8, 9, 10, 11]]
-    assert traces.of()[0].lost == (-math.inf, 6)
+        assert sum(len(trace.samples) for trace in traces.of()) <= 1000
+    long, other = sorted(traces.of(), key=lambda trace: -len(trace.samples))
+    taken = [each.at for each in long.samples]
+    assert len(other.samples) == 6
+    assert (taken[0], taken[-1], long.lost) == (0, 20_099, (-math.inf, 0))  # as the first ring was full
+    assert taken == sorted(set(taken))
+    assert taken[-50:] == [*range(20_050, 20_100)]
+    for earlier, later in pairwise(taken):
+        assert later - earlier <= 1 + (20_099 - earlier) / 10
+    made = transfer(0.0, 30_000.0)
+    assert cut(made, long).rows[-1].sample.sent_bytes == 1000 * 20_099
 
 
 def test_a_transfer_is_cut_to_its_span_and_counts_from_its_begin():
