@@ -67,7 +67,7 @@ def plot_trace(frame: pd.DataFrame, axes: Sequence[Axes] | None = None) -> Four:
     """
     peer_ids = _busiest(frame)
     shown = frame[frame["peer_id"].isin(peer_ids[:PEERS_SHOWN_MAX])]
-    ways = _ways(shown)
+    ways = [] if shown.empty else _ways(shown)
     sends, loses = "sent" in ways, bool((shown["lost_packets"] > 0).any())
     drawn = (not shown.empty, sends, not shown.empty, sends and loses)
     said = _sentences(frame, is_empty=shown.empty, sends=sends, loses=loses)
@@ -196,7 +196,7 @@ def _busiest(frame: pd.DataFrame) -> list[str]:
 def _ways(frame: pd.DataFrame) -> list[str]:
     """Which ways more than talk went: `sent`, `received`."""
     moved = frame.groupby("connection")[["sent_bytes", "received_bytes"]].max().sum()
-    return [way for way in WAYS if moved[f"{way}_bytes"] > WAY_RATIO_MIN * moved.max()]
+    return [way for way in WAYS if moved[f"{way}_bytes"] >= WAY_RATIO_MIN * moved.max()]
 
 
 def _names(frame: pd.DataFrame, peer_ids: Sequence[str]) -> list[str]:

@@ -75,7 +75,7 @@ def test_a_file_goes_from_one_kernel_to_another_and_back() -> None:
     assert "50,331,648 bytes are there, the same ones" in printed(notebook)
     assert "Thank you, the data are fine." in printed(notebook)
     assert len(shown(notebook, "image/png")) == 4
-    assert any("received_bytes" in table and ">ben<" in table for table in shown(notebook, "text/html"))
+    assert any("received_bytes" in table for table in shown(notebook, "text/html"))
 
 
 def test_the_talk_runs() -> None:

@@ -161,6 +161,13 @@ def test_one_row_is_seen():
     draw(four)
 
 
+def test_one_row_of_which_nothing_is_known_but_its_instant_is_drawn():
+    unknown = replace(row(0.2, sent_bytes=0), sent_rate=math.nan, received_rate=math.nan)
+    four = traceplot.plot_trace(frame_of(unknown, gap=Gap.FORGOTTEN))
+    assert [each.axison for each in four] == [True, True, True, False]
+    draw(four)
+
+
 def test_a_line_is_broken_where_its_connection_was_quiet_and_another_connection_is_another_line():
     rows = [*seconds_of(), row(9.0), row(9.1), row(9.2, connection=5), row(9.3, connection=5)]
     rates, *_ = traceplot.plot_trace(frame_of(*rows))
