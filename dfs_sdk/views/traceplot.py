@@ -139,7 +139,7 @@ def _with_plain_rates(rows: pd.DataFrame) -> pd.DataFrame:
     step = -(-len(rows) // RATES_SHOWN_MAX)
     if step > 1:
         few = rows.iloc[::-step][::-1]
-        spans = few["seconds"].diff()
+        spans = few["seconds"].diff().where(lambda span: span > 0)
         return few.assign(**{f"{way}_rate": few[f"{way}_bytes"].diff() / spans for way in WAYS})
     # One burst sets the rate over a very short time.
     long = rows["seconds"].diff().fillna(rows["seconds"]) >= RATE_SECONDS_MIN
