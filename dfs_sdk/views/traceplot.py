@@ -39,6 +39,8 @@ RATE_SECONDS_MIN = TRACE_INTERVAL / 2
 QUIET_SECONDS_MIN, QUIET_RATIO = 10 * TRACE_INTERVAL, 5.0
 # Of the time shown; what begins sooner is shown from 0 on.
 BEGIN_RATIO_MAX = 0.25
+# Above the highest line, for its signs.
+HEADROOM = 1.05
 PICTURE_HEIGHT, SENTENCE_HEIGHT, BLANK_HEIGHT = 1.0, 0.2, 0.01
 WIDTH_INCHES, PICTURE_INCHES = 8.0, 1.9
 ONLY_RECEIVED = "Windows and losses are the senders' to tell: this node only received."
@@ -252,7 +254,7 @@ def _title(axes: Axes, frame: pd.DataFrame, *, peers: int) -> None:
 
 def _name_axis(axes: Axes, what: str, unit: str) -> None:
     axes.set_ylabel(f"{what}\n{unit}")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, HEADROOM * axes.get_ylim()[1])
 
 
 def _time_axis(axes: Axes, shown: pd.DataFrame) -> None:
