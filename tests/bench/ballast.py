@@ -20,6 +20,7 @@ from pathlib import Path
 MIB = 1024 * 1024
 PIECE_BYTES = 16 * MIB
 AHEAD_BYTES = 64 * MIB
+SPARE_BYTES = 512 * MIB  # for the processes themselves and the kernel's sockets, or the end of the file has none
 LOOK_SECONDS = 0.01
 BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's own
 
@@ -29,12 +30,12 @@ class Ballast:
 
     Args:
         folder: Where they lie, and where the turn's own file will grow.
-        size: Bytes.
+        size: Bytes that the turn will write.
     """
 
     def __init__(self, folder: Path, size: int) -> None:
         self._folder = folder
-        self._size = size
+        self._size = size + SPARE_BYTES
 
     def write(self) -> None:
         """Write all pieces anew."""
