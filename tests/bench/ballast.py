@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 MIB = 1024 * 1024
@@ -66,7 +66,10 @@ def release(folder: Path, pattern: str) -> None:
     pieces, gone = sorted(folder.glob("ballast-*")), 0
     told = False
     while pieces:
-        written = sum(path.stat().st_blocks * BLOCK_BYTES for path in folder.glob(pattern))
+        written = 0
+        for path in folder.glob(pattern):
+            with suppress(FileNotFoundError):  # a part file gets its name meanwhile
+                written += path.stat().st_blocks * BLOCK_BYTES
         while pieces and gone < written + AHEAD_BYTES:
             pieces.pop().unlink()
             gone += PIECE_BYTES
