@@ -178,20 +178,10 @@ class Fetching:
             parallel_max=config.sources_parallel_max,
         )
 
-    async def _ask(self, source: NodeId, wanted: Wanted[Any], use: Callable[[Buffer], T]) -> T | Miss:
-        """Ask one source, and once more if its bytes are damaged: an honest one finds that out then and says so."""
-        outcome = await self._ask_once(source, wanted, use)
-        if outcome is not Miss.DAMAGED:
-            return outcome
-        again = await self._ask_once(source, wanted, use, check=True)
-        if again is Miss.NOT_HELD:
-            return again
-        self._loads.blame(source, now=self._clock.monotonic())
-        return Miss.DAMAGED if isinstance(again, Miss) else again
-
-    async def _ask_once(
+    async def _ask(
         self, source: NodeId, wanted: Wanted[Any], use: Callable[[Buffer], T], *, check: bool = False
     ) -> T | Miss:
+        """Ask one source, and once more if its bytes are damaged: an honest one finds that out then and says so."""
         request = Fetch(chunk_id=wanted.chunk_id, check=check)
         try:
             with self._loads.calling(source):
@@ -203,17 +193,27 @@ class Fetching:
         except (PeerUnreachableError, DeadlineError):
             return Miss.UNREACHABLE
         except ProtocolError:
-            return Miss.DAMAGED
+            return self._blame(source)
         outcome = await self._run(wanted, use_intact, wanted.chunk_id, use, answer.body)
         if outcome is not Miss.DAMAGED:
             self._loads.learn(source, answer.reply.load)
-        return outcome
+            return outcome
+        if check:
+            return Miss.DAMAGED
+        # Before it is asked again: who lied may be silent then, or say that it has nothing.
+        self._blame(source)
+        again = await self._ask(source, wanted, use, check=True)
+        return Miss.DAMAGED if again in (Miss.UNREACHABLE, Miss.REFUSED) else again
 
     async def _run(self, wanted: Wanted[Any], function: Callable[..., T], /, *arguments: Any) -> T:
         """Call a function whose last argument is the chunk's bytes: here where they are few, else in a worker."""
         if len(arguments[-1]) <= wanted.inline_bytes_max:
             return function(*arguments)
         return await self._offload.compute(function, *arguments)
+
+    def _blame(self, source: NodeId) -> Miss:
+        self._loads.blame(source, now=self._clock.monotonic())
+        return Miss.DAMAGED
 
     async def _restore(self, info: ChunkInfo, data: bytes) -> None:
         """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""

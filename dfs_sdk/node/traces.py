@@ -38,12 +38,14 @@ class ConnectionTrace:
         samples: What is left, oldest first.
         lost: Between these two instants on the monotonic clock samples may have made room for later ones; the first
             is above the second if none have.
+        coarse_until: Before this instant samples were left out: what went before an instant in that time is not known.
     """
 
     peer: NodeId
     connection: int
     samples: tuple[TraceSample, ...]
     lost: tuple[float, float]
+    coarse_until: float
 
 
 class Connections(Protocol):
@@ -151,13 +153,14 @@ class _Line:
         kept: Samples, oldest first.
     """
 
-    __slots__ = ("_lost", "kept", "number", "peer")
+    __slots__ = ("_coarse_until", "_lost", "kept", "number", "peer")
 
     def __init__(self, peer: NodeId, number: int) -> None:
         self.peer = peer
         self.number = number
         self.kept: list[TraceSample] = []
         self._lost = (math.inf, -math.inf)
+        self._coarse_until = -math.inf
 
     def take(self, ring: Sequence[TraceSample]) -> int:
         """Take over what a ring holds of later samples; returns how many more are kept than before."""
@@ -172,13 +175,16 @@ class _Line:
         Bytes and losses are counted from the beginning, so that what is left tells of all that went.
         """
         held, newest_at, ratio = len(self.kept), self.kept[-1].at, SPACING_RATIO_MIN
-        thinned = self.kept
+        thinned, coarse_until = self.kept, -math.inf
         while len(thinned) > THINNED_RATIO_MAX * held:
             thinned = self.kept[:1]
             for sample in self.kept[1:]:
                 if sample.at - thinned[-1].at >= ratio * (newest_at - sample.at):
                     thinned.append(sample)
+                else:
+                    coarse_until = sample.at
             ratio *= 2
+        self._coarse_until = max(self._coarse_until, coarse_until)
         self.kept = thinned
         return held - len(thinned)
 
@@ -192,7 +198,13 @@ class _Line:
     def trace(self, ring: Sequence[TraceSample]) -> ConnectionTrace:
         """Describe what is kept together with what is still in the ring."""
         samples = (*self.kept, *self._newer(ring))
-        return ConnectionTrace(peer=self.peer, connection=self.number, samples=samples, lost=self._lost_with(ring))
+        return ConnectionTrace(
+            peer=self.peer,
+            connection=self.number,
+            samples=samples,
+            lost=self._lost_with(ring),
+            coarse_until=self._coarse_until,
+        )
 
     def _newer(self, ring: Sequence[TraceSample]) -> list[TraceSample]:
         last_at = self.kept[-1].at if self.kept else -math.inf

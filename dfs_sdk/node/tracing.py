@@ -87,7 +87,10 @@ def trace_connections(traces: Sequence[ConnectionTrace], *, name: Callable[[Node
     """
     steps = [step for trace in traces for step in _steps(trace, trace.samples, None)]
     begin = min((step.sample.at for step in steps), default=0.0)
-    gap = Gap.NOTHING if steps else Gap.LITTLE
+    if any(trace.lost[0] < trace.lost[1] for trace in traces):
+        gap = Gap.FORGOTTEN
+    else:
+        gap = Gap.NOTHING if steps else Gap.LITTLE
     return Traced(rows=_rows(steps, begin, name, epoch_wall), transfer=None, gap=gap)
 
 
@@ -129,7 +132,7 @@ def _cut(trace: ConnectionTrace, begin: float, end: float) -> Iterator[_Step]:
     inside = [sample for sample in trace.samples if begin <= sample.at <= end]
     if not inside:
         return
-    if _overlaps(trace.lost, before[-1].at if before else begin, inside[0].at):
+    if _is_coarse_at(trace, begin) or _overlaps(trace.lost, before[-1].at if before else begin, inside[0].at):
         base = inside[0]  # what it moved before is not known
     elif before:
         base = replace(before[-1], at=begin)
@@ -186,7 +189,13 @@ def _has_lost(
     transfer: Transfer, traces: Sequence[ConnectionTrace], forgotten_until: float, *, silent: Set[NodeId]
 ) -> bool:
     begin, end = transfer.started_at, transfer.ended_at
-    return any(_overlaps(trace.lost, begin, end) for trace in traces) or bool(silent and begin < forgotten_until)
+    doubtful = any(_overlaps(trace.lost, begin, end) or _is_coarse_at(trace, begin) for trace in traces)
+    return doubtful or bool(silent and begin < forgotten_until)
+
+
+def _is_coarse_at(trace: ConnectionTrace, begin: float) -> bool:
+    """Say whether samples near an instant, which is not before all of them, were left out."""
+    return bool(trace.samples) and trace.samples[0].at < begin < trace.coarse_until
 
 
 def _overlaps(span: tuple[float, float], begin: float, end: float) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dfs_sdk.errors import (
+    ContentNotFoundError,
     ContentUnavailableError,
     CorruptContentError,
     PeerUnreachableError,
@@ -155,7 +156,7 @@ async def test_a_liar_is_scored_behind_the_honest(network: FakeNetwork):
     assert a.exchange.load(liar.node_id).faults == 1.0
 
 
-async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside_and_is_not_blamed(network: FakeNetwork):
+async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside(network: FakeNetwork):
     """P-EXC-4."""
     a, rotten, honest = await holder_nodes(network, 3)
     chunk = chunk_of(b"truth")
@@ -165,7 +166,6 @@ async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside_and_is_not_bl
     with pytest.raises(NotHeldError, match="has it not"):
         await a.exchange.fetch(chunk.chunk_id, [rotten.node_id])
     assert chunk.chunk_id not in rotten.store
-    assert a.exchange.load(rotten.node_id).faults == 0.0
     assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
 
 
@@ -182,6 +182,36 @@ async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_sam
     assert await a.exchange.fetch(chunk.chunk_id, [odd.node_id]) == b"truth"
     assert a.exchange.load(odd.node_id).faults == 1.0
     assert a.exchange.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize("then", ["says that it has nothing", "is silent"])
+def test_a_liar_is_remembered_whatever_it_says_when_it_is_asked_again(then: str):
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.01) as network:
+            a, liar, honest = await holder_nodes(network, 3)
+            chunk = chunk_of(b"truth")
+            for holder in (liar, honest):
+                await give(holder, chunk)
+            lies = 0
+
+            async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
+                nonlocal lies
+                if not verify:
+                    lies += 1
+                    return b"other"
+                if then == "is silent":
+                    await asyncio.sleep(1000)
+                raise ContentNotFoundError(asked.short)
+
+            liar.store.get = get  # type: ignore[method-assign]
+            begun = clock.monotonic()
+            for _ in range(20):
+                assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
+            assert lies == 1
+            assert a.exchange.load(liar.node_id).faults == pytest.approx(1.0, abs=0.1)
+            assert clock.monotonic() - begun < 5
+
+    run_virtual(main)
 
 
 async def test_when_all_holders_lie_nothing_wrong_is_returned(network: FakeNetwork):

@@ -45,7 +45,7 @@ def cut(
 
 
 def line(number: int, *taken: Any, lost: tuple[float, float] = NOTHING_LOST, connection: int = 1) -> ConnectionTrace:
-    return ConnectionTrace(peer=peer(number), connection=connection, samples=taken, lost=lost)
+    return ConnectionTrace(peer=peer(number), connection=connection, samples=taken, lost=lost, coarse_until=-math.inf)
 
 
 def test_open_connections_are_read_from_their_rings_and_idle_ones_left_out():
@@ -152,6 +152,20 @@ def test_a_long_trace_becomes_coarser_and_tells_of_its_beginning_and_of_all_byte
         assert later - earlier <= 1 + (20_099 - earlier) / 10
     made = transfer(0.0, 30_000.0)
     assert cut(made, long).rows[-1].sample.sent_bytes == 1000 * 20_099
+
+
+@pytest.mark.parametrize("begin", range(500, 4000, 250))
+def test_a_transfer_in_a_coarse_trace_counts_no_bytes_of_before_and_says_what_is_missing(begin: int):
+    connections = FakeConnections()
+    traces = Traces(connections, samples_max=500)
+    connection = connections.connect(1)
+    for start in range(0, 20_000, 500):
+        connection.trace = samples(start, start + TRACE_LENGTH_MAX - 1)
+        traces.keep([peer(1)])
+    traced = cut(transfer(begin + 0.5, begin + 60.0), *traces.of())
+    assert traced.gap is Gap.FORGOTTEN
+    assert all(row.sample.sent_bytes <= 1000 * 60 for row in traced.rows)
+    assert all(row.sent_rate <= 1001 for row in traced.rows if row.sent_rate == row.sent_rate)
 
 
 def test_a_transfer_is_cut_to_its_span_and_counts_from_its_begin():
