@@ -36,6 +36,7 @@ RTT_MINIMUM_AGE = 10.0
 PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
+QUEUE_LOSS_RATIO_MAX = 0.02
 LOSS_MEMORY_ROUNDS = 8
 PROBE_GROWTH = 1.1
 BURST_BYTES_MAX = 65_000
@@ -172,8 +173,7 @@ class Bbr:
         self._round_is_congested = long_queue or ratio > LOSS_RATIO_MAX
         # On average, since a shallow queue that others fill, too, is empty at some instant of any round.
         queued = self._round_rtt_sum > self._round_rtt_count * (self._rtt_minimum + queue)
-        # Not a ratio: one packet is 5 % of twenty and 1.7 % of sixty, so the smaller flow would give way more often.
-        overflows = queued and lost > 0
+        overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
         if overflows or self._loss_ratio > LOSS_RATIO_MAX:
             self._loss_cap.lower(

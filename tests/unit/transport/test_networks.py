@@ -113,35 +113,14 @@ def test_a_bloated_queue_stays_nearly_empty():
     assert wire.queue_seconds_max < 0.1
 
 
-def jain(flows: list[Flow], start: float, stop: float) -> float:
-    """Jain's index of the flows' rates between two instants: 1 for equal shares."""
-    rates = [flow.rate(start, stop) for flow in flows]
-    return sum(rates) ** 2 / (len(rates) * sum(rate**2 for rate in rates))
-
-
 @pytest.mark.parametrize("queue", [0.5, 1, 4])
 def test_a_newcomer_meets_a_flow_of_ours_at_equal_shares(queue):
     flows = [Flow(), Flow(begins=3)]
     bottleneck = Bottleneck(link(10, 0.05, queue=queue), flows)
     bottleneck.run(16)
-    assert jain(flows, 9, 16) >= 0.95
-    assert sum(flow.rate(9, 16) for flow in flows) > 0.95 * 10 * MEGABIT
-
-
-@pytest.mark.parametrize("queue", [0.5, 1])
-def test_a_newcomer_has_its_share_in_the_first_twenty_seconds(queue):
-    flows = [Flow(), Flow(begins=1)]
-    bottleneck = Bottleneck(link(10, 0.05, queue=queue), flows)
-    bottleneck.run(21)
-    assert jain(flows, 1, 21) >= 0.95
-
-
-def test_flows_that_lose_packets_by_chance_share_alike():
-    flows = [Flow(), Flow(begins=1)]
-    bottleneck = Bottleneck(link(20, 0.05, loss=0.005), flows)
-    bottleneck.run(14)
-    assert jain(flows, 4, 14) >= 0.95
-    assert sum(flow.rate(4, 14) for flow in flows) > 0.9 * 20 * MEGABIT
+    rates = [flow.rate(9, 16) for flow in flows]
+    assert sum(rates) ** 2 / (2 * sum(rate**2 for rate in rates)) >= 0.95
+    assert sum(rates) > 0.95 * 10 * MEGABIT
 
 
 BESIDE_TCP = [(0.25, 0.35, 0.25), (0.5, 0.35, 0.3), (1, 0.3, 0.3), (3, 0.15, 0.5)]
