@@ -1,8 +1,8 @@
 """The sending half of a session: what leaves next, sealed burst by burst.
 
-A burst is either one packet of small things (acknowledgement, control frames, small messages), or up to 64 equal
-packets that carry consecutive segments of one message. Small things go first, so a call never waits behind more than
-the burst being sealed. Frames that repeat state (window, wanted, observed address) are sent again from the state as
+A burst is either one packet of small things (acknowledgement, control frames, small messages), or some batches of
+equal packets that carry consecutive segments of one message. Small things go first, so a call never waits behind more
+than the burst being sealed. Frames that repeat state (window, wanted, observed address) are sent again from the state as
 it is, never from a queue.
 """
 

@@ -1,6 +1,6 @@
 """What is under way: runs of consecutive packets, and what each of them carried.
 
-A burst of 64 packets that carry one message's consecutive segments is one `SentRun`; acknowledgements and losses cut
+A burst of packets that carry one message's consecutive segments is one `SentRun`; acknowledgements and losses cut
 pieces out of it, so that bookkeeping costs a range, not a packet.
 """
 
