@@ -2,8 +2,8 @@
 
 A burst is either one packet of small things (acknowledgement, control frames, small messages), or some batches of
 equal packets that carry consecutive segments of one message. Small things go first, so a call never waits behind more
-than the burst being sealed. Frames that repeat state (window, wanted, observed address) are sent again from the state as
-it is, never from a queue.
+than the burst being sealed. Frames that repeat state (window, wanted, observed address) are sent again from the state
+as it is, never from a queue.
 """
 
 from __future__ import annotations

@@ -43,6 +43,27 @@ def test_more_urgent_message_goes_first_even_when_another_was_begun(outbox):
     assert outbox.next_message(0) is bulk
 
 
+def test_background_leaves_only_where_it_may_and_nobody_asks_without_some(outbox):
+    asked = []
+
+    def refused() -> bool:
+        asked.append(True)
+        return False
+
+    bulk, low = message(priority=Priority.TRANSFER), message(priority=Priority.BACKGROUND)
+    outbox.push(bulk)
+    assert outbox.next_message(0, refused) is bulk
+    outbox.took(bulk, 0, bulk.total, 0)
+    assert outbox.next_message(0, refused) is None
+    assert not asked
+    outbox.push(low)
+    assert outbox.next_message(0, refused) is None
+    assert asked
+    assert outbox.next_message(0, lambda: True) is low
+    outbox.push(more := message(priority=Priority.TRANSFER))
+    assert outbox.next_message(0, refused) is more
+
+
 def test_begun_message_without_a_turn_gets_one_burst_after_a_while(outbox):
     """P-MSG-6."""
     slow, bulk = message(priority=Priority.BACKGROUND), message(10**6, priority=Priority.TRANSFER)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.transport.config import TransportConfig
@@ -173,3 +177,45 @@ def test_log_takes_any_cut_and_keeps_the_rest():
     assert log.take(5, 35) == []
     assert sum(part.size_bytes for part in log.take(0, 1000)) == 70 * 1200
     assert log.oldest is None
+
+
+def test_lost_packets_that_arrive_after_all_are_taken_back_though_nothing_else_is_under_way(recovery):
+    recovery.on_sent(run(0, 10))
+    lost = acked(recovery, (3, 10), at=0.1)
+    assert [(piece.start, piece.stop) for piece in lost.lost] == [(0, 3000)]
+    assert recovery.lost_packets == 3
+    assert recovery.log.oldest is None
+    late = acked(recovery, (0, 10), at=0.11)
+    assert late.acked_bytes == 3 * 1200
+    assert recovery.lost_packets == 0
+    recovery.on_sent(run(10, 20, at=0.2))
+    assert not acked(recovery, (13, 20), (0, 10), at=0.3).lost, "where packets come late only time makes them lost"
+
+
+@given(data=st.data())
+def test_a_log_of_runs_is_the_log_of_its_packets(data: st.DataObject):
+    """Whatever is taken out of it in whatever order: numbers, bytes and message bytes are those of the packets."""
+    log, model, number = SentLog(), {}, 0
+    for _ in range(data.draw(st.integers(1, 6))):
+        number += data.draw(st.integers(0, 3))
+        count, background = data.draw(st.integers(1, 8)), data.draw(st.booleans())
+        tail = data.draw(st.integers(1, 1200))
+        log.append(replace(run(number, number + count), tail_bytes=tail, is_background=background))
+        for each in range(number, number + count):
+            model[each] = (1200 if each < number + count - 1 else tail, background)
+        number += count
+    for _ in range(data.draw(st.integers(1, 8))):
+        start = data.draw(st.integers(0, number))
+        stop = data.draw(st.integers(start, number + 2))
+        taken = log.take(start, stop)
+        gone = [each for piece in taken for each in range(piece.first, piece.stop)]
+        assert gone == [each for each in sorted(model) if start <= each < stop]
+        assert sum(piece.size_bytes for piece in taken) == sum(model[each][0] for each in gone)
+        for piece in taken:
+            (cargo,) = piece.cargo
+            assert (cargo.start, cargo.stop) == (piece.first * 1000, piece.stop * 1000)
+        for each in gone:
+            del model[each]
+        assert log.in_flight_bytes == sum(size for size, _ in model.values())
+        assert log.background_bytes == sum(size for size, background in model.values() if background)
+        assert [each for left in log for each in range(left.first, left.stop)] == sorted(model)
