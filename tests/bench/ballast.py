@@ -31,11 +31,12 @@ class Ballast:
     Args:
         folder: Where they lie, and where the turn's own file will grow.
         size: Bytes that the turn will write.
+        spare: Bytes beside them.
     """
 
-    def __init__(self, folder: Path, size: int) -> None:
+    def __init__(self, folder: Path, size: int, *, spare: int = SPARE_BYTES) -> None:
         self._folder = folder
-        self._size = size + SPARE_BYTES
+        self._size = size + spare
 
     def write(self) -> None:
         """Write all pieces anew."""

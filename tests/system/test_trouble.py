@@ -38,8 +38,8 @@ def lie(node: Node) -> None:
     """Let a node serve other bytes than those it was given, and say that all is well."""
     get = store_of(node).get
 
-    async def get_other_bytes(chunk_id: ChunkId) -> bytes:
-        data = await get(chunk_id)
+    async def get_other_bytes(chunk_id: ChunkId, *, verify: bool = True) -> bytes:
+        data = await get(chunk_id, verify=verify)
         return bytes([data[0] ^ 1]) + data[1:]
 
     store_of(node).get = get_other_bytes
@@ -95,8 +95,8 @@ async def test_when_every_holder_lies_the_error_says_so_and_other_files_are_whol
         for node in swarm.nodes:
             get = store_of(node).get
 
-            async def get_other_bytes(chunk_id: ChunkId, get=get) -> bytes:
-                data = await get(chunk_id)
+            async def get_other_bytes(chunk_id: ChunkId, get=get, *, verify: bool = True) -> bytes:
+                data = await get(chunk_id, verify=verify)
                 return bytes([data[0] ^ 1]) + data[1:] if chunk_id in chunk_ids else data
 
             store_of(node).get = get_other_bytes

@@ -15,7 +15,7 @@ def left(folder) -> int:
 
 
 def test_ballast_is_given_up_ahead_of_what_grows_and_is_gone_in_the_end(tmp_path):
-    ballast, target = Ballast(tmp_path, (PIECES - 1) * PIECE_BYTES + 1), tmp_path / "out.part"
+    ballast, target = Ballast(tmp_path, (PIECES - 2) * PIECE_BYTES, spare=PIECE_BYTES + 1), tmp_path / "out.part"
     ballast.write()
     assert left(tmp_path) == PIECES
     with ballast.released_beside("out*"):
@@ -31,7 +31,7 @@ def test_ballast_is_given_up_ahead_of_what_grows_and_is_gone_in_the_end(tmp_path
 
 
 def test_a_ballast_smaller_than_what_is_kept_ahead_goes_at_once(tmp_path):
-    ballast = Ballast(tmp_path, MIB)
+    ballast = Ballast(tmp_path, MIB, spare=0)
     ballast.write()
     with ballast.released_beside("out*"):
         assert left(tmp_path) == 0
