@@ -108,7 +108,8 @@ axes = precise[0].plot_trace(transfer="video.mp4")
 
 # %% [markdown]
 # The three share one line of 20 Mbit/s: what one takes, the others miss. The round trip far above the shortest one is
-# the queue in front of that line; losses are the bursts of the air, and nobody slows down for a single one.
+# the queue in front of that line; losses are the bursts of the air. While that queue stands, whoever loses something
+# gives way to the others.
 
 # %%
 await precise.close()

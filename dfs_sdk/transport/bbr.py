@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum
-from math import inf
 
 from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.transport.congestion import INITIAL_WINDOW_PACKETS, MINIMUM_WINDOW_PACKETS, Delivery
 from dfs_sdk.transport.loss_cap import LossCap
 from dfs_sdk.transport.pacing import BURST_INTERVAL, BURST_PACKETS_MAX, BURST_PACKETS_MIN
+from dfs_sdk.transport.queue_signs import QueueSigns
 from dfs_sdk.transport.rtt import INITIAL_RTT
 
 STARTUP_GAIN = 2.885  # 2 / ln 2: the lowest that doubles the rate each round
@@ -29,14 +29,10 @@ CYCLE_WINDOW_GAIN = 2.0
 BANDWIDTH_ROUNDS = 10
 FULL_PIPE_GROWTH = 1.25
 FULL_PIPE_ROUNDS = 3
-# A whole round this far above the shortest round trip, in ratio and seconds: packets stand in a queue.
-QUEUE_RATIO = 0.125
-QUEUE_SECONDS = 0.002
 RTT_MINIMUM_AGE = 10.0
 PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
-QUEUE_LOSS_RATIO_MAX = 0.02
 LOSS_MEMORY_ROUNDS = 8
 PROBE_GROWTH = 1.1
 BURST_BYTES_MAX = 65_000
@@ -93,9 +89,7 @@ class Bbr:
         self._round_end_delivered = 0
         self._round_acked = 0
         self._round_lost = 0
-        self._round_rtt = inf
-        self._round_rtt_sum = 0.0
-        self._round_rtt_count = 0
+        self._queue = QueueSigns()
         self._round_in_flight = 0
         self._round_is_congested = False
         self._loss_ratio = 0.0
@@ -146,9 +140,9 @@ class Bbr:
         self._round_lost += delivery.lost_bytes - delivery.late_bytes
         self._round_in_flight = max(self._round_in_flight, delivery.in_flight_bytes + delivery.acked_bytes)
         if delivery.rtt is not None:
-            self._round_rtt = min(self._round_rtt, delivery.rtt)
-            self._round_rtt_sum += delivery.rtt
-            self._round_rtt_count += 1
+            self._queue.on_rtt(delivery.rtt)
+        if delivery.late_bytes:
+            self._queue.on_late()
         if delivery.acked_bytes:
             round_ended = delivery.prior_delivered_bytes >= self._round_end_delivered
             if round_ended:
@@ -167,13 +161,8 @@ class Bbr:
         lost, sent = self._round_lost, self._round_acked + self._round_lost
         ratio = max(lost, 0) / sent if sent > 0 else 0.0
         self._loss_ratio += (ratio - self._loss_ratio) / LOSS_MEMORY_ROUNDS
-        queue = QUEUE_RATIO * self._rtt_minimum + QUEUE_SECONDS
-        # Twice that to leave the start: a loop that is late looks like a queue, and ending too soon costs more.
-        long_queue = inf > self._round_rtt > self._rtt_minimum + 2 * queue
-        self._round_is_congested = long_queue or ratio > LOSS_RATIO_MAX
-        # On average, since a shallow queue that others fill, too, is empty at some instant of any round.
-        queued = self._round_rtt_sum > self._round_rtt_count * (self._rtt_minimum + queue)
-        overflows = queued and ratio > QUEUE_LOSS_RATIO_MAX
+        overflows = self._queue.end_round(shortest=self._rtt_minimum, lost_bytes=lost, sent_bytes=sent)
+        self._round_is_congested = self._queue.is_long or ratio > LOSS_RATIO_MAX
         # A few rounds say more than one, in which few packets make any ratio by chance.
         if overflows or self._loss_ratio > LOSS_RATIO_MAX:
             self._loss_cap.lower(
@@ -187,7 +176,6 @@ class Bbr:
         else:
             self._loss_cap.on_round(self._packet_bytes, delivery.now)
         self._round_acked = self._round_lost = self._round_in_flight = 0
-        self._round_rtt, self._round_rtt_sum, self._round_rtt_count = inf, 0.0, 0
 
     def _update_bandwidth(self, delivery: Delivery) -> None:
         rate = delivery.rate

@@ -64,6 +64,7 @@ CASES = {
     "duplicates and damage": (link(20, 0.05, repeat=0.02, damage=0.005), 8, 0.8),
     "2 % arrive 10 ms late": (link(20, 0.05, late=0.02, late_by=0.01), 8, 0.8),
     "10 ms of jitter": (link(20, 0.05, jitter=0.01), 8, 0.8),
+    "30 ms of jitter, 1 % loss": (link(20, 0.05, jitter=0.03, loss=0.01), 8, 0.8),
 }
 
 
@@ -121,6 +122,14 @@ def test_a_newcomer_meets_a_flow_of_ours_at_equal_shares(queue):
     rates = [flow.rate(9, 16) for flow in flows]
     assert sum(rates) ** 2 / (2 * sum(rate**2 for rate in rates)) >= 0.95
     assert sum(rates) > 0.95 * 10 * MEGABIT
+
+
+def test_a_newcomer_has_its_share_in_the_first_twenty_seconds():
+    flows = [Flow(), Flow(begins=1)]
+    bottleneck = Bottleneck(link(10, 0.05), flows)
+    bottleneck.run(21)
+    rates = [flow.rate(1, 21) for flow in flows]
+    assert sum(rates) ** 2 / (2 * sum(rate**2 for rate in rates)) >= 0.95
 
 
 BESIDE_TCP = [(0.25, 0.35, 0.25), (0.5, 0.35, 0.3), (1, 0.3, 0.3), (3, 0.15, 0.5)]
