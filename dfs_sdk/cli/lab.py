@@ -23,6 +23,7 @@ from dfs_sdk.errors import ConfigError, StoreError
 MISSING = "`dfs lab` needs JupyterLab: python -m pip install 'dfs-sdk[notebook]'"
 NOTES_FILE = ".dfs-lab.json"
 FIRST = "01_quickstart.ipynb"
+ENDING_SECONDS_MAX = 20.0  # kernels say goodbye in it
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -125,14 +126,27 @@ def _command(folder: Path, *, port: int, browser: bool, root: bool = False) -> l
 
 
 def _run(command: Sequence[str]) -> int:
-    """Run JupyterLab; Ctrl-C reaches it by the terminal, SIGTERM by us, and its end is ours."""
+    """Run JupyterLab; Ctrl-C reaches it by the terminal, SIGTERM by us, and its end is ours.
+
+    Once it was told it has `ENDING_SECONDS_MAX`: a worker thread of its server that nobody wakes any more may keep the
+    process for ever, though the server has stopped.
+    """
     with subprocess.Popen(command) as process:  # noqa: S603 - this interpreter, and no shell
-        signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
+
+        def pass_on(_number: int, _frame: object) -> None:
+            process.terminate()
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, pass_on)
+        patience: float | None = None
         while True:
             try:
-                return Exit.OK if process.wait() == 0 else Exit.FAILED
+                return Exit.OK if process.wait(patience) == 0 else Exit.FAILED
             except KeyboardInterrupt:
-                continue
+                patience = ENDING_SECONDS_MAX
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return Exit.OK
 
 
 def _read_notes(path: Path) -> dict[str, str]:

@@ -1,10 +1,16 @@
 """`dfs lab` copies notebooks and never takes one away from whoever changed it."""
 
 import json
+import os
+import signal
+import sys
+import threading
+import time
 
 import pytest
 
 from dfs_sdk.cli import lab
+from dfs_sdk.cli.exits import Exit
 from dfs_sdk.cli.lab import FIRST, NOTES_FILE, copy_notebooks, in_words, tutorial
 from dfs_sdk.errors import StoreError
 
@@ -83,3 +89,34 @@ def test_root_of_a_container_gets_a_jupyterlab_that_starts(tmp_path, monkeypatch
     lab.open_lab(tmp_path, port=0, browser=False)
     assert ("--allow-root" in commands[0]) is allowed
     assert "--ip=127.0.0.1" in commands[0]
+
+
+def test_a_server_that_does_not_end_when_told_is_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "ENDING_SECONDS_MAX", 0.3)
+    up = tmp_path / "up"
+    deaf = "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    deaf += "pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+
+    def tell() -> None:
+        while not up.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    telling = threading.Thread(target=tell)
+    telling.start()
+    try:
+        begun = time.monotonic()
+        assert lab._run([sys.executable, "-c", deaf, str(up)]) is Exit.OK
+        assert time.monotonic() - begun < 30
+    finally:
+        telling.join()
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_server_that_fails_by_itself_is_a_failure():
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert lab._run([sys.executable, "-c", "raise SystemExit(3)"]) is Exit.FAILED
+    finally:
+        signal.signal(signal.SIGTERM, before)
