@@ -70,6 +70,7 @@ class SentRun:
             raise TypeError("a run of several packets carries one piece of one message")
         piece_start = piece.start + (start - self.first) * self.step_bytes
         piece_stop = min(piece.start + (stop - self.first) * self.step_bytes, piece.stop)
+        # Not `dataclasses.replace`, which takes more than twice as long: every acknowledgement cuts runs.
         return SentRun(
             first=start,
             stop=stop,

@@ -108,7 +108,7 @@ FILE_BUGS = (
                 new="return use(body)",
             ),
         ),
-        tests=("tests/unit/exchange/test_service.py::test_a_lying_source_is_passed_over_and_remembered",),
+        tests=("tests/unit/exchange/test_damage.py::test_a_lying_source_is_passed_over_and_remembered",),
         seeds=True,
     ),
     Bug(

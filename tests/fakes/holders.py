@@ -54,6 +54,12 @@ def chunk_of(data: bytes, *, cell: int = 7, role: Role = Role.PRIMARY, removal_h
     return NewChunk(chunk_id=ChunkId(blake3_256(data)), data=data, cell=cell, role=role, removal_hash=removal_hash)
 
 
+async def give(chunk: NewChunk, *holders: HolderNode) -> None:
+    """Put a chunk into the stores of some nodes."""
+    for holder in holders:
+        await holder.store.put([chunk])
+
+
 def spoil(node: HolderNode, chunk_id: ChunkId, data: bytes) -> None:
     """Make a holder serve other bytes for a chunk, as a liar would: its store does not look."""
     original = node.store.get

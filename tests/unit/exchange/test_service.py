@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from dfs_sdk.errors import (
-    ContentNotFoundError,
     ContentUnavailableError,
-    CorruptContentError,
     PeerUnreachableError,
     QuotaExceededError,
     RemoteError,
@@ -23,23 +20,12 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Refusal, RefusalCode
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.store import NewChunk, Role, StoreConfig
-from tests.fakes.holders import HolderNode, chunk_of, holder_node, holder_nodes, spoil
+from tests.fakes.holders import chunk_of, give, holder_node, holder_nodes, spoil
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
 KEY = b"k" * 32
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def network() -> AsyncIterator[FakeNetwork]:
-    async with FakeNetwork() as network:
-        yield network
-        assert network.errors == []
-
-
-async def give(node: HolderNode, chunk: NewChunk) -> None:
-    await node.store.put([chunk])
 
 
 async def test_a_receipt_means_the_chunk_is_held_with_all_that_came_with_it(network: FakeNetwork):
@@ -114,7 +100,7 @@ async def test_pushing_to_a_dead_peer_raises(network: FakeNetwork):
 async def test_fetch_prefers_the_local_store(network: FakeNetwork):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"here")
-    await give(a, chunk)
+    await give(chunk, a)
     network.kill(b.node_id)
     assert await a.exchange.fetch(chunk.chunk_id, [b.node_id]) == b"here"
 
@@ -123,105 +109,9 @@ async def test_fetch_prefers_the_local_store(network: FakeNetwork):
 async def test_a_fetched_chunk_is_the_one_asked_for(network: FakeNetwork, size: int):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"s" * size)
-    await give(b, chunk)
+    await give(chunk, b)
     assert await a.exchange.fetch(chunk.chunk_id, [a.node_id, b.node_id, b.node_id]) == b"s" * size
     assert a.exchange.in_flight_bytes == 0
-
-
-@pytest.mark.parametrize("lie", [b"", b"wrong", b"truf", b"truth+", b"trut"])
-async def test_a_lying_source_is_passed_over_and_remembered(network: FakeNetwork, lie: bytes):
-    """A24."""
-    a, liar, honest = await holder_nodes(network, 3)
-    chunk = chunk_of(b"truth")
-    for holder in (liar, honest):
-        await give(holder, chunk)
-    spoil(liar, chunk.chunk_id, lie)
-    for _ in range(8):
-        assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
-    assert a.exchange.load(liar.node_id).faults <= 1.0
-    assert a.exchange.load(honest.node_id).faults == 0.0
-
-
-async def test_a_liar_is_scored_behind_the_honest(network: FakeNetwork):
-    a, liar, honest = await holder_nodes(network, 3)
-    chunk = chunk_of(b"truth")
-    await give(liar, chunk)
-    spoil(liar, chunk.chunk_id, b"lie")
-    with pytest.raises(CorruptContentError):
-        await a.exchange.fetch(chunk.chunk_id, [liar.node_id])
-    await give(honest, chunk)
-    sent = network.messages
-    assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
-    assert network.messages == sent + 2
-    assert a.exchange.load(liar.node_id).faults == 1.0
-
-
-async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside(network: FakeNetwork):
-    """P-EXC-4."""
-    a, rotten, honest = await holder_nodes(network, 3)
-    chunk = chunk_of(b"truth")
-    for holder in (rotten, honest):
-        await give(holder, chunk)
-    rotten.store._data[chunk.chunk_id] = b"flips"
-    with pytest.raises(NotHeldError, match="has it not"):
-        await a.exchange.fetch(chunk.chunk_id, [rotten.node_id])
-    assert chunk.chunk_id not in rotten.store
-    assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
-
-
-async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_same(network: FakeNetwork):
-    a, odd = await holder_nodes(network, 2)
-    chunk = chunk_of(b"truth")
-    await give(odd, chunk)
-    original = odd.store.get
-
-    async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
-        return await original(asked) if verify else b"other"
-
-    odd.store.get = get  # type: ignore[method-assign]
-    assert await a.exchange.fetch(chunk.chunk_id, [odd.node_id]) == b"truth"
-    assert a.exchange.load(odd.node_id).faults == 1.0
-    assert a.exchange.in_flight_bytes == 0
-
-
-@pytest.mark.parametrize("then", ["says that it has nothing", "is silent"])
-def test_a_liar_is_remembered_whatever_it_says_when_it_is_asked_again(then: str):
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, liar, honest = await holder_nodes(network, 3)
-            chunk = chunk_of(b"truth")
-            for holder in (liar, honest):
-                await give(holder, chunk)
-            lies = 0
-
-            async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
-                nonlocal lies
-                if not verify:
-                    lies += 1
-                    return b"other"
-                if then == "is silent":
-                    await asyncio.sleep(1000)
-                raise ContentNotFoundError(asked.short)
-
-            liar.store.get = get  # type: ignore[method-assign]
-            begun = clock.monotonic()
-            for _ in range(20):
-                assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
-            assert lies == 1
-            assert a.exchange.load(liar.node_id).faults == pytest.approx(1.0, abs=0.1)
-            assert clock.monotonic() - begun < 5
-
-    run_virtual(main)
-
-
-async def test_when_all_holders_lie_nothing_wrong_is_returned(network: FakeNetwork):
-    a, b, c, without = await holder_nodes(network, 4)
-    chunk = chunk_of(b"truth")
-    for holder in (b, c):
-        await give(holder, chunk)
-        spoil(holder, chunk.chunk_id, b"lie")
-    with pytest.raises(CorruptContentError, match="damaged"):
-        await a.exchange.fetch(chunk.chunk_id, [b.node_id, c.node_id, without.node_id])
 
 
 async def test_missing_and_unreachable_are_told_apart(network: FakeNetwork):
@@ -241,7 +131,7 @@ async def test_only_intact_bytes_are_used_and_what_the_use_raises_comes_back(net
     a, liar, honest = await holder_nodes(network, 3)
     chunk = chunk_of(b"truth")
     for holder in (liar, honest):
-        await give(holder, chunk)
+        await give(chunk, holder)
     spoil(liar, chunk.chunk_id, b"lie")
     used: list[bytes] = []
 
@@ -261,27 +151,12 @@ async def test_only_intact_bytes_are_used_and_what_the_use_raises_comes_back(net
     assert a.exchange.in_flight_bytes == 0
 
 
-async def test_a_damaged_local_copy_is_replaced(network: FakeNetwork):
-    a, b = await holder_nodes(network, 2)
-    chunk = chunk_of(b"truth", cell=5)
-    await give(a, chunk)
-    await give(b, chunk)
-    await a.store.set_pinned([chunk.chunk_id], True)
-    a.store._data[chunk.chunk_id] = b"flipped"
-    assert await a.exchange.fetch(chunk.chunk_id, [b.node_id]) == b"truth"
-    assert await a.store.get(chunk.chunk_id) == b"truth"
-    info = a.store.info(chunk.chunk_id)
-    assert info is not None
-    assert (info.pinned, info.cell) == (True, 5)
-
-
 def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
     async def main(clock: LoopClock) -> None:
         async with FakeNetwork(clock=clock, latency=0.01) as network:
             a, slow, quick = await holder_nodes(network, 3)
             chunk = chunk_of(b"truth")
-            for holder in (slow, quick):
-                await give(holder, chunk)
+            await give(chunk, slow, quick)
 
             async def never(_asked: ChunkId, *, verify: bool) -> bytes:
                 await asyncio.sleep(1000)
@@ -362,8 +237,7 @@ def test_cancelling_a_fetch_at_any_await_leaves_nothing_running():
         async with FakeNetwork(clock=clock) as network:
             a, b, c = await holder_nodes(network, 3)
             chunk = chunk_of(b"z" * 400_000)
-            for holder in (b, c):
-                await give(holder, chunk)
+            await give(chunk, b, c)
             task = asyncio.create_task(a.exchange.fetch(chunk.chunk_id, [b.node_id, c.node_id]))
             for _ in range(steps):
                 await asyncio.sleep(0)
@@ -445,7 +319,7 @@ async def test_a_cache_copy_gives_nobody_a_right_over_the_primary_one(network: F
 async def test_what_was_removed_cannot_be_pushed_back(network: FakeNetwork):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
-    await give(b, chunk)
+    await give(chunk, b)
     await a.exchange.remove(b.node_id, [chunk.chunk_id], KEY)
     with pytest.raises(RemoteError, match="removed"):
         await a.exchange.push(b.node_id, chunk)
@@ -457,8 +331,7 @@ async def test_what_was_removed_cannot_be_pushed_back(network: FakeNetwork):
 async def test_a_holder_that_was_away_learns_of_a_removal_from_another(network: FakeNetwork):
     owner, b, away = await holder_nodes(network, 3)
     chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
-    for holder in (b, away):
-        await give(holder, chunk)
+    await give(chunk, b, away)
     await owner.exchange.remove(b.node_id, [chunk.chunk_id], KEY)
     report = await away.exchange.have(b.node_id, [chunk.chunk_id])
     assert report.tombstones == {chunk.chunk_id: KEY}
@@ -469,7 +342,7 @@ async def test_a_holder_that_was_away_learns_of_a_removal_from_another(network: 
 async def test_a_tombstone_with_a_wrong_key_deletes_nothing(network: FakeNetwork):
     a, liar = await holder_nodes(network, 2)
     chunk = chunk_of(b"mine", removal_hash=removal_hash(KEY))
-    await give(a, chunk)
+    await give(chunk, a)
     await liar.exchange._tombstones.remember([chunk.chunk_id], b"guess".ljust(32))
     await a.exchange.have(liar.node_id, [chunk.chunk_id])
     assert chunk.chunk_id in a.store
@@ -478,7 +351,7 @@ async def test_a_tombstone_with_a_wrong_key_deletes_nothing(network: FakeNetwork
 async def test_tombstones_survive_a_restart_and_finish_a_removal_cut_by_a_crash(network: FakeNetwork):
     (a,) = await holder_nodes(network, 1)
     chunk = chunk_of(b"owned", removal_hash=removal_hash(KEY))
-    await give(a, chunk)
+    await give(chunk, a)
     await a.exchange._tombstones.remember([chunk.chunk_id], KEY)  # the crash comes before the delete
     reborn = Tombstones(a.store, a.runtime.clock, ttl_seconds=60, count_max=10)
     await reborn.load()
@@ -504,7 +377,7 @@ async def test_tombstones_expire_and_are_bounded(network: FakeNetwork):
 async def test_answers_teach_how_busy_a_holder_is(network: FakeNetwork):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"truth")
-    await give(b, chunk)
+    await give(chunk, b)
     b.exchange._holder._service_time = 0.5
     await a.exchange.fetch(chunk.chunk_id, [b.node_id])
     assert a.exchange.load(b.node_id).service_time == pytest.approx(0.5, rel=0.2)
