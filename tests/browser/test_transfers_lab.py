@@ -83,17 +83,21 @@ async def slow_put(source, *, name=None):
 node.put = slow_put
 """
 UNTIL_PAUSED = """
-put = node.put
+put, show, was_paused = node.put, node._show, asyncio.Event()
+def show_and_note(row):
+    if row.state == "paused":
+        was_paused.set()  # for good: who is quick pauses, and goes on, before the fifth part
+    show(row)
 async def held_put(source, *, name=None):
     async def held():
         taken = 0
         async for part in source:
             taken += 1
-            while taken == 5 and node.rows.transfers[-1].state != "paused":
-                await asyncio.sleep(0.02)
+            if taken == 5:
+                await was_paused.wait()
             yield part
     return await put(held(), name=name)
-node.put = held_put
+node.put, node._show = held_put, show_and_note
 """
 BLOCK_LATER = f"{SLOWLY}\nasyncio.get_running_loop().call_later(1, time.sleep, 4)"
 BREAK_ONCE = """
