@@ -6,17 +6,21 @@ import argparse
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.sim.books import Book
-from dfs_sdk.sim.campaign import read_book, run_campaign, total
+from dfs_sdk.sim.campaign import Seed, read_book, run_campaign, total
+from dfs_sdk.sim.errors import CrewError
 from dfs_sdk.sim.plan import FAULTY_SECONDS
 from dfs_sdk.sim.trial import Verdict, run_trial
 
 RECORDS_KEPT = 400
+STOPPED = 128 + signal.SIGINT
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,6 +46,12 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(given)
     except ConfigError as error:
         parser.error(str(error))
+    except CrewError as error:
+        print(error)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped: a book has every batch that was done")
+        return STOPPED
 
 
 def _add_books(parser: argparse.ArgumentParser) -> None:
@@ -96,8 +106,7 @@ def _tell(verdict: Verdict, given: argparse.Namespace) -> None:
     if given.verbose or not verdict.passed:
         print(verdict, flush=True)
     if not verdict.passed:
-        words = ("python -m dfs_sdk.sim", given.of.option, f"--seed {verdict.seed} --seconds {given.seconds:g}")
-        print(f"  replay it: {' '.join(filter(None, words))}", flush=True)
+        print(f"  replay it: {Seed(number=verdict.seed, seconds=given.seconds, book=given.of)}", flush=True)
 
 
 def _count(text: str) -> int:
@@ -129,5 +138,10 @@ def _git(*arguments: str) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
+def _on_sigterm(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _on_sigterm)  # as Ctrl-C does: end what was started first
     sys.exit(main())

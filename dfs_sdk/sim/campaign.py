@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.sim.books import Book
+from dfs_sdk.sim.crew import Crew
 from dfs_sdk.sim.plan import FAULTY_SECONDS, FaultKind
 from dfs_sdk.sim.trial import Verdict, run_trial
 
@@ -167,6 +166,7 @@ def run_campaign(
     seconds: float = FAULTY_SECONDS,
     of: Book = Book.FAULTS,
     on_verdict: Reporter | None = None,
+    seed_seconds_max: float | None = None,
 ) -> Batch:
     """Run consecutive seeds, and write each batch into the book as soon as it is done.
 
@@ -178,21 +178,21 @@ def run_campaign(
         commit: The state of the code, for the book.
         seconds: How long faults may strike in each.
         of: Which book's seeds they are.
-        on_verdict: Called after each seed.
+        on_verdict: Called after each seed, in their order.
+        seed_seconds_max: Processor seconds that one may take, as of `Crew`.
 
     Raises:
         ConfigError: The book holds seeds of another kind, or cannot be written.
+        CrewError: A seed took too long, or the system ended its process.
     """
     if book is not None:
         _require_kind(book, seconds, of)
     batches = []
-    starts = range(first, first + count, BATCH_SEEDS)
-    # Spawned, not forked: each process is as fresh as one that replays the seed.
-    with ProcessPoolExecutor(max_workers=processes, mp_context=get_context("spawn")) as pool:
-        for start in starts:
+    with Crew(min(processes, count), job_seconds_max=seed_seconds_max) as crew:
+        for start in range(first, first + count, BATCH_SEEDS):
             batch = Batch(commit=commit, seconds=seconds, book=of)
             seeds = range(start, min(start + BATCH_SEEDS, first + count))
-            for verdict in _verdicts(pool, seeds, seconds, of):
+            for verdict in crew.run([Seed(number=seed, seconds=seconds, book=of) for seed in seeds]):
                 batch.add(verdict)
                 if on_verdict is not None:
                     on_verdict(verdict)
@@ -207,10 +207,28 @@ def run_seed(seed: int, seconds: float = FAULTY_SECONDS, *, of: Book = Book.FAUL
     return run_trial(of.draw(seed, seconds))
 
 
-def _verdicts(pool: ProcessPoolExecutor, seeds: Iterable[int], seconds: float, of: Book) -> Iterator[Verdict]:
-    futures: list[Future[Verdict]] = [pool.submit(run_seed, seed, seconds, of=of) for seed in seeds]
-    for future in futures:
-        yield future.result()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seed:
+    """One seed of a book, as the job of a process.
+
+    Attributes:
+        number: Which.
+        seconds: How long faults may strike, virtual.
+        book: Whose seed it is.
+    """
+
+    number: int
+    seconds: float
+    book: Book
+
+    def __call__(self) -> Verdict:
+        """Run it."""
+        return run_seed(self.number, self.seconds, of=self.book)
+
+    def __str__(self) -> str:
+        """The command that replays it."""
+        words = ("python -m dfs_sdk.sim", self.book.option, f"--seed {self.number} --seconds {self.seconds:g}")
+        return " ".join(filter(None, words))
 
 
 def _require_kind(path: Path, seconds: float, of: Book) -> None:

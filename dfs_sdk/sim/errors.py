@@ -19,3 +19,7 @@ class HostDownError(DfsError, ConnectionError):
 
 class ForkError(DfsError, RuntimeError):
     """A forked child of the simulator could not be made, or ended without telling what it did."""
+
+
+class CrewError(DfsError, ChildProcessError):
+    """A process that ran a seed ended before it could say how it went; the message names the seed and how it ended."""
