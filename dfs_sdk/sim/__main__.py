@@ -5,9 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +13,7 @@ from typing import NoReturn
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.sim.books import Book
 from dfs_sdk.sim.campaign import Seed, read_book, run_campaign, total
+from dfs_sdk.sim.commit import commit
 from dfs_sdk.sim.errors import CrewError
 from dfs_sdk.sim.plan import FAULTY_SECONDS
 from dfs_sdk.sim.trial import Verdict, run_trial
@@ -80,7 +79,7 @@ def _run(given: argparse.Namespace) -> int:
         first=first,
         processes=given.processes,
         book=given.book,
-        commit=_commit(),
+        commit=commit("dfs_sdk"),
         seconds=given.seconds,
         of=given.of,
         on_verdict=lambda verdict: _tell(verdict, given),
@@ -121,21 +120,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError(f"{text} is no time that ends: give more than 0")
     return seconds
-
-
-def _commit() -> str:
-    """Name the state of the code, where it comes from a repository; a + says that it was changed since."""
-    name = _git("rev-parse", "--short", "HEAD")
-    return name + ("+" if name and _git("status", "--porcelain", "--", ".") else "")
-
-
-def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        return ""
-    command = [git, "-C", str(Path(__file__).parents[1]), *arguments]
-    found = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - nothing of it comes from outside
-    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _on_sigterm(number: int, _frame: object) -> NoReturn:

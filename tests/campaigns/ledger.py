@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
@@ -70,17 +69,6 @@ def next_seed(entries: list[Entry], kind: str) -> int:
     return max((entry.next for entry in entries if entry.kind == kind), default=0)
 
 
-def commit(*paths: str) -> str:
-    """Name the code: the commit that is checked out, and "+" if something under `paths` differs from it."""
-    name = _git("rev-parse", "--short=10", "HEAD")
-    return name + ("+" if _git("status", "--porcelain", "--", *(paths or ("dfs_sdk/store", "dfs_sdk/sim"))) else "")
-
-
 def utc_now() -> str:
     """Say the time."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()

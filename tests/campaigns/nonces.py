@@ -20,6 +20,7 @@ from contextlib import suppress
 
 from dfs_sdk.errors import ForkedNodeError
 from dfs_sdk.runtime.forks import on_fork_in_child
+from dfs_sdk.sim.commit import commit
 from dfs_sdk.transport.config import KIB, TransportConfig
 from dfs_sdk.transport.keys import SendKeys
 from dfs_sdk.transport.outbox import SendState
@@ -185,7 +186,7 @@ def main() -> int:
         ledger.Entry(
             command=f"python -m tests.campaigns.nonces --packets {options.packets} --seed {seed}",
             kind="nonces",
-            commit=ledger.commit("dfs_sdk/crypto", "dfs_sdk/transport"),
+            commit=commit("dfs_sdk/crypto", "dfs_sdk/transport"),
             at=ledger.utc_now(),
             seconds=round(time.monotonic() - began, 1),
             first=seed,

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from dfs_sdk.sim.commit import commit
 from tests.campaigns import ledger
 from tests.fakes.cancelling import strike_turn
 from tests.fakes.crash_states import CrashStates
@@ -127,7 +128,7 @@ CAMPAIGNS: dict[str, Callable[[int, Deadline], Counts]] = {
 def run(kind: str, *, seconds: float, first: int | None, path: Path) -> int:
     """Run seeds of one kind until the time is up, and note it; return the number of losses."""
     start = ledger.next_seed(ledger.read(path), kind) if first is None else first
-    code, counts, losses, seed = ledger.commit(), dict[str, int](), 0, start
+    code, counts, losses, seed = commit("dfs_sdk/store", "dfs_sdk/sim"), dict[str, int](), 0, start
     begin = time.monotonic()
     while seed == start or time.monotonic() - begin < seconds:
         try:

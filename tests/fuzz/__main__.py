@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from dfs_sdk.sim.commit import commit
 from tests.campaigns import ledger
 from tests.fuzz.running import GROUPS, Fuzzer, Outcome, distil
 
@@ -39,7 +40,7 @@ def note(group: str, only: str, seconds: float, outcome: Outcome) -> None:
     entry = ledger.Entry(
         command=f"python -m tests.fuzz {group} --seconds {seconds:.0f}" + (f" --only '{only}'" if only else ""),
         kind=group,
-        commit=ledger.commit("dfs_sdk", "tests/fuzz"),
+        commit=commit("dfs_sdk", "tests/fuzz"),
         at=ledger.utc_now(),
         seconds=round(seconds, 1),
         first=0,
