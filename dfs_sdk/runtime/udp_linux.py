@@ -12,16 +12,14 @@ Source: Linux udp(7); Willem de Bruijn, "Optimizing UDP for content delivery: GS
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import socket
 import struct
-import time
 from collections.abc import Callable
 
 from dfs_sdk.ids import Address
-from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
+from dfs_sdk.runtime.ports import DatagramHandler, ForeignTest
 from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, SEGMENTS_MAX, SocketAddress, error_name, open_socket
 from dfs_sdk.runtime.udp_socket import BoundSocket
 
@@ -65,11 +63,10 @@ class LinuxUdp:
 
 
 class LinuxUdpSocket(BoundSocket):
-    """One bound socket, read and written on the loop it was made on.
+    """One bound socket; see `BoundSocket`."""
 
-    Attributes:
-        errors: How often what went wrong: symbols of errno, `TRUNCATED`, `HANDLER`, `BAD_ADDRESS`, `CLOSED`.
-    """
+    _read_seconds_max = READ_SECONDS_MAX
+    _read_batches_max = READ_BATCHES_MAX
 
     def __init__(
         self,
@@ -80,72 +77,16 @@ class LinuxUdpSocket(BoundSocket):
         is_foreign: ForeignTest | None,
     ) -> None:
         super().__init__(sock, on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign)
-        self._loop = asyncio.get_running_loop()
         self._segments = _try_option(sock, _UDP_SEGMENT, 0)
         self._batches_in = _try_option(sock, _UDP_GRO, 1)
         self._refusals = 0
-        self._blocked = False
-        # What is left of a burst whose first part the kernel took before its queue was full: at most one.
-        self._rest: tuple[bytes, int, SocketAddress] | None = None
-        self._loop.add_reader(sock.fileno(), self._read)
 
     @property
     def burst_segments_max(self) -> int:
         """The most datagrams that one system call moves at present."""
         return SEGMENTS_MAX if self._segments else 1
 
-    def send(self, burst: Buffer, segment_bytes: int, destination: Address) -> bool:
-        """Send whole datagrams of `segment_bytes` (the last may be shorter); errors are counted.
-
-        Returns:
-            False when the kernel's queue is full: nothing was sent, `on_writable` will be called.
-
-        Raises:
-            ValueError: An empty burst or a segment size below 1.
-        """
-        if segment_bytes < 1 or not burst:
-            raise ValueError(f"a burst of {len(burst)} bytes in segments of {segment_bytes} holds no datagram")
-        sock = self._socket
-        if sock is None:
-            self.errors["CLOSED"] += 1
-            return True
-        if self._blocked:
-            return False
-        sockaddr = self._book.outgoing(destination)
-        if sockaddr is None:
-            self.errors["BAD_ADDRESS"] += 1
-            return True
-        view = memoryview(burst).cast("B")
-        sent = self._send_parts(sock, view, segment_bytes, sockaddr)
-        if sent == len(view):
-            return True
-        self._block(sock)
-        if sent == 0:
-            return False
-        self._rest = (bytes(view[sent:]), segment_bytes, sockaddr)
-        return True
-
-    def close(self) -> None:
-        """Release the socket; no callback comes afterwards."""
-        sock, self._socket = self._socket, None
-        if sock is None:
-            return
-        self._forget_fork()
-        if not self._loop.is_closed():
-            self._loop.remove_reader(sock.fileno())
-            self._loop.remove_writer(sock.fileno())
-        self._rest = None
-        sock.close()
-
-    async def closed(self) -> None:
-        """See `UdpSocket.closed`: `close` frees the address at once."""
-
-    def _abandon(self) -> None:
-        super()._abandon()
-        self._rest = None
-
     def _send_parts(self, sock: socket.socket, view: memoryview, segment: int, to: SocketAddress) -> int:
-        """Send until done or the queue is full; return the bytes dealt with."""
         sent, total = 0, len(view)
         batch = segment * max(1, min(SEGMENTS_MAX, DATAGRAM_BYTES_MAX // segment))
         while sent < total:
@@ -194,35 +135,7 @@ class LinuxUdpSocket(BoundSocket):
                 logger.info("UDP_SEGMENT refused (%s): sending datagrams one by one", error_name(refused))
         return True
 
-    def _block(self, sock: socket.socket) -> None:
-        self._blocked = True
-        self._loop.add_writer(sock.fileno(), self._write)
-
-    def _write(self) -> None:
-        sock = self._socket
-        if sock is None:
-            return
-        if self._rest is not None:
-            data, segment, to = self._rest
-            sent = self._send_parts(sock, memoryview(data), segment, to)
-            if sent < len(data):
-                self._rest = (data[sent:], segment, to)
-                return
-            self._rest = None
-        self._loop.remove_writer(sock.fileno())
-        self._blocked = False
-        self._on_writable()
-
-    def _read(self) -> None:
-        deadline = time.monotonic() + READ_SECONDS_MAX
-        for _ in range(READ_BATCHES_MAX):
-            sock = self._socket
-            if sock is None or not self._read_batch(sock) or time.monotonic() >= deadline:
-                break
-        self._gatherer.flush()
-
     def _read_batch(self, sock: socket.socket) -> bool:
-        """Take one batch; return False when there was none."""
         try:
             size, ancillary, flags, source = sock.recvmsg_into([self._gatherer.room], _ANCILLARY_BYTES)
         except (BlockingIOError, InterruptedError):
