@@ -191,7 +191,7 @@ def options_of(name: str) -> str:
             default = (
                 "" if option.default in (None, False) or "UNSET" in repr(option.default) else f"`{option.default}`"
             )
-            yield f"`{', '.join(option.opts)}{metavar}`", default, option.help or ""
+            yield f"`{', '.join([*option.opts, *option.secondary_opts])}{metavar}`", default, option.help or ""
 
     return table(("option", "default", "meaning"), rows())
 

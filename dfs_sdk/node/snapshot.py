@@ -119,7 +119,7 @@ class TransferRow(Shown):
         eta: Seconds to go; NaN while unknown.
         sources: Peers involved.
         started_at_wall: When it began, in seconds since the epoch.
-        ended_at_wall: When it ended, in seconds since the epoch; NaN while it runs.
+        ended_at_wall: When it ended, in seconds since the epoch; unknown while it runs.
         error: What went wrong, in words, or empty.
     """
 
