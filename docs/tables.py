@@ -31,7 +31,7 @@ ROW_OF_TABLE = {
     "transfers": snapshot.TransferRow,
     "events": snapshot.EventRow,
     "messages": snapshot.MessageRow,
-    "trace": tracing.TraceRow,
+    "trace": tracing.TracedConnection,
 }
 
 _BLOCK = re.compile(r"(<!-- table: ([^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -64,7 +64,8 @@ def columns_of(name: str) -> str:
     views = {each: importlib.import_module(f"dfs_sdk.views.{each}") for each in ("frames", "traces")}
     columns = {**views["frames"].COLUMNS, "trace": views["traces"].TRACE_COLUMNS}
     words = attributes(ROW_OF_TABLE[name])
-    if name == "trace":  # a row of it holds a sample
+    if name == "trace":  # it is made of columns, and those of samples are among them
+        words |= attributes(tracing.Traced)
         words |= {field: word for field, word in attributes(TraceSample).items() if field != "at"}
 
     def rows() -> Iterator[tuple[str, ...]]:

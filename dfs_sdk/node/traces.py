@@ -3,32 +3,33 @@
 A connection keeps its latest samples itself, and they go with it. Here they are taken over when it closes, every half
 minute of a transfer over it and when that ends: at that instant it tells of the bytes since its last sample, too, which
 later it would mix with those of what follows. All that is kept is bounded: the longest traces become coarser, the more
-so the longer ago, and where that does not help the connections that were taken over longest ago are forgotten.
+so the longer ago, and where that does not help those that ended longest ago are forgotten.
 """
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
-from itertools import takewhile
-from typing import Protocol
+from typing import Final, Protocol
+
+import numpy as np
 
 from dfs_sdk.ids import NodeId
 from dfs_sdk.rpc.ports import ConnectionPort
-from dfs_sdk.transport.trace import TRACE_LENGTH_MAX, TraceSample
+from dfs_sdk.transport.trace import TRACE_LENGTH_MAX, Samples, in_rows, joined
 
-# Ten full rings, some 2 MB.
+# Ten full rings, some 600 KB.
 SAMPLES_KEPT_MAX = 10 * TRACE_LENGTH_MAX
 # Between two samples of a coarse trace, in parts of their age.
 SPACING_RATIO_MIN = 0.0005
 THINNED_RATIO_MAX = 0.75
 # Shorter traces are not made coarser: of all that is kept, and of any.
 COARSE_RATIO_MIN, COARSE_LENGTH_MIN = 0.01, 4
+NO_SAMPLES: Final = in_rows()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ConnectionTrace:
     """What one connection went through.
 
@@ -43,7 +44,7 @@ class ConnectionTrace:
 
     peer: NodeId
     connection: int
-    samples: tuple[TraceSample, ...]
+    samples: Samples
     lost: tuple[float, float]
     coarse_until: float
 
@@ -75,7 +76,8 @@ class Traces:
     def __init__(self, connections: Connections, *, samples_max: int = SAMPLES_KEPT_MAX) -> None:
         self._connections = connections
         self._samples_max = samples_max
-        self._lines: OrderedDict[ConnectionPort | int, _Line] = OrderedDict()  # an open one by itself, then by number
+        self._open: dict[ConnectionPort, _Line] = {}
+        self._closed: list[_Line] = []
         self._numbered = 0
         self._held = 0
         self._forgotten_until = -math.inf
@@ -100,48 +102,52 @@ class Traces:
         """
         for peer in self._connections.connected():
             connection = self._connections.connection(peer)
-            if connection is not None and connection.trace:
+            if connection is not None and len(connection.trace):
                 self._line(connection)
-        traces = [
-            line.trace(key.trace if not isinstance(key, int) else ())
-            for key, line in self._lines.items()
-            if peers is None or line.peer in peers
-        ]
-        return sorted((trace for trace in traces if trace.samples), key=lambda trace: trace.connection)
+        rings = [(line, connection.trace) for connection, line in self._open.items() if _is_in(line.peer, peers)]
+        rings += [(line, NO_SAMPLES) for line in self._closed if _is_in(line.peer, peers)]
+        traces = [line.trace(ring) for line, ring in rings]
+        return sorted((trace for trace in traces if len(trace.samples)), key=lambda trace: trace.connection)
 
     def _on_closed(self, connection: ConnectionPort) -> None:
         self._take(connection)
-        line = self._lines.pop(connection, None)
-        if line is not None and line.kept:
-            self._lines[line.number] = line
+        line = self._open.pop(connection, None)
+        if line is not None and len(line.kept):
+            self._closed.append(line)
 
     def _take(self, connection: ConnectionPort) -> None:
         samples = connection.trace
-        if samples:
+        if len(samples):
             self._held += self._line(connection).take(samples)
-            self._lines.move_to_end(connection)
             self._make_room()
 
     def _line(self, connection: ConnectionPort) -> _Line:
-        line = self._lines.get(connection)
+        line = self._open.get(connection)
         if line is None:
             self._numbered += 1
-            line = self._lines[connection] = _Line(connection.node_id, self._numbered)
+            line = self._open[connection] = _Line(connection.node_id, self._numbered)
         return line
 
     def _make_room(self) -> None:
         coarse_min = max(COARSE_LENGTH_MIN, COARSE_RATIO_MIN * self._samples_max)
         while self._held > self._samples_max:
-            longest = max(self._lines.values(), key=lambda line: len(line.kept))
-            self._held -= longest.thin() if len(longest.kept) >= coarse_min else self._forget_oldest()
+            lines = [line for line in (*self._open.values(), *self._closed) if len(line.kept)]
+            longest = max(lines, key=lambda line: len(line.kept))
+            if len(longest.kept) >= coarse_min:
+                self._held -= longest.thin()
+            else:
+                self._forget(min(lines, key=lambda line: line.kept_until))
 
-    def _forget_oldest(self) -> int:
-        """Forget what is kept of the connection taken over longest ago; an open one keeps its own ring."""
-        key, line = next((key, line) for key, line in self._lines.items() if line.kept)
-        if isinstance(key, int):
-            self._forgotten_until = max(self._forgotten_until, line.kept[-1].at)
-            del self._lines[key]
-        return line.forget()
+    def _forget(self, line: _Line) -> None:
+        """Forget what is kept of a connection; an open one keeps its own ring."""
+        if line in self._closed:
+            self._forgotten_until = max(self._forgotten_until, line.kept_until)
+            self._closed.remove(line)
+        self._held -= line.forget()
+
+
+def _is_in(peer: NodeId, wanted: Container[NodeId] | None) -> bool:
+    return wanted is None or peer in wanted
 
 
 class _Line:
@@ -158,61 +164,63 @@ class _Line:
     def __init__(self, peer: NodeId, number: int) -> None:
         self.peer = peer
         self.number = number
-        self.kept: list[TraceSample] = []
+        self.kept = NO_SAMPLES
         self._lost = (math.inf, -math.inf)
         self._coarse_until = -math.inf
 
-    def take(self, ring: Sequence[TraceSample]) -> int:
+    @property
+    def kept_until(self) -> float:
+        """When the latest sample that is kept was taken."""
+        return float(self.kept["at"][-1]) if len(self.kept) else -math.inf
+
+    def take(self, ring: Samples) -> int:
         """Take over what a ring holds of later samples; returns how many more are kept than before."""
-        newer = self._newer(ring)
-        self._lost = self._lost_with(ring)
-        self.kept += newer
-        return len(newer)
+        held = len(self.kept)
+        self.kept, self._lost = self._with(ring), self._lost_with(ring)
+        return len(self.kept) - held
 
     def thin(self) -> int:
         """Leave out at least a quarter, the more of a time the longer it is ago; returns how many.
 
         Bytes and losses are counted from the beginning, so that what is left tells of all that went.
         """
-        held, newest_at, ratio = len(self.kept), self.kept[-1].at, SPACING_RATIO_MIN
-        thinned, coarse_until = self.kept, -math.inf
-        while len(thinned) > THINNED_RATIO_MAX * held:
-            thinned = self.kept[:1]
-            for sample in self.kept[1:]:
-                if sample.at - thinned[-1].at >= ratio * (newest_at - sample.at):
-                    thinned.append(sample)
-                else:
-                    coarse_until = sample.at
+        instants: list[float] = self.kept["at"].tolist()
+        ratio, coarse_until = SPACING_RATIO_MIN, -math.inf
+        left = list(range(len(instants)))
+        while len(left) > THINNED_RATIO_MAX * len(instants):
+            left = [0]
+            for number, at in enumerate(instants):
+                if number and at - instants[left[-1]] >= ratio * (instants[-1] - at):
+                    left.append(number)
+                elif number:
+                    coarse_until = at
             ratio *= 2
         self._coarse_until = max(self._coarse_until, coarse_until)
-        self.kept = thinned
-        return held - len(thinned)
+        self.kept = self.kept[left]
+        return len(instants) - len(left)
 
     def forget(self) -> int:
         """Make room; returns of how many."""
         held = len(self.kept)
-        self._lost = (-math.inf, max(self._lost[1], self.kept[-1].at))
-        self.kept.clear()
+        self._lost = (-math.inf, max(self._lost[1], self.kept_until))
+        self.kept = NO_SAMPLES
         return held
 
-    def trace(self, ring: Sequence[TraceSample]) -> ConnectionTrace:
+    def trace(self, ring: Samples) -> ConnectionTrace:
         """Describe what is kept together with what is still in the ring."""
-        samples = (*self.kept, *self._newer(ring))
         return ConnectionTrace(
             peer=self.peer,
             connection=self.number,
-            samples=samples,
+            samples=self._with(ring),
             lost=self._lost_with(ring),
             coarse_until=self._coarse_until,
         )
 
-    def _newer(self, ring: Sequence[TraceSample]) -> list[TraceSample]:
-        last_at = self.kept[-1].at if self.kept else -math.inf
-        return [*takewhile(lambda sample: sample.at > last_at, reversed(ring))][::-1]
+    def _with(self, ring: Samples) -> Samples:
+        return joined(self.kept, ring[np.searchsorted(ring["at"], self.kept_until, side="right") :])
 
-    def _lost_with(self, ring: Sequence[TraceSample]) -> tuple[float, float]:
+    def _lost_with(self, ring: Samples) -> tuple[float, float]:
         """Between which instants samples may be missing, given that a full ring has dropped those before its first."""
-        last_at = self.kept[-1].at if self.kept else -math.inf
-        if len(ring) < TRACE_LENGTH_MAX or ring[0].at <= last_at:
+        if len(ring) < TRACE_LENGTH_MAX or ring["at"][0] <= self.kept_until:
             return self._lost
-        return min(self._lost[0], last_at), max(self._lost[1], ring[0].at)
+        return min(self._lost[0], self.kept_until), max(self._lost[1], float(ring["at"][0]))

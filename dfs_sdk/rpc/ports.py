@@ -14,7 +14,7 @@ from dfs_sdk.ids import Address, NetworkId, NodeId
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.priority import Priority
-from dfs_sdk.transport.trace import TraceSample
+from dfs_sdk.transport.trace import Samples
 
 
 class SentPort(Protocol):
@@ -64,7 +64,7 @@ class ConnectionPort(Protocol):
         ...
 
     @property
-    def trace(self) -> tuple[TraceSample, ...]:
+    def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         ...
 

@@ -17,7 +17,7 @@ from dfs_sdk.transport.endpoint import Endpoint
 from dfs_sdk.transport.outbox import NO_BODY, OutgoingMessage, SendState
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.session import ConnectionStatistics, Session
-from dfs_sdk.transport.trace import TraceSample
+from dfs_sdk.transport.trace import Samples
 
 # Less is copied faster than it is kept track of.
 LENT_BYTES_MIN = 64 * 1024
@@ -135,7 +135,7 @@ class Connection:
         return self._session.statistics
 
     @property
-    def trace(self) -> tuple[TraceSample, ...]:
+    def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         return self._session.trace
 

@@ -44,7 +44,7 @@ from dfs_sdk.transport.refusal import RefusalWatch
 from dfs_sdk.transport.rtt import INITIAL_RTT
 from dfs_sdk.transport.sending import Sender
 from dfs_sdk.transport.slots import Slots
-from dfs_sdk.transport.trace import Trace, TraceSample
+from dfs_sdk.transport.trace import Samples, Trace, TraceSample, in_rows, joined
 
 # What each side may send before it was granted anything.
 INITIAL_WINDOW_BYTES = 64 * KIB
@@ -220,10 +220,10 @@ class Session:
         )
 
     @property
-    def trace(self) -> tuple[TraceSample, ...]:
+    def trace(self) -> Samples:
         """What it went through while data moved, oldest first; the last one is of now, if data moved since."""
         samples = self._trace.samples
-        return (*samples, self._sample()) if self._trace.is_worth(self._moved_bytes) else samples
+        return joined(samples, in_rows(self._sample())) if self._trace.is_worth(self._moved_bytes) else samples
 
     def begin(self) -> None:
         """Send the first packet: it confirms the handshake to the responder and tells the peer its window."""

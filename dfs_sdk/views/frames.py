@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dfs_sdk.node.snapshot import NodeSnapshot
@@ -209,19 +210,24 @@ def _column(values: list[Any], dtype: str | tuple[str, ...]) -> Any:
     if dtype == TEXT:
         return pd.array([visible(value) for value in values], dtype=TEXT)
     if dtype == INSTANT:
-        return _instants(values)
+        return instants(values)
     if dtype == "int64":
         return np.array([max(-_INT64_MAX, min(int(value), _INT64_MAX)) for value in values], dtype="int64")
     return np.array(values, dtype=dtype)
 
 
-def _instants(values: list[float]) -> pd.DatetimeIndex:
+def instants(values: npt.ArrayLike) -> pd.DatetimeIndex:
+    """A column of instants; NaT where they are unknown or out of range.
+
+    Args:
+        values: Seconds since the epoch.
+    """
     seconds = np.array(values, dtype="float64")
     known = np.isfinite(seconds) & (seconds > 0) & (seconds < _EPOCH_SECONDS_MAX)
     microseconds = np.round(np.where(known, seconds, 0.0) * 1e6).astype("int64")
-    instants = (microseconds * 1_000).astype("datetime64[ns]")
-    instants[~known] = np.datetime64("NaT", "ns")
-    return pd.DatetimeIndex(instants).tz_localize("UTC")
+    nanoseconds = (microseconds * 1_000).astype("datetime64[ns]")
+    nanoseconds[~known] = np.datetime64("NaT", "ns")
+    return pd.DatetimeIndex(nanoseconds).tz_localize("UTC")
 
 
 def _neutral(column: pd.Series[Any]) -> pd.Series[Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from dfs_sdk.node.snapshot import TransferRow
 from dfs_sdk.node.tracing import Gap, Traced
 from dfs_sdk.views import words
-from dfs_sdk.views.frames import INSTANT, TEXT, tabulate
+from dfs_sdk.views.frames import INSTANT, TEXT, instants
 
 NAME_LENGTH_MAX = 40
 
-_OWN: Final[dict[str, str | tuple[str, ...]]] = {
+TRACE_COLUMNS: Final = {
     "peer": TEXT,
     "peer_id": TEXT,
     "connection": "int64",
@@ -21,8 +24,6 @@ _OWN: Final[dict[str, str | tuple[str, ...]]] = {
     "seconds": "float64",
     "sent_rate": "float64",
     "received_rate": "float64",
-}
-_SAMPLED: Final[dict[str, str | tuple[str, ...]]] = {
     "rtt": "float64",
     "rtt_min": "float64",
     "window_bytes": "int64",
@@ -34,8 +35,7 @@ _SAMPLED: Final[dict[str, str | tuple[str, ...]]] = {
     "lost_packets": "int64",
     "state": TEXT,
 }
-TRACE_COLUMNS: Final = _OWN | _SAMPLED
-"""Column → dtype of `node.trace()`; what each means is said at `node.tracing.TraceRow` and
+"""Column → dtype of `node.trace()`; what each means is said at `TracedConnection` and `Traced` of `node.tracing` and at
 `transport.trace.TraceSample`."""
 
 _NOTES: Final = {
@@ -60,16 +60,31 @@ def trace(traced: Traced) -> pd.DataFrame:
     Returns:
         The frame; its `attrs` hold `about`, a title, and `note`, what is missing in words, or nothing.
     """
-    own = tabulate(_OWN, traced.rows)
-    frame = pd.concat([own, tabulate(_SAMPLED, [row.sample for row in traced.rows])], axis="columns")
+    columns: dict[str, Any] = dict(traced.figures)
+    columns |= {
+        "peer": _texts([each.peer for each in traced.connections], traced.which),
+        "peer_id": _texts([each.peer_id for each in traced.connections], traced.which),
+        "connection": np.array([each.connection for each in traced.connections], dtype="int64")[traced.which],
+        "at": instants(traced.at_wall),
+        "seconds": traced.seconds,
+        "sent_rate": traced.sent_rate,
+        "received_rate": traced.received_rate,
+        "state": _texts(traced.states, columns["state"]),
+    }
+    frame = pd.DataFrame({name: columns[name] for name in TRACE_COLUMNS}, pd.RangeIndex(len(traced)), copy=False)
     frame.attrs = {"about": _about(traced), "note": _note(traced)}
     return frame
+
+
+def _texts(texts: Sequence[str], which: npt.NDArray[Any]) -> Any:
+    """A column of few different texts, each of which is made safe to show once."""
+    return pd.array([words.visible(text) for text in texts], dtype=TEXT).take(which)
 
 
 def _about(traced: Traced) -> str:
     if traced.transfer is not None:
         return _of_transfer(traced.transfer)
-    peers = {row.peer_id: row.peer for row in traced.rows}
+    peers = {each.peer_id: each.peer for each in traced.connections}
     if len(peers) == 1:
         return f"Connection with {_name(*peers.values())}"
     return f"Connections with {words.count(len(peers), 'peer')}"
@@ -89,4 +104,4 @@ def _name(name: Any) -> str:
 
 
 def _note(traced: Traced) -> str:
-    return _ALL_FORGOTTEN if traced.gap is Gap.FORGOTTEN and not traced.rows else _NOTES[traced.gap]
+    return _ALL_FORGOTTEN if traced.gap is Gap.FORGOTTEN and not len(traced) else _NOTES[traced.gap]

@@ -1,4 +1,4 @@
-"""What the files list and the chunk map cost the kernel and the connection: CPU time and bytes, no browser.
+"""What the files list, the chunk map and a trace cost the kernel and the connection: CPU time and bytes, no browser.
 
     python tests/bench/bench_panels.py
 
@@ -16,14 +16,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import pandas as pd
+
+from dfs_sdk.ids import NodeId
 from dfs_sdk.node.snapshot import ChunkRow
+from dfs_sdk.node.traces import Traces
+from dfs_sdk.node.tracing import trace_connections
+from dfs_sdk.transport.trace import TRACE_INTERVAL, TRACE_LENGTH_MAX
 from dfs_sdk.ui import chunkmap
 from dfs_sdk.ui.listing import Listing, Look, Order, Sort, weight
+from dfs_sdk.views import traces as views
 from tests.fakes.rows import chunk_row, file_row, hex_id
+from tests.fakes.samples import FakeConnections, peer, samples
 
 RUNS = 7
 FILES = 10_000
 CHUNKS, HOLDERS = 5_000, 20
+CONNECTIONS = 20
 WINDOW = 74
 
 
@@ -83,6 +92,22 @@ def chunks() -> None:
           f"{milliseconds(lambda: chunkmap.patch(before, after, 1)):.1f} ms, {size(*change):,} B")  # fmt: skip
 
 
+def traces() -> None:
+    """The trace of twenty connections that moved data for a minute, and after earlier transfers over each of them."""
+    connections = FakeConnections()
+    kept = Traces(connections)
+
+    def frame() -> pd.DataFrame:
+        return views.trace(trace_connections(kept.of(), name=NodeId.hex, epoch_wall=1.7e9))
+
+    for begin in (0.0, 100.0):
+        for number in range(1, CONNECTIONS + 1):
+            connection = connections.open.get(peer(number)) or connections.connect(number)
+            connection.trace = samples(begin, begin + TRACE_INTERVAL * (TRACE_LENGTH_MAX - 1), step=TRACE_INTERVAL)
+        print(f"{CONNECTIONS} connections: a trace of {len(frame()):,} rows in {milliseconds(frame):.1f} ms")
+        kept.keep(list(connections.open))
+
+
 def again(row: ChunkRow) -> ChunkRow:
     """A copy that stands in for a lost one."""
     number = (row.chunk + 2) % HOLDERS
@@ -97,3 +122,4 @@ def size(content: dict[str, object], buffers: list[bytes]) -> int:
 if __name__ == "__main__":
     files()
     chunks()
+    traces()

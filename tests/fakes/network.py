@@ -21,7 +21,7 @@ from dfs_sdk.runtime.ports import Buffer, Runtime
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.priority import Priority
-from dfs_sdk.transport.trace import TraceSample
+from dfs_sdk.transport.trace import Samples, in_rows
 from tests.fakes.runtime import FakeClock, fake_runtime
 
 RTT = 0.001
@@ -48,7 +48,7 @@ class FakeConnection:
         self.is_open = True
         self.rtt = max(RTT, 2 * transport.network.latency)
         self.sent_bytes = 0
-        self.trace: tuple[TraceSample, ...] = ()
+        self.trace: Samples = in_rows()
 
     @property
     def peer(self) -> PublicIdentity:

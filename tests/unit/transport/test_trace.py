@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from dataclasses import astuple, fields
+
+import numpy as np
 
 from dfs_sdk.transport.config import MIB
 from dfs_sdk.transport.outbox import SendState
-from dfs_sdk.transport.trace import TRACE_BYTES_MIN, TRACE_INTERVAL, TRACE_LENGTH_MAX, Trace, TraceSample
+from dfs_sdk.transport.trace import (
+    TRACE_BYTES_MIN,
+    TRACE_INTERVAL,
+    TRACE_LENGTH_MAX,
+    Trace,
+    TraceSample,
+    in_rows,
+    joined,
+)
 from tests.fakes.pair import Pair, Wire
 
 
@@ -30,8 +40,23 @@ def test_the_oldest_samples_make_room():
     trace = Trace()
     for at in range(TRACE_LENGTH_MAX + 5):
         trace.add(sample(float(at)))
-    assert [trace.samples[0].at, trace.samples[-1].at] == [5.0, TRACE_LENGTH_MAX + 4.0]
-    assert len(trace.samples) == TRACE_LENGTH_MAX
+    assert trace.samples["at"].tolist() == [float(at) for at in range(5, TRACE_LENGTH_MAX + 5)]
+
+
+def test_what_was_read_stays_when_further_samples_come():
+    trace = Trace()
+    trace.add(sample(0.0))
+    before = trace.samples
+    for at in range(1, TRACE_LENGTH_MAX + 5):
+        trace.add(sample(float(at)))
+    assert before.tolist() == in_rows(sample(0.0)).tolist()
+
+
+def test_rows_hold_each_figure_and_are_joined_in_their_order():
+    first, second = sample(1.5, sent_bytes=2**52 + 1), sample(2.5)
+    joint = joined(in_rows(first), in_rows(), in_rows(second))
+    assert joint.dtype.names == tuple(field.name for field in fields(TraceSample))
+    assert joint.tolist() == [(*astuple(each)[:-1], b"start") for each in (first, second)]
 
 
 def test_talk_is_no_transfer():
@@ -48,17 +73,17 @@ def test_a_transfer_is_traced_at_both_ends_ten_times_a_second_and_tells_of_losse
     took = pair.run_until(lambda: message.state is SendState.ACKED)
     sent, received = pair.left.session.trace, pair.right.session.trace
     for trace in (sent, received):
-        steps = [later.at - earlier.at for earlier, later in pairwise(trace[:-1])]
+        steps = np.diff(trace["at"][:-1])
         assert min(steps) >= TRACE_INTERVAL - 1e-9
         assert 0.7 * took / TRACE_INTERVAL <= len(trace) <= took / TRACE_INTERVAL + 2
-    assert 0 < sent[-1].lost_packets <= pair.left.session.statistics.lost_packets
-    assert max(each.in_flight_bytes for each in sent) > 50_000
-    assert received[-1].received_bytes > 4 * MIB
-    assert all(each.rtt >= 0.04 for each in sent)
+    assert 0 < sent["lost_packets"][-1] <= pair.left.session.statistics.lost_packets
+    assert max(sent["in_flight_bytes"]) > 50_000
+    assert received["received_bytes"][-1] > 4 * MIB
+    assert min(sent["rtt"]) >= 0.04
 
 
 def test_an_idle_session_keeps_no_samples():
     pair = Pair()
     pair.connect()
     pair.run_for(600)
-    assert pair.left.session.trace == pair.right.session.trace == ()
+    assert len(pair.left.session.trace) == len(pair.right.session.trace) == 0

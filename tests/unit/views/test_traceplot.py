@@ -1,6 +1,7 @@
 """Traces as frames and pictures: what is drawn, in which units, and the sentences where there is nothing to draw."""
 
 import math
+import sys
 import warnings
 from dataclasses import replace
 
@@ -12,11 +13,13 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402 - after the backend is chosen
 import numpy as np  # noqa: E402 - after the backend is chosen
 
-from dfs_sdk.node.tracing import Gap, Traced, TraceRow  # noqa: E402 - after the backend is chosen
+from dfs_sdk.ids import NodeId  # noqa: E402 - after the backend is chosen
+from dfs_sdk.node.traces import Traces  # noqa: E402 - after the backend is chosen
+from dfs_sdk.node.tracing import Gap, trace_connections  # noqa: E402 - after the backend is chosen
 from dfs_sdk.views import traceplot, traces  # noqa: E402 - after the backend is chosen
 from tests.fakes.hostile import HOSTILE  # noqa: E402 - after the backend is chosen
 from tests.fakes.rows import peer_id, transfer_row  # noqa: E402 - after the backend is chosen
-from tests.fakes.samples import KIB, sample  # noqa: E402 - after the backend is chosen
+from tests.fakes.samples import KIB, FakeConnections, Row, sample, samples, traced_of  # noqa: E402 - after the backend is chosen
 
 MIB = 1024 * KIB
 DONE = transfer_row(
@@ -30,11 +33,11 @@ def close_figures():
     plt.close("all")
 
 
-def row(seconds: float, *, number: int = 1, name: str = "bob", way: str = "sent", **figures) -> TraceRow:
+def row(seconds: float, *, number: int = 1, name: str = "bob", way: str = "sent", **figures) -> Row:
     """A peer to which 3 MiB a second go."""
     moved = {"sent_bytes": 0, "received_bytes": 0, "lost_packets": 0} | {f"{way}_bytes": round(3 * MIB * seconds)}
     rates = {"sent_rate": 0.0, "received_rate": 0.0} | {f"{way}_rate": 3.0 * MIB}
-    return TraceRow(
+    return Row(
         peer=name,
         peer_id=peer_id(number),
         connection=figures.pop("connection", number),
@@ -45,12 +48,12 @@ def row(seconds: float, *, number: int = 1, name: str = "bob", way: str = "sent"
     )
 
 
-def seconds_of(count: int = 20, **given) -> list[TraceRow]:
+def seconds_of(count: int = 20, **given) -> list[Row]:
     return [row(0.1 * (step + 1), **given) for step in range(count)]
 
 
-def frame_of(*rows: TraceRow, transfer=DONE, gap: Gap = Gap.NOTHING):
-    return traces.trace(Traced(rows=tuple(rows), transfer=transfer, gap=gap))
+def frame_of(*rows: Row, transfer=DONE, gap: Gap = Gap.NOTHING):
+    return traces.trace(traced_of(*rows, transfer=transfer, gap=gap))
 
 
 def legend(axes) -> list[str]:
@@ -239,3 +242,27 @@ def test_lines_stand_out_on_light_and_on_dark(background: str):
     for color in (*traceplot.COLORS, traceplot.GREY):
         dark, light = sorted((luminance(color), luminance(background)))
         assert (light + 0.05) / (dark + 0.05) >= 3, color
+
+
+def test_a_frame_of_ten_times_as_many_rows_takes_no_more_calls():
+    def calls(rows: int) -> int:
+        connections = FakeConnections()
+        for number in range(1, 21):
+            connections.connect(number).trace = samples(0.1 * number, 0.1 * number + rows - 1)
+        counted = 0
+
+        def count(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        kept = Traces(connections)
+        sys.setprofile(count)
+        try:
+            frame = traces.trace(trace_connections(kept.of(), name=NodeId.hex, epoch_wall=1.7e9))
+        finally:
+            sys.setprofile(None)
+        assert len(frame) == 20 * rows
+        return counted
+
+    calls(1)  # what is imported and kept on first use
+    assert calls(600) <= 1.1 * calls(60)
