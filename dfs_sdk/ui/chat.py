@@ -17,13 +17,13 @@ import traitlets
 from dfs_sdk.errors import ContentNotFoundError, LinkError
 from dfs_sdk.files.link import Link
 from dfs_sdk.ids import NodeId
-from dfs_sdk.node.snapshot import FileRow, MessageRow, NodeSnapshot
+from dfs_sdk.node.snapshot import MessageRow, NodeSnapshot
 from dfs_sdk.ui.assets import script, style
-from dfs_sdk.ui.base import Action, Panel
+from dfs_sdk.ui.base import Action
 from dfs_sdk.ui.conversations import Reading, newest, page, rooms, shown
 from dfs_sdk.ui.face import NodeFace
 from dfs_sdk.ui.message import Message
-from dfs_sdk.ui.moves import Moves
+from dfs_sdk.ui.moving import MovingPanel
 from dfs_sdk.ui.pump import Pump
 from dfs_sdk.ui.transfer import fetched
 from dfs_sdk.views import words
@@ -36,26 +36,21 @@ ATTACHABLE_MAX = 500
 _LINK = re.compile(r"\bdfs:[A-Za-z0-9_\-+/=%.~]{8,}")
 
 
-class ChatPanel(Panel):
+class ChatPanel(MovingPanel):
     """The log of each conversation, who is here, and a field in which Enter sends."""
 
     title: ClassVar[str] = "Chat"
     unfold: ClassVar[str] = "messages"
-    _esm = traitlets.Unicode(
-        script("transferlist.js", "keptmoves.js", "moves.js", "moveslist.js", "outbox.js", "chatlog.js", "chat.js")
-    ).tag(sync=True)
+    _esm = traitlets.Unicode(script(*MovingPanel.scripts, "outbox.js", "chatlog.js", "chat.js")).tag(sync=True)
     _css = traitlets.Unicode(style("chat.css")).tag(sync=True)
-    panel_id = traitlets.Unicode().tag(sync=True)
     rooms: traitlets.List[Any] = traitlets.List().tag(sync=True)
     messages: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._reading = Reading(node.snapshot().messages)
-        self._moves = Moves(node, tell=self.tell, give=self.give, find=self._file_row)
         self._sent: OrderedDict[str, str] = OrderedDict()
         self._shown: tuple[tuple[MessageRow, ...] | None, list[dict[str, Any]]] = (None, [])
         super().__init__(node, pump=pump)
-        self.panel_id = str(self.model_id)
 
     @property
     def unread(self) -> int:
@@ -74,7 +69,7 @@ class ChatPanel(Panel):
     def actions(self) -> dict[str, tuple[str, Action]]:
         """Send, look, page back, fetch a file that came with a message, list what can be sent along."""
         return {
-            **self._moves.actions(),
+            **super().actions(),
             "send": ("send the message", self._send_message),
             "read": ("note what was read", self._read),
             "older": ("show earlier messages", self._older),
@@ -151,13 +146,6 @@ class ChatPanel(Panel):
                 if manifest.startswith(row.file_id):
                     return {"id": row.file_id, "name": words.visible(row.name, length_max=200), "bytes": row.size}
         return None
-
-    def _file_row(self, message: Message) -> FileRow:
-        wanted = message.text("file", length_max=ID_LENGTH_MAX)
-        for row in self._snapshot.files:
-            if row.file_id == wanted:
-                return row
-        raise ContentNotFoundError("that file is no longer in the catalog")
 
     def _link_of(self, room: str, wanted: str) -> str:
         """Find the link of a message that is too old for the snapshot."""

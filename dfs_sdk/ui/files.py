@@ -15,13 +15,14 @@ import traitlets
 
 from dfs_sdk.errors import ConfigError, ContentNotFoundError
 from dfs_sdk.ids import NodeId
-from dfs_sdk.node.snapshot import FileRow, NodeSnapshot
+from dfs_sdk.node.snapshot import NodeSnapshot
 from dfs_sdk.ui.assets import script, style
-from dfs_sdk.ui.base import Action, Panel
+from dfs_sdk.ui.base import Action
 from dfs_sdk.ui.face import NodeFace
 from dfs_sdk.ui.listing import PLACE_MAX, SEARCH_LENGTH_MAX, WINDOW_ROWS_MAX, Listing, Look, Order, Sort, weight
 from dfs_sdk.ui.message import Message
-from dfs_sdk.ui.moves import NAME_LENGTH_MAX, Moves
+from dfs_sdk.ui.moves import NAME_LENGTH_MAX
+from dfs_sdk.ui.moving import MovingPanel
 from dfs_sdk.ui.pump import Pump
 from dfs_sdk.ui.transfer import fetched
 from dfs_sdk.ui.transferlist import TransferList
@@ -32,27 +33,22 @@ PATH_LENGTH_MAX = 4_096
 VIEW_LENGTH_MAX = 64
 
 
-class FilesPanel(Panel):
+class FilesPanel(MovingPanel):
     """Lists files with their health, and moves them."""
 
     title: ClassVar[str] = "Files"
     unfold: ClassVar[str] = "files"
-    _esm = traitlets.Unicode(
-        script("transferlist.js", "keptmoves.js", "moves.js", "moveslist.js", "filelist.js", "files.js")
-    ).tag(sync=True)
+    _esm = traitlets.Unicode(script(*MovingPanel.scripts, "filelist.js", "files.js")).tag(sync=True)
     _css = traitlets.Unicode(style("transfers.css", "files.css")).tag(sync=True)
-    panel_id = traitlets.Unicode().tag(sync=True)
     files_total = traitlets.Int().tag(sync=True)
     notice = traitlets.Unicode().tag(sync=True)
     transfers: traitlets.List[Any] = traitlets.List().tag(sync=True)
 
     def __init__(self, node: NodeFace, *, pump: Pump | None = None) -> None:
         self._listing = Listing()
-        self._moves = Moves(node, tell=self.tell, give=self.give, find=self._row)
         self._transfers = TransferList(node)
         self._notice = ""
         super().__init__(node, pump=pump)
-        self.panel_id = str(self.model_id)
 
     @property
     def lively(self) -> bool:
@@ -80,7 +76,7 @@ class FilesPanel(Panel):
     def actions(self) -> dict[str, tuple[str, Action]]:
         """Everything that can be done with a file and with its way."""
         return {
-            **self._moves.actions(),
+            **super().actions(),
             **self._transfers.actions(),
             "look": ("show the files", self._look),
             "unlook": ("forget the view", self._unlook),
@@ -128,10 +124,10 @@ class FilesPanel(Panel):
         self._saved(await fetched(self._node, link))
 
     async def _save(self, message: Message) -> None:
-        self._saved(await fetched(self._node, self._row(message).file_id))
+        self._saved(await fetched(self._node, self._file(message).file_id))
 
     async def _link(self, message: Message) -> None:
-        row = self._row(message)
+        row = self._file(message)
         for file in await self._node.ls():
             if str(file.link.manifest_id).startswith(row.file_id):
                 self.tell({"kind": "link", "ref": message.reference, "text": str(file.link)})
@@ -139,29 +135,22 @@ class FilesPanel(Panel):
         raise ContentNotFoundError("the catalog has no link for that file any more")
 
     async def _share(self, message: Message) -> None:
-        row, peer = self._row(message), NodeId.from_hex(message.text("peer", length_max=64))
+        row, peer = self._file(message), NodeId.from_hex(message.text("peer", length_max=64))
         name = next((each.name for each in self._snapshot.peers if each.node_id == peer.hex()), "")
         await self._node.share(row.file_id, peer)
         told = f" with {words.visible(name, length_max=60)}" if name else ""
         self._say(f"Shared {words.visible(row.name, length_max=100)}{told}.")
 
     async def _pin(self, message: Message) -> None:
-        await self._node.pin(self._row(message).file_id)
+        await self._node.pin(self._file(message).file_id)
 
     async def _unpin(self, message: Message) -> None:
-        await self._node.unpin(self._row(message).file_id)
+        await self._node.unpin(self._file(message).file_id)
 
     async def _remove(self, message: Message) -> None:
-        row = self._row(message)
+        row = self._file(message)
         await self._node.remove(row.file_id)
         self._say(f"Removed {words.visible(row.name, length_max=100)}.")
-
-    def _row(self, message: Message) -> FileRow:
-        wanted = message.text("file", length_max=64)
-        for row in self._snapshot.files:
-            if words.visible(row.file_id, length_max=64) == wanted:
-                return row
-        raise ContentNotFoundError("that file is no longer in the catalog")
 
     def _saved(self, path: Path) -> None:
         self._say(f"Saved to {words.visible(str(path))} on the kernel's disk.")
