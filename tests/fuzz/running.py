@@ -1,7 +1,12 @@
-"""Runs fuzzers in processes of their own and says what came of it."""
+"""Runs fuzzers in processes of their own and says what came of it.
+
+With a seed and a number of runs, a fuzzer draws the same inputs again as long as the code and the kept inputs are the
+same: hashes are fixed, and no clock has a say, but where one input takes more than the law's processor time at first.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -38,6 +43,21 @@ class Outcome:
     words: str
     breach: tuple[str, bytes] | None
 
+    def replay(self, group: str, *, seed: int, only: str = "") -> str:
+        """Name the breach and the commands that give it again: the one input, and the whole run.
+
+        A fuzzer that is ended by a breach last told a count of inputs when that was a power of two.
+        """
+        if self.breach is None:
+            return ""
+        name, data = self.breach
+        limit = f"--only '{only}' " if only else ""
+        return (
+            f"{name} broke the law with {len(data)} bytes\n"
+            f"  replay the input: python -m tests.fuzz {group} --only '{name}' --replay {data.hex()}\n"
+            f"  replay the run: python -m tests.fuzz {group} {limit}--seed {seed} --runs {2 * self.executions + 1}"
+        )
+
 
 class Fuzzer:
     """One running fuzzer.
@@ -45,12 +65,15 @@ class Fuzzer:
     Args:
         group: Which parsers.
         folder: Where its inputs are kept while it runs; those that lie there are begun with.
-        seconds: How long.
+        seed: Of libFuzzer, 1 or more.
+        seconds: How long; 0 for as long as it takes.
+        runs: How many inputs; -1 for any number.
         only: One target, or empty for all of the group.
-        seed: Of libFuzzer; 0 draws one.
     """
 
-    def __init__(self, group: str, folder: Path, *, seconds: int, only: str = "", seed: int = 0) -> None:
+    def __init__(
+        self, group: str, folder: Path, *, seed: int, seconds: int = 0, runs: int = -1, only: str = ""
+    ) -> None:
         self._targets = GROUPS[group].targets()
         self._seconds = seconds
         self._only = only
@@ -62,12 +85,14 @@ class Fuzzer:
         for number, (name, data) in enumerate(kept):
             if only in ("", name):
                 (inputs / f"seed-{number}").write_bytes(data if only else book.pack(self._targets, name, data))
-        limits = [f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=20", f"-seed={seed}"]
-        command = [sys.executable, "-m", "tests.fuzz.engine", group, only, *limits]
+        limits = [f"-max_total_time={seconds}", f"-runs={runs}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=20"]
+        drawing = [f"-seed={seed}", "-reload=0"]
+        command = [sys.executable, "-m", "tests.fuzz.engine", group, only, *limits, *drawing]
         self._log = (folder / "log").open("w+")
         self._process = subprocess.Popen(
             [*command, f"-artifact_prefix={self._breaches}/", str(inputs)],
             cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -79,7 +104,7 @@ class Fuzzer:
             RuntimeError: It ended in another way than by its time or a breach.
         """
         try:
-            self._process.wait(self._seconds + START_SECONDS_MAX)
+            self._process.wait(self._seconds + START_SECONDS_MAX if self._seconds else None)
         finally:
             self._process.kill()
             self._process.wait()
