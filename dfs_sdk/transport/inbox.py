@@ -168,7 +168,7 @@ class Inbox:
     @property
     def is_hungry(self) -> bool:
         """Whether the peer wants more than it was granted."""
-        return self._wanted > self._limit and not self._closed
+        return self.lacking_bytes > 0
 
     @property
     def lacking_bytes(self) -> int:

@@ -69,6 +69,7 @@ def test_limit_follows_what_the_peer_wants_up_to_its_share():
         pass
     assert inbox.limit == CONFIG.window_bytes_max
     assert inbox.is_hungry
+    assert inbox.lacking_bytes == 2**60 - inbox.limit
     inbox.land(0, MIB, 0, memoryview(bytes(MIB)))
     assert inbox.extend()
     assert inbox.limit == CONFIG.window_bytes_max + charge(MIB)
