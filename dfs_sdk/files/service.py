@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ class Files:
         identity: Our keys.
         network_id: The network.
         former_networks: Networks this node belonged to before: links of theirs are accepted.
+        transfer_ids: Those of its transfers; shared with its earlier networks, so that each names one only.
         config: What can be tuned.
     """
 
@@ -85,6 +87,7 @@ class Files:
         identity: Identity,
         network_id: NetworkId,
         former_networks: Sequence[NetworkId] = (),
+        transfer_ids: Iterator[int] | None = None,
         config: FilesConfig | None = None,
     ) -> None:
         self._config = config = config or FilesConfig()
@@ -95,7 +98,13 @@ class Files:
         self._replication = replication
         self._holders = Holders()
         self._catalog = Catalog(store, runtime.offload, replication.cells_of, files_max=config.catalog_files_max)
-        self._transfers = Transfers(scope=scope, clock=runtime.clock, events=events, finished_max=config.transfers_max)
+        self._transfers = Transfers(
+            scope=scope,
+            clock=runtime.clock,
+            events=events,
+            finished_max=config.transfers_max,
+            numbers=transfer_ids or itertools.count(1),
+        )
         self._supply = Supply(
             exchange=exchange,
             replication=replication,

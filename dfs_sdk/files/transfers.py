@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
 from enum import Enum
 from typing import Any, TypeVar
@@ -266,16 +266,19 @@ class Transfers:
         clock: For rates.
         events: Where failures are announced.
         finished_max: Finished transfers remembered.
+        numbers: Their ids, each taken once.
     """
 
-    def __init__(self, *, scope: TaskScope, clock: Clock, events: EventBus, finished_max: int) -> None:
+    def __init__(
+        self, *, scope: TaskScope, clock: Clock, events: EventBus, finished_max: int, numbers: Iterator[int]
+    ) -> None:
         self._scope = scope
         self._clock = clock
         self._events = events
         self._finished_max = finished_max
+        self._numbers = numbers
         self._lap_handlers: list[Callable[[Transfer], None]] = []
         self._all: dict[int, Transfer] = {}
-        self._made = 0
 
     def listed(self) -> list[Transfer]:
         """List running and remembered transfers, oldest first."""
@@ -298,9 +301,8 @@ class Transfers:
         progress: Callable[[Transfer], None] | None,
     ) -> T:
         """Run `work` as a transfer and return its result; cancelling the caller cancels it and waits for its end."""
-        self._made += 1
         transfer = Transfer(
-            transfer_id=self._made,
+            transfer_id=next(self._numbers),
             direction=direction,
             name=name,
             bytes_total=bytes_total,

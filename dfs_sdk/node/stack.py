@@ -6,9 +6,11 @@ over the same store and keys (docs/decisions/0004).
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dfs_sdk._version import __version__
@@ -39,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foundation:
-    """What outlives a stack: the node's name, keys, store, ports and news."""
+    """What outlives a stack: the node's name, keys, store, ports and news, and the ids of transfers still to come."""
 
     name: str
     identity: Identity
@@ -48,6 +50,7 @@ class Foundation:
     events: EventBus
     config: NodeConfig
     on_error: ErrorHandler
+    transfer_ids: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
 
 class OwnTransport(TransportPort, Protocol):
@@ -137,6 +140,7 @@ class Stack:
             identity=identity,
             network_id=membership.network_id,
             former_networks=membership.former,
+            transfer_ids=given.transfer_ids,
             config=config.files,
         )
         self.traces = Traces(self.rpc)

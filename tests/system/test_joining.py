@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dfs_sdk.errors import JoinTimeoutError, NetworkMismatchError, NodeClosedError
+from dfs_sdk.errors import ConfigError, JoinTimeoutError, NetworkMismatchError, NodeClosedError
 from tests.fakes.members import make
 
 pytestmark = [pytest.mark.system, pytest.mark.usefixtures("nothing_left")]
@@ -96,6 +96,18 @@ async def test_an_attempt_cancelled_while_the_old_network_is_left_leaves_a_node_
         assert (bob.network_id, bob.address) == (own, address)
         file = await bob.put(b"x" * 100_000, name="a.bin", quorum=0)
         assert await bob.get(file.link) == b"x" * 100_000
+
+
+async def test_an_id_of_a_transfer_names_no_other_one_after_a_change_of_networks():
+    async with make("ada") as ada:
+        await ada.put(b"x" * 1000, name="before", quorum=0)
+        (before,) = ada.snapshot().transfers
+        await ada.found()
+        await ada.put(b"x" * 1000, name="after", quorum=0)
+        (after,) = ada.snapshot().transfers
+        assert after.transfer_id > before.transfer_id
+        with pytest.raises(ConfigError, match="no transfer has the number"):
+            ada.traced(transfer=before)
 
 
 async def test_a_node_that_is_alone_founds_a_private_network_and_others_join_it():

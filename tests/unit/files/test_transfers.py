@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from typing import Any
 
 import pytest
@@ -24,7 +25,9 @@ class Rig:
         self.events = EventBus()
         self.reported: list[str] = []
         self.scope = TaskScope("test", on_error=lambda name, _error: self.reported.append(name))
-        self.transfers = Transfers(scope=self.scope, clock=self.clock, events=self.events, finished_max=3)
+        self.transfers = Transfers(
+            scope=self.scope, clock=self.clock, events=self.events, finished_max=3, numbers=count(1)
+        )
 
     async def run(
         self, work: Callable[[Transfer], Any], *, total: int | None = 100, progress: Any = None, name: str = "x"
