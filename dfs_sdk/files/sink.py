@@ -88,7 +88,7 @@ class DestinationExistsError(FileExistsError):
     """
 
     def __init__(self, target: Path) -> None:
-        super().__init__(f"{target} exists: give another destination, or overwrite=True")
+        super().__init__(f"{target} exists: give another destination, or overwrite=True (`--overwrite`)")
         self.target = target
 
 
