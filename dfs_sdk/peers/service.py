@@ -365,7 +365,7 @@ class Peers:
     def _be_back(self) -> None:
         self._after_change()
         if not self._scope.closed:
-            self._scope.spawn("back", self._introduce(LEASE_TOLD_MAX))
+            self._scope.spawn("back", self._introduce(LEASE_TOLD_MAX, busy_too=True))
 
     def _on_aside(self, sender: NodeId, content: bytes) -> None:
         try:
@@ -460,8 +460,8 @@ class Peers:
         self._desk.review()
         return True
 
-    async def _introduce(self, told_max: int = ARRIVAL_TOLD_MAX) -> None:
-        others = self.view.reachable()
+    async def _introduce(self, told_max: int = ARRIVAL_TOLD_MAX, *, busy_too: bool = False) -> None:
+        others = self.view.reachable(busy_too=busy_too)
         chosen = self._rng.sample(others, min(told_max, len(others)))
         await self._syncer.tell(chosen, (self._membership.signed,), timeout=self._config.probe_timeout)
 

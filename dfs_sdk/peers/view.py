@@ -97,9 +97,15 @@ class View:
             return named
         return [member for member in self.members.values() if member.node_id.hex().startswith(name.lower())]
 
-    def reachable(self) -> list[NodeId]:
-        """List the other members worth a call, in the order of their ids."""
-        return [i for i, member in self.members.items() if i != self.me and member.state.reachable]
+    def reachable(self, *, busy_too: bool = False) -> list[NodeId]:
+        """List the other members worth a call, in the order of their ids.
+
+        Args:
+            busy_too: With those that said to be busy. Who stood still together holds each other for busy, and nobody
+                probes the busy: each has to hear it from the other.
+        """
+        members = ((i, member.state) for i, member in self.members.items() if i != self.me)
+        return [i for i, state in members if state.reachable or (busy_too and state is PeerState.BUSY)]
 
     def is_reachable(self, node_id: NodeId) -> bool:
         """Say whether a member is ourselves or worth a call."""

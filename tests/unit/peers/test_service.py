@@ -15,6 +15,8 @@ from dfs_sdk.peers.events import PartitionSuspected, PeerJoined, PeerLeft, PeerS
 from dfs_sdk.peers.liveness import PeerState
 from dfs_sdk.peers.messages import DESC_DOMAIN, Offer, Ping, Pong, ProbeFor, SignedDesc, Sync, sign_desc
 from dfs_sdk.peers.saved import KIND
+from dfs_sdk.peers.standstill import Spokesman
+from dfs_sdk.transport.asides import Whisper
 from dfs_sdk.wire.codec import encode
 from tests.fakes.descs import desc_of, identity_of
 from tests.fakes.network import FakeNetwork
@@ -44,6 +46,44 @@ def states(swarm: FakeSwarm, of: SwarmNode) -> set[PeerState]:
     """What the living others think of a node."""
     views = [node.peers.view for node in swarm.living() if node is not of]
     return {member.state if (member := view.get(of.node_id)) else PeerState.GONE for view in views}
+
+
+class Mouth:
+    """What a node says aside arrives at one other at once."""
+
+    def __init__(self, speaker: SwarmNode, listener: SwarmNode) -> None:
+        self.on_aside: Callable[[NodeId, bytes], None] = lambda *_: None
+        self._whisper: Whisper = lambda content: listener.peers._on_aside(speaker.node_id, content)
+
+    def whispers(self, _count: int) -> tuple[Whisper, ...]:
+        return (self._whisper,)
+
+
+def test_two_that_stood_still_together_take_each_other_for_alive_again():
+    """P-PEER-29: two nodes of one kernel. Each holds the other for busy at first, and nobody probes the busy."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        one, other = swarm.nodes
+        spokesmen = [
+            Spokesman(
+                membership=speaker.peers._membership,
+                asides=Mouth(speaker, listener),
+                clock=swarm.network.clock,
+                config=PeersConfig(),
+                back=speaker.peers._be_back,
+            )
+            for speaker, listener in ((one, other), (other, one))
+        ]
+        for spokesman in spokesmen:
+            spokesman.rehearse()
+            spokesman.speak()
+        for spokesman in spokesmen:
+            spokesman._on_turn()
+        assert states(swarm, one) == states(swarm, other) == {PeerState.BUSY}
+        await asyncio.sleep(1.0)
+        assert states(swarm, one) == states(swarm, other) == {PeerState.ALIVE}
+
+    tell(story, count=2)
 
 
 def test_joining_one_member_is_meeting_all():
