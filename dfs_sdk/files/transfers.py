@@ -69,7 +69,7 @@ class Transfer(Shown):
         started_at: On the monotonic clock.
         started_at_wall: In seconds since the epoch.
         ended_at: On the monotonic clock; infinity while it runs.
-        ended_at_wall: In seconds since the epoch; NaN while it runs.
+        ended_at_wall: In seconds since the epoch, as far from the begin as on the monotonic clock; NaN while it runs.
         bytes_done: Plain bytes finished.
         bytes_total: Plain bytes in all; None while unknown.
         sources: Peers involved so far.
@@ -232,7 +232,8 @@ class Transfer(Shown):
         self._state = state
         self.waiting = ""
         self._error = safe_text(error, length_max=ERROR_LENGTH_MAX)
-        self.ended_at, self.ended_at_wall = self._clock.monotonic(), self._clock.wall()
+        self.ended_at = self._clock.monotonic()
+        self.ended_at_wall = self.started_at_wall + (self.ended_at - self.started_at)
         self._samples.append((self.ended_at, self.bytes_done))
         self._end_lap(self.ended_at)
         self._tell()

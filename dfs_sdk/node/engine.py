@@ -169,10 +169,11 @@ class Engine:
             PeerUnreachableError: No peer is called that.
             ConfigError: No transfer is called that, or several are.
         """
-        stack, clock = self.stack, self.foundation.runtime.clock
-        view, epoch_wall = stack.peers.view, clock.wall() - clock.monotonic()
+        stack, view = self.stack, self.stack.peers.view
         wanted = None if peer is None else {find_peer(peer, view)}
         if transfer is None:
+            clock = self.foundation.runtime.clock
+            epoch_wall = clock.wall() - clock.monotonic()
             return trace_connections(stack.traces.of(wanted), name=view.name, epoch_wall=epoch_wall)
         found = find_transfer(transfer, stack.files.transfers)
         peers = found.sources if wanted is None else found.sources & wanted
@@ -182,7 +183,6 @@ class Engine:
             peers=peers,
             forgotten_until=stack.traces.forgotten_until,
             name=view.name,
-            epoch_wall=epoch_wall,
         )
 
     async def join(self, target: str, *, passphrase: str | None, timeout: float) -> JoinReport:

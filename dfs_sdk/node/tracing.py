@@ -107,7 +107,7 @@ def trace_connections(traces: Sequence[ConnectionTrace], *, name: Callable[[Node
         gap = Gap.FORGOTTEN
     else:
         gap = Gap.NOTHING if parts else Gap.LITTLE
-    return _merged(parts, begin, name, epoch_wall, transfer=None, gap=gap)
+    return _merged(parts, begin, epoch_wall + begin, name, transfer=None, gap=gap)
 
 
 def trace_transfer(
@@ -117,7 +117,6 @@ def trace_transfer(
     peers: Set[NodeId],
     forgotten_until: float,
     name: Callable[[NodeId], str],
-    epoch_wall: float,
 ) -> Traced:
     """Describe what a transfer went through: its peers' connections between its begin and its end.
 
@@ -129,7 +128,6 @@ def trace_transfer(
         peers: Which of those that it used.
         forgotten_until: Until this instant there may have been further ones.
         name: Gives peers their names.
-        epoch_wall: The wall clock, in seconds since the epoch, when the monotonic one was 0.
     """
     cuts = (_cut(trace, transfer.started_at, transfer.ended_at) for trace in traces)
     parts = [part for part in cuts if part is not None]
@@ -139,7 +137,9 @@ def trace_transfer(
         gap = Gap.FORGOTTEN
     else:
         gap = Gap.NOTHING if parts else Gap.LITTLE
-    return _merged(parts, transfer.started_at, name, epoch_wall, transfer=transfer_row(transfer), gap=gap)
+    # By the clock of the transfer: a clock read at another moment would set rows before its begin or after its end.
+    begin, begin_wall = transfer.started_at, transfer.started_at_wall
+    return _merged(parts, begin, begin_wall, name, transfer=transfer_row(transfer), gap=gap)
 
 
 def _cut(trace: ConnectionTrace, begin: float, end: float) -> _Part | None:
@@ -172,8 +172,8 @@ def _part(trace: ConnectionTrace, samples: Samples, base: Samples) -> _Part:
 def _merged(
     parts: Sequence[_Part],
     begin: float,
+    begin_wall: float,
     name: Callable[[NodeId], str],
-    epoch_wall: float,
     *,
     transfer: TransferRow | None,
     gap: Gap,
@@ -185,12 +185,12 @@ def _merged(
     order = np.argsort(columns["at"], kind="stable")
     figures = {each: column[order] for each, column in columns.items()}
     which = np.repeat(np.arange(len(runs)), [len(samples) for samples in runs]) - 1
-    nothing = np.empty(0)
+    nothing, seconds = np.empty(0), figures["at"] - begin
     return Traced(
         connections=tuple(_connection(part.trace, name) for part in parts),
         which=which[order],
-        at_wall=epoch_wall + figures["at"],
-        seconds=figures["at"] - begin,
+        at_wall=begin_wall + seconds,
+        seconds=seconds,
         sent_rate=np.concatenate([nothing, *(part.sent_rate for part in parts)])[order],
         received_rate=np.concatenate([nothing, *(part.received_rate for part in parts)])[order],
         figures=figures,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 
-import pandas as pd
 import pytest
 
 from dfs_sdk.errors import ConfigError, PeerUnreachableError
@@ -32,11 +31,10 @@ async def test_a_transfer_is_traced_at_both_ends_from_the_table_of_transfers():
         assert (set(sent["peer"]), set(received["peer"])) == ({"bob"}, {"ada"})
         assert 8 * MIB < sent["sent_bytes"].iloc[-1] < 10 * MIB
         assert 8 * MIB < received["received_bytes"].iloc[-1] < 10 * MIB
-        slack = pd.Timedelta(1, "ms")  # the two clocks are read one after the other
-        assert upload["started_at"] - slack <= sent["at"].iloc[0] <= sent["at"].iloc[-1] <= upload["ended_at"] + slack
+        assert upload["started_at"] <= sent["at"].iloc[0] <= sent["at"].iloc[-1] <= upload["ended_at"]
         assert sent["seconds"].iloc[0] >= 0
         for which in ("big", 1, handles[-1]):
-            assert sent.drop(columns="at").equals(ada.trace("bob", transfer=which).drop(columns="at"))
+            assert sent.equals(ada.trace("bob", transfer=which))
         assert (sent.attrs["about"].startswith("Upload of big: 8 MiB in "), sent.attrs["note"]) == (True, "")
         with pytest.raises(ConfigError, match="no transfer of 'small' is remembered"):
             ada.trace(transfer="small")

@@ -283,6 +283,16 @@ async def test_whoever_asked_is_told_at_the_instant_of_each_end(rig: Rig):
     assert first.ended_at_wall - first.started_at_wall == 2.0
 
 
+async def test_clock_that_is_set_meanwhile_does_not_change_how_long_a_transfer_took(rig: Rig):
+    async def work(_transfer: Transfer) -> None:
+        rig.clock.advance(2.0)
+        rig.clock.jump_wall(-3600.0)
+
+    await rig.run(work)
+    (done,) = rig.transfers.listed()
+    assert done.ended_at_wall - done.started_at_wall == done.ended_at - done.started_at == 2.0
+
+
 async def test_whoever_asked_is_told_every_half_minute_in_which_bytes_arrived(rig: Rig):
     told: list[float] = []
     rig.transfers.on_lap(lambda transfer: told.append(rig.clock.monotonic() - transfer.started_at))

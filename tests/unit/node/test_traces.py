@@ -25,7 +25,7 @@ NOTHING_LOST = (math.inf, -math.inf)
 
 def transfer(begin: float = 0.0, end: float = math.inf, *, sources: tuple[int, ...] = (1,), **given: Any) -> Transfer:
     numbered: dict[str, Any] = {"transfer_id": 1, "direction": Direction.GET, "name": "x"} | given
-    made = Transfer(bytes_total=None, clock=FakeClock(monotonic=begin), **numbered)
+    made = Transfer(bytes_total=None, clock=FakeClock(monotonic=begin, wall=EPOCH_WALL + begin), **numbered)
     made.ended_at = end
     made.sources = {peer(number) for number in sources}
     return made
@@ -40,7 +40,6 @@ def cut(
         peers=made.sources if peers is None else peers,
         forgotten_until=forgotten_until,
         name=lambda node_id: f"peer {node_id[0]}",
-        epoch_wall=EPOCH_WALL,
     )
 
 
