@@ -20,6 +20,7 @@ from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).parents[2]
 REPLY_SECONDS = 30.0
+INSTALL_SECONDS = 120.0
 
 
 class CannotInstallError(Exception):
@@ -45,12 +46,15 @@ def kernel_folder(version: str) -> Path:
 def _install(version: str, folder: Path) -> None:
     fresh = folder.with_suffix(".new")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    run = subprocess.run(
-        [*command, "--upgrade", "--target", str(fresh), f"ipykernel=={version}"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    try:
+        run = subprocess.run(
+            [*command, "--upgrade", "--target", str(fresh), f"ipykernel=={version}"],
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise CannotInstallError(f"pip has not installed ipykernel {version} in {INSTALL_SECONDS:.0f} s") from error
     if run.returncode != 0:
         last = run.stderr.strip().splitlines()[-1:] or ["pip failed"]
         raise CannotInstallError(f"pip cannot install ipykernel {version}: {last[0]}")
@@ -71,7 +75,7 @@ class Kernel:
 
     def __init__(self, version: str) -> None:
         self.version = version
-        self._manager = KernelManager(ip="127.0.0.1")
+        self._manager = KernelManager(ip="127.0.0.1", shutdown_wait_time=REPLY_SECONDS)
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
         self._manager._kernel_spec = KernelSpec(argv=argv, display_name="test", language="python")
         paths = [str(kernel_folder(version)), str(ROOT)]
@@ -126,7 +130,11 @@ class Kernel:
 
     def run(self, code: str, *, subshell: str | None = None) -> str:
         """Run a cell that must succeed; return what it printed."""
-        [reply] = self.wait(self.send(code, subshell=subshell))
+        return self.run_out(self.send(code, subshell=subshell))
+
+    def run_out(self, message_id: str) -> str:
+        """Wait for the end of a cell that was sent, which must succeed; return what it printed."""
+        [reply] = self.wait(message_id)
         assert reply.status == "ok", f"ipykernel {self.version}: {reply.error}\n{reply.printed}"
         return reply.printed.strip()
 

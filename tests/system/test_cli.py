@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -73,8 +74,20 @@ class Shell:
     def node(self, name: str, *arguments: object) -> dict[str, str]:
         """Start a node and wait until it says how to join it."""
         process = self.start("node", "--json", "--name", name, "--store", "memory", *LOOPBACK, *arguments)
+        return json.loads(self.line(process))
+
+    def line(self, process: subprocess.Popen) -> str:
+        """Wait for the next line that a program prints."""
         assert process.stdout is not None
-        return json.loads(process.stdout.readline())
+        line = process.stdout.readline()
+        assert line, self.end(process)
+        return line
+
+    def write(self, process: subprocess.Popen, line: str) -> None:
+        """Type a line."""
+        assert process.stdin is not None
+        process.stdin.write(f"{line}\n")
+        process.stdin.flush()
 
     def close(self) -> None:
         for process in self.running:
@@ -132,8 +145,9 @@ def test_put_prints_a_link_that_another_node_reads_by(
 
 def test_a_store_continues_its_node(shell: Shell, stored: dict[str, Any], source: Path) -> None:
     listed = shell.dfs("ls", "--store", "ada", *LOOPBACK, "--json")
-    (row,) = listed.json
-    assert (row["name"], row["health"], row["copies_min"], row["copies_wanted"]) == ("holiday.bin", "healthy", 3, 3)
+    (file,) = listed.json
+    assert (file["name"], file["health"], file["copies_wanted"]) == ("holiday.bin", "healthy", 3)
+    assert file["copies_min"] >= 3  # where a holder fell silent meanwhile, somebody stands in for it
     members = shell.dfs("peers", "--store", "ada", *LOOPBACK, "--json").json
     assert {"ben", "cyd", "dot"} <= {row["name"] for row in members if row["state"] == "alive"}
     rows = shell.dfs("chunks", "holiday.bin", "--store", "ada", *LOOPBACK, "--json").json
@@ -141,7 +155,7 @@ def test_a_store_continues_its_node(shell: Shell, stored: dict[str, Any], source
     for row in rows:
         copies[row["chunk"]] += 1
         assert row["why"]
-    assert set(copies.values()) == {3}
+    assert min(copies.values()) >= 3
     assert sorted(copies) == list(range(-1, len(copies) - 1))
     fetched = shell.dfs("get", "holiday.bin", "--store", "ada", *LOOPBACK)
     assert fetched.out.strip() == str(Path("dfs_downloads") / "holiday.bin")
@@ -181,14 +195,10 @@ def test_chat_says_how_many_heard_and_keeps_the_conversation(shell: Shell, invit
     assert said.code == Exit.OK, said.err
     assert said.json["delivered"] >= 3
     talk = shell.start("chat", "--name", "fay", "--join", invite, "--store", "memory", *LOOPBACK, stdin=subprocess.PIPE)
-    time.sleep(3)
+    assert shell.line(talk) == "eve: is anybody there?\n"
     result = shell.end(talk, "I am.\n\n" + "x" * 5000 + "\nstill here\n")
     assert result.code == Exit.OK
-    assert [line for line in result.out.splitlines() if line] == [
-        "eve: is anybody there?",
-        "fay: I am.",
-        "fay: still here",
-    ]
+    assert [line for line in result.out.splitlines() if line] == ["fay: I am.", "fay: still here"]
     assert "4,096 bytes" in result.err
 
 
@@ -245,8 +255,7 @@ def test_a_link_nobody_knows_is_not_found(shell: Shell, invite: str, stored: dic
 
 def test_a_store_in_use_is_refused_in_words(shell: Shell) -> None:
     owner = shell.start("node", "--json", "--store", "taken", *LOOPBACK)
-    assert owner.stdout is not None
-    owner.stdout.readline()
+    shell.line(owner)
     result = shell.dfs("ls", "--store", "taken", *LOOPBACK)
     assert result.code == Exit.STORE
     assert "taken" in result.err or "Another" in result.err
@@ -259,8 +268,7 @@ def test_a_store_in_use_is_refused_in_words(shell: Shell) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, Exit.INTERRUPTED), (signal.SIGTERM, Exit.OK)])
 def test_a_node_ends_in_order_when_asked_to(shell: Shell, number: signal.Signals, code: Exit) -> None:
     process = shell.start("node", "--json", *PASSING[:-1])
-    assert process.stdout is not None
-    process.stdout.readline()
+    shell.line(process)
     process.send_signal(number)
     begun = time.monotonic()
     assert shell.end(process).code == code
@@ -270,21 +278,22 @@ def test_a_node_ends_in_order_when_asked_to(shell: Shell, number: signal.Signals
 @on_posix
 def test_ctrl_c_ends_a_conversation_without_waiting_for_a_line(shell: Shell) -> None:
     process = shell.start("chat", *PASSING, stdin=subprocess.PIPE)
-    time.sleep(3)
+    shell.write(process, "is this on?")
+    assert json.loads(shell.line(process))["text"] == "is this on?"
     process.send_signal(signal.SIGINT)
-    begun = time.monotonic()
-    while process.poll() is None and time.monotonic() - begun < 5:
-        time.sleep(0.05)
-    assert process.returncode == Exit.INTERRUPTED
+    assert process.wait(SECONDS_MAX) == Exit.INTERRUPTED  # nobody has closed its input
     shell.end(process)
 
 
 @on_posix
 def test_sigterm_ends_a_command_with_its_own_code(shell: Shell) -> None:
-    process = shell.start("peers", "--join", "127.0.0.1:9", *PASSING)
-    time.sleep(3)
-    process.send_signal(signal.SIGTERM)
-    assert shell.end(process).code == Exit.TERMINATED
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.settimeout(SECONDS_MAX)
+        process = shell.start("peers", "--join", f"127.0.0.1:{silent.getsockname()[1]}", *PASSING)
+        assert silent.recv(2048), "it joins"
+        process.send_signal(signal.SIGTERM)
+        assert shell.end(process).code == Exit.TERMINATED
 
 
 def test_the_demo_shows_that_the_bytes_come_back(shell: Shell, source: Path) -> None:

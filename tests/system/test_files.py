@@ -78,7 +78,8 @@ async def test_a_download_killed_in_the_middle_goes_on(tmp_path: Path):
         file = await first.put(content, name="x.bin", replicas=2, quorum=1)
         target, join = tmp_path / "x.bin", str(second.address)
         part = tmp_path / f"x.bin.part-{file.file_id}"
-        async with worker("get", join, "memory", str(target), str(file.link)) as killed:
+        stop = ("--stop-at", str(12 * MIB))
+        async with worker(*stop, "get", join, "memory", str(target), str(file.link)) as killed:
             await killed.until("progress", at_least=12 * MIB)
             await killed.kill()
         assert os.listdir(tmp_path) == [part.name]
@@ -96,7 +97,7 @@ async def test_an_upload_killed_in_the_middle_goes_on_with_the_same_chunks(tmp_p
     path.write_bytes(content)
     async with holders(2) as (first, second):
         join = str(first.address)
-        async with worker("put", join, str(store), str(path)) as killed:
+        async with worker("--stop-at", str(40 * MIB), "put", join, str(store), str(path)) as killed:
             await killed.until("progress", at_least=40 * MIB)
             await killed.kill()
         async with worker("put", join, str(store), str(path)) as again:

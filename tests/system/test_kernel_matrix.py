@@ -30,6 +30,13 @@ def kernel(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         pytest.skip(str(error))
 
 
+# How long a goodbye may take has tests of its own; on a busy machine one that takes its second is none the less said.
+PATIENT = """
+from dfs_sdk.runtime import home, homes
+home.GOODBYE_SECONDS = homes.GOODBYE_SECONDS = 20.0
+"""
+
+
 def begin(kernel: Kernel, evidence: Path, home: str = "auto") -> None:
     kernel.run("import asyncio, threading, time\nfrom tests.fakes.kernel_subject import make")
     kernel.run(f"subject = await make({str(evidence)!r}, {home!r})")
@@ -54,22 +61,22 @@ def test_version_is_the_one_asked_for_and_the_home_is_its_loop(kernel: Kernel) -
 
 
 def test_ticks_and_datagrams_go_on_between_cells(kernel: Kernel) -> None:
-    ticks, received = map(int, kernel.run("print(subject.ticks, subject.received)").split())
-    time.sleep(0.3)  # no cell runs: the subject has only the kernel's idle loop
-    later_ticks, later_received = map(int, kernel.run("print(subject.ticks, subject.received)").split())
-    assert later_ticks - ticks >= 5
-    assert later_received - received >= 5
+    for pause in (0.3, 3.0, 20.0):  # a busy machine ticks late
+        ticks, received = map(int, kernel.run("print(subject.ticks, subject.received)").split())
+        time.sleep(pause)  # no cell runs: the subject has only the kernel's idle loop
+        later_ticks, later_received = map(int, kernel.run("print(subject.ticks, subject.received)").split())
+        if later_ticks - ticks >= 5 and later_received - received >= 5:
+            return
+    raise AssertionError(f"{later_ticks - ticks} ticks and {later_received - received} datagrams in {pause} s")
 
 
 def test_ticks_and_datagrams_go_on_while_a_cell_awaits(kernel: Kernel) -> None:
-    cell = """
+    kernel.run("""
 a = subject.ticks, subject.received
-await asyncio.sleep(0.3)
-print(subject.ticks - a[0], subject.received - a[1])
-"""
-    ticks, received = map(int, kernel.run(cell).split())
-    assert ticks >= 5
-    assert received >= 5
+async with asyncio.timeout(20):
+    while subject.ticks - a[0] < 5 or subject.received - a[1] < 5:
+        await asyncio.sleep(0.05)
+""")
 
 
 def test_blocking_cell_stops_everything_and_is_reported_as_lag(kernel: Kernel) -> None:
@@ -185,7 +192,12 @@ def test_thread_home_lives_through_a_blocking_cell(kernel: Kernel, tmp_path: Pat
     assert kernel.run("print(threaded.home_name, threaded.sync.echo(1), await threaded.echo(2))") == (
         "ThreadHome (1, True) (2, True)"
     )
-    assert int(kernel.run("a = threaded.ticks\ntime.sleep(0.5)\nprint(threaded.ticks - a)")) >= 10
+    kernel.run("""
+a, end = threaded.ticks, time.monotonic() + 20
+while threaded.ticks - a < 10:
+    assert time.monotonic() < end, threaded.ticks - a
+    time.sleep(0.05)
+""")
 
 
 def test_restart_and_shutdown_say_goodbye(kernel: Kernel, tmp_path: Path) -> None:
@@ -194,6 +206,7 @@ def test_restart_and_shutdown_say_goodbye(kernel: Kernel, tmp_path: Path) -> Non
     for end in (kernel.restart, kernel.shut_down):
         for home, path in evidence.items():
             begin(kernel, path, home)
+            kernel.run(PATIENT)
             kernel.run(f"await subject.node.put(b'kept', name='at {end.__name__}', quorum=0)")
         if end == kernel.shut_down:
             names = kernel.run("print([file.name for file in await subject.node.ls()])")

@@ -179,8 +179,12 @@ def test_mistake_is_a_problem_in_the_panel_that_made_it(kernel: Kernel, front: F
 
 
 def test_panel_of_one_cell_is_filled_while_another_awaits(kernel: Kernel, front: Front) -> None:
-    cell = f"await ada.join({front.invite!r})\nawait asyncio.sleep(1.0)\nprint(board.join.status['members'])"
-    assert kernel.run(cell) == "3"
+    kernel.run(f"""
+await ada.join({front.invite!r})
+async with asyncio.timeout({ANSWER_SECONDS}):
+    while board.join.status["members"] != 3:
+        await asyncio.sleep(0.05)
+""")
 
 
 @pytest.mark.parametrize("kernel", VERSIONS[1:], indirect=True)  # subshells came with ipykernel 7
@@ -188,11 +192,11 @@ def test_node_on_a_thread_answers_a_subshell_during_a_blocking_cell(kernel: Kern
     front = Front(kernel, tmp_path, home="thread")
     subshell = kernel.create_subshell()
     assert front.ask("join", "invite", subshell=subshell)
-    cell = kernel.send("time.sleep(3)")
-    begun = time.monotonic()
+    answered = tmp_path / "answered"
+    cell = kernel.send(blocking_until(answered))
     assert front.ask("join", "invite", subshell=subshell)
-    assert time.monotonic() - begun < 2, "the answer waited for the cell"
-    kernel.wait(cell)
+    answered.touch()
+    kernel.run_out(cell)
     kernel.run("board.close()\nfor node in (ada, cyd, ben): await node.abort()")
 
 
@@ -200,23 +204,32 @@ def test_node_on_a_thread_answers_a_subshell_during_a_blocking_cell(kernel: Kern
 def test_panel_made_by_the_blocking_cell_itself_answers_a_subshell_during_it(kernel: Kernel, tmp_path: Path) -> None:
     front = Front(kernel, tmp_path, home="thread")
     subshell = kernel.create_subshell()
-    made = tmp_path / "model"
+    made, answered = tmp_path / "model", tmp_path / "answered"
     cell = kernel.send(f"""
 late = Dashboard(ada)
 open({str(made) + ".new"!r}, "w").write(late.join.model_id)
 os.rename({str(made) + ".new"!r}, {str(made)!r})
-time.sleep(4)
+{blocking_until(answered)}
 """)
     deadline = time.monotonic() + ANSWER_SECONDS
     while not made.exists():
         assert time.monotonic() < deadline
         time.sleep(0.01)
     front._models["join"] = made.read_text()
-    begun = time.monotonic()
     assert front.ask("join", "invite", subshell=subshell)
-    assert time.monotonic() - begun < 2, "the answer waited for the cell"
-    kernel.wait(cell)
+    answered.touch()
+    kernel.run_out(cell)
     kernel.run("late.close()\nboard.close()\nfor node in (ada, cyd, ben): await node.abort()")
+
+
+def blocking_until(answered: Path) -> str:
+    """Code that holds its cell until the answer was there, and fails where that waits for the cell."""
+    return f"""
+end = time.monotonic() + {ANSWER_SECONDS / 2}
+while not os.path.exists({str(answered)!r}):
+    assert time.monotonic() < end, "the answer waited for the cell"
+    time.sleep(0.01)
+"""
 
 
 def problems(kernel: Kernel) -> str:

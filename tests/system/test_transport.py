@@ -124,7 +124,8 @@ async def test_two_that_dial_each_other_at_once_share_one_connection(udp):
         await first
         await second
         await asyncio.sleep(0.05)
-        assert len(left.transport.connections) == len(right.transport.connections) == 1
+        while not len(left.transport.connections) == len(right.transport.connections) == 1:
+            await asyncio.sleep(0.01)
 
 
 async def test_closing_tells_the_peer_and_fails_what_was_under_way(udp):

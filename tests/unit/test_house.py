@@ -49,9 +49,9 @@ def test_words_are_spelled_right():
 
 LIGHT = """
 import json, sys, time
-begin = time.perf_counter()
+begin = time.process_time()  # what others do on the machine is not in it
 import dfs_sdk
-elapsed = time.perf_counter() - begin
+elapsed = time.process_time() - begin
 slow = ("pandas", "ipywidgets", "fsspec", "matplotlib", "numpy", "cryptography")
 heavy = [name for name in slow if name in sys.modules]
 print(json.dumps([elapsed, heavy]))
