@@ -127,7 +127,7 @@ class LoopHome(Home):
         if loop.is_closed() or loop.is_running():
             return _nothing
         task = loop.create_task(self._goodbye())
-        return lambda: loop.run_until_complete(task)
+        return lambda: _run_to_end(loop, task)
 
 
 class ThreadHome(DaemonHome):
@@ -277,6 +277,21 @@ def _loop_keeps_running() -> bool:
         return True
     is_kernel = getattr(shell, "kernel", None) is not None
     return is_kernel and threading.current_thread() is threading.main_thread()
+
+
+def _run_to_end(loop: asyncio.AbstractEventLoop, goodbye: asyncio.Task[None]) -> None:
+    """Run a loop until a goodbye, which takes a second at most, is said.
+
+    A kernel that ends tells its loop to stop; where it had no time to hear that, it hears it here, in the middle.
+    """
+    while not goodbye.done():
+        try:
+            loop.run_until_complete(goodbye)
+        except RuntimeError:
+            if goodbye.done() or loop.is_closed():
+                raise
+            loop.stop()
+            loop.run_forever()  # one turn, after which the loop is stopped no longer: a nested one would stay so
 
 
 def _nothing() -> None:

@@ -175,6 +175,28 @@ def test_goodbye_runs_when_the_loop_is_stopped_but_open_at_exit(tmp_path: Path) 
     assert evidence.read_text() == "bye"
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_goodbye_is_said_on_a_loop_that_has_yet_to_hear_that_it_shall_stop(tmp_path: Path, nested: bool) -> None:
+    """As a busy kernel's that is restarted: it tells its loop to stop and goes, and the interpreter exits."""
+    evidence = tmp_path / "goodbye"
+    code = f"""
+    loop = asyncio.new_event_loop()
+    async def main():
+        for _ in range(2):
+            home = LoopHome()
+            if {nested}: assert home.block(number()) == 7
+            async def leave():
+                await asyncio.sleep(0.01)
+                with open(sys.argv[1], "a") as said: said.write("bye ")
+            home.on_exit(leave)
+    loop.run_until_complete(main())
+    loop.call_soon(loop.stop)
+    loop.call_later(0.005, loop.stop)
+    """
+    run_script(code, str(evidence), development=False)
+    assert evidence.read_text() == "bye bye "
+
+
 def test_goodbye_is_cut_short_after_a_second() -> None:
     code = """
     import logging; logging.disable()
