@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,16 @@ def test_modules_that_the_prose_names_exist():
     for page in PROSE:
         for name in re.findall(r"`([a-z_]+/[a-z_]+)(?:\.py)?`", text(page)):
             assert (ROOT / "dfs_sdk" / f"{name}.py").exists() or (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def test_lists_and_tables_follow_an_empty_line():
+    """Without one the site shows them as part of the paragraph before."""
+    begins = re.compile(r"[-*] |\d+\. |\|")
+    for page in PAGES:
+        lines = re.sub(r"(?ms)^```.*?^```$", "", text(page)).splitlines()
+        for before, line in pairwise(["", *lines]):
+            is_prose = before[:1].strip() and not begins.match(before) and not before.startswith(("#", "<!--"))
+            assert not (begins.match(line) and is_prose), f"{page.name}: an empty line before {line!r}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
