@@ -53,6 +53,7 @@ class Batch:
         commit: The state of the code; a + says that it was changed since.
         seconds: How long faults could strike in each seed, virtual.
         book: Which book's seeds they are.
+        processor_seconds: What they took of the processors, real; 0 where it was not measured.
     """
 
     first: int = 0
@@ -73,6 +74,7 @@ class Batch:
     commit: str = ""
     seconds: float = FAULTY_SECONDS
     book: Book = Book.FAULTS
+    processor_seconds: float = 0.0
 
     def add(self, verdict: Verdict) -> None:
         """Count one seed."""
@@ -149,7 +151,7 @@ def total(batches: Iterable[Batch]) -> Batch:
         total.last = max(total.last, batch.last)
         total.faults = dict(sorted((Counter(total.faults) + Counter(batch.faults)).items()))
         total.broken = [*total.broken, *batch.broken][:BROKEN_NAMED_MAX]
-        for name in ("seeds", "kept", "hours", "host_hours", "files", "lost", "reads", "messages"):
+        for name in ("seeds", "kept", "hours", "host_hours", "files", "lost", "reads", "messages", "processor_seconds"):
             setattr(total, name, getattr(total, name) + getattr(batch, name))
         total.readable_after_max = max(total.readable_after_max, batch.readable_after_max)
         total.whole_after_max = max(total.whole_after_max, batch.whole_after_max)
@@ -187,7 +189,7 @@ def run_campaign(
     """
     if book is not None:
         _require_kind(book, seconds, of)
-    batches = []
+    batches: list[Batch] = []
     with Crew(min(processes, count), job_seconds_max=seed_seconds_max) as crew:
         for start in range(first, first + count, BATCH_SEEDS):
             batch = Batch(commit=commit, seconds=seconds, book=of)
@@ -196,6 +198,7 @@ def run_campaign(
                 batch.add(verdict)
                 if on_verdict is not None:
                     on_verdict(verdict)
+            batch.processor_seconds = round(crew.seconds - sum(each.processor_seconds for each in batches), 1)
             batches.append(batch)
             if book is not None:
                 _append(book, batch)

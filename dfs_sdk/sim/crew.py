@@ -6,6 +6,7 @@ so a killed hirer is noticed when the job in hand is done; one that leaves the b
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from contextlib import suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from dfs_sdk.sim.errors import CrewError
 
@@ -31,12 +32,16 @@ class Crew:
         count: How many, 1 or more.
         job_seconds_max: Processor seconds that one job may take, whatever else the machine does; None for any number.
             Not kept on Windows.
+
+    Attributes:
+        seconds: Processor seconds of all jobs that were done.
     """
 
     def __init__(self, count: int, *, job_seconds_max: float | None = None) -> None:
         self._count = count
         self._job_seconds_max = job_seconds_max
         self._members: dict[Connection, BaseProcess] = {}
+        self.seconds = 0.0
 
     def __enter__(self) -> Self:
         for _ in range(self._count):
@@ -86,13 +91,14 @@ class Crew:
 
     def _result(self, line: Connection, job: Job[T]) -> T:
         try:
-            result: T = line.recv()
+            result, seconds = line.recv()
         except (EOFError, OSError):
             process = self._members[line]
             process.join()
             ending = _ending(process.exitcode, self._job_seconds_max)
             raise CrewError(f"the process of `{job}` {ending}") from None
-        return result
+        self.seconds += seconds
+        return cast("T", result)
 
 
 def _ending(code: int | None, job_seconds_max: float | None) -> str:
@@ -109,12 +115,18 @@ def _work(line: Connection, job_seconds_max: float | None) -> None:
         except (EOFError, OSError):
             return
         _limit(job_seconds_max)
+        before = _processor_seconds()
         result = job()
+        seconds = _processor_seconds() - before
         _limit(None)
         try:
-            line.send(result)
+            line.send((result, seconds))
         except OSError:
             return
+
+
+def _processor_seconds() -> float:
+    return sum(os.times()[:2])
 
 
 def _limit(seconds: float | None) -> None:

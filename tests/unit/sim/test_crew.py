@@ -40,7 +40,10 @@ def test_process_that_ends_is_told_with_its_job() -> None:
 def test_limit_of_a_job_counts_the_work_of_that_job_alone() -> None:
     with Crew(1, job_seconds_max=0.3) as crew:
         assert len(list(crew.run([partial(sum, range(1_000_000))] * 60))) == 60
+        worked = crew.seconds
+        assert worked > 0.3
         assert list(crew.run([partial(time.sleep, 0.4)])) == [None]
+        assert crew.seconds - worked < 0.3
         with pytest.raises(CrewError, match=r"spin.* was ended after 0\.3 s of processor time"):
             list(crew.run([spin]))
 
