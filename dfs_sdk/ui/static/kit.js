@@ -108,24 +108,25 @@ function secretBox(label) {
   return { box, show };
 }
 
-// A button that asks again before it does what cannot be undone.
+// A button that asks again before it does what cannot be undone, until it loses the focus. Neither the second click of a
+// double click nor a key that is held down is an answer. Who does not see the question hears it.
 function carefulButton(label, question, hint, onclick) {
-  let timer = 0;
-  const node = button(label, hint, () => {
-    if (node.dataset.armed) {
-      disarm();
-      onclick(node);
-    } else {
+  const node = button(label, hint, (event) => {
+    if (!node.dataset.armed) {
       node.dataset.armed = "1";
       setText(node, question);
-      timer = setTimeout(disarm, 5000);
+      node.focus(); // not every browser does so by itself
+    } else if (event.detail < 2) {
+      disarm();
+      onclick(node);
     }
   });
   const disarm = () => {
-    clearTimeout(timer);
     delete node.dataset.armed;
     setText(node, label);
   };
+  node.setAttribute("aria-live", "polite");
+  node.addEventListener("keydown", (event) => event.repeat && event.preventDefault());
   node.addEventListener("blur", disarm);
   return node;
 }
