@@ -33,3 +33,17 @@ def test_double_click_and_held_key_do_not_answer_the_question_before_what_cannot
     assert sent(page, "leave") == []
     page.keyboard.press("Enter")
     assert len(sent(page, "leave")) == 1
+
+
+def test_request_that_is_never_answered_is_not_asked_after_for_ever(page: Page) -> None:
+    page.clock.install()
+    draw(page, JoinPanel, {"status": JOINED, "members": []})
+    page.get_by_role("button", name="Show the invite").click()
+    page.clock.run_for(60_000)
+    asked = len(sent(page, "ping"))
+    assert asked > 0
+    page.evaluate("say({ kind: 'pong' })")
+    page.clock.run_for(100_000)
+    page.evaluate("say({ kind: 'pong' }); window.sent.length = 0")
+    page.clock.run_for(120_000)
+    assert sent(page, "ping") == []

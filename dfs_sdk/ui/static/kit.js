@@ -155,19 +155,17 @@ const waiting = new Map();
 // Send a request and learn when the kernel is done with it: resolves to whether it went well.
 function asker(model) {
   const open = new Map();
-  const onMessage = (content) => {
-    if (content.kind === "done" && open.has(content.ref)) {
-      waiting.delete(content.ref);
-      open.get(content.ref)(content.fine);
-      open.delete(content.ref);
-    }
+  const settle = (ref, fine) => {
+    waiting.delete(ref);
+    open.get(ref)?.(fine);
+    open.delete(ref);
   };
-  model.on("msg:custom", onMessage);
+  model.on("msg:custom", (content) => content.kind === "done" && open.has(content.ref) && settle(content.ref, content.fine));
   return (content, node = null, ref = token()) => {
     if (node) node.disabled = true;
     return new Promise((resolve) => {
       open.set(ref, resolve);
-      setTimeout(resolve, ANSWER_SECONDS_MAX * 1000, false);
+      setTimeout(settle, ANSWER_SECONDS_MAX * 1000, ref, false);
       waiting.set(ref, Date.now());
       model.send({ ...content, ref });
     }).finally(() => {
