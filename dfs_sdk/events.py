@@ -6,13 +6,12 @@ quick; one that raises is logged and does not disturb the others.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-logger = logging.getLogger(__name__)
+from dfs_sdk.runtime.handlers import notify
 
 EVENT_LOG_LENGTH_MAX = 10_000
 
@@ -85,10 +84,7 @@ class EventBus:
         self._counts[event.topic] += 1
         for kind, handler in tuple(self._entries):
             if isinstance(event, kind):
-                try:
-                    handler(event)
-                except Exception:
-                    logger.exception("a handler of %s failed", type(event).__name__)
+                notify(handler, event, of=type(event).__name__)
 
     def count(self, topic: str | None = None) -> int:
         """How many events were published so far, of one topic or of all: tells cheaply whether there is news."""

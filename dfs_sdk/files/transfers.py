@@ -7,7 +7,6 @@ it need not know each other. When it has ended, nothing of it runs any more.
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator, Iterator
@@ -20,11 +19,10 @@ from dfs_sdk.events import EventBus
 from dfs_sdk.files.news import TransferEnded
 from dfs_sdk.ids import NodeId
 from dfs_sdk.runtime.door import Shown
+from dfs_sdk.runtime.handlers import notify
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.runtime.tasks import TaskScope, settle
 from dfs_sdk.wire.text import safe_text
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 RATE_WINDOW = 5.0
@@ -245,14 +243,7 @@ class Transfer(Shown):
 
     def _tell(self) -> None:
         if self._progress is not None:
-            _call(self._progress, self)
-
-
-def _call(handler: Callable[[Transfer], None], transfer: Transfer) -> None:
-    try:
-        handler(transfer)
-    except Exception:
-        logger.exception("a handler of transfer %d failed", transfer.transfer_id)
+            notify(self._progress, self, of=f"transfer {self.transfer_id}")
 
 
 def _words(error: Exception) -> str:
@@ -325,7 +316,7 @@ class Transfers:
 
     def _end_lap(self, transfer: Transfer) -> None:
         for handler in self._lap_handlers:
-            _call(handler, transfer)
+            notify(handler, transfer, of=f"transfer {transfer.transfer_id}")
 
     def _announce(self, transfer: Transfer) -> None:
         self._events.publish(

@@ -24,6 +24,7 @@ from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.rpc.ports import ConnectionPort, IdentifiedPort, TransportPort
 from dfs_sdk.rpc.router import Router
 from dfs_sdk.rpc.session import Session
+from dfs_sdk.runtime.handlers import notify
 from dfs_sdk.runtime.ports import Buffer, Runtime
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.transport.contact import ADDRESSES_MAX, Contact
@@ -331,7 +332,7 @@ class Rpc:
         self._current[peer] = session
         if known is None:
             for handler in self._connected_handlers:
-                _notify(handler, peer)
+                notify(handler, peer, of="connections")
 
     def _on_closed(self, connection: ConnectionPort, reason: str) -> None:
         session = self._sessions.pop(connection, None)
@@ -344,10 +345,10 @@ class Rpc:
             del self._current[peer]
         session.end(reason)
         for closed in self._closed_handlers:
-            _notify(closed, connection)
+            notify(closed, connection, of="connections")
         if last:
             for handler in self._disconnected_handlers:
-                _notify(handler, peer, reason)
+                notify(handler, peer, reason, of="connections")
 
     def _look_anew(self) -> None:
         """Find our addresses anew where one connection more or less can change them; of many, none is so important."""
@@ -384,10 +385,3 @@ class Rpc:
     def _close(self, connection: ConnectionPort, reason: str) -> None:
         connection.close(reason)
         self._on_closed(connection, reason)
-
-
-def _notify(handler: Callable[..., None], *arguments: object) -> None:
-    try:
-        handler(*arguments)
-    except Exception:
-        logger.exception("a handler of connections failed")

@@ -131,7 +131,7 @@ async def test_a_broken_listener_does_not_disturb_the_others(
     met: list[NodeId] = []
     a.on_connected(lambda _peer: 1 / 0)
     a.on_connected(met.append)
-    with caplog.at_level(logging.CRITICAL, "dfs_sdk.rpc.service"):
+    with caplog.at_level(logging.CRITICAL, "dfs_sdk.runtime.handlers"):
         await a.call(b.node_id, ADD)
     assert met == [b.node_id]
 
