@@ -6,8 +6,10 @@ such as opening them and writing them to a file.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +19,7 @@ from dfs_sdk.errors import (
     ContentUnavailableError,
     CorruptContentError,
     DeadlineError,
+    DfsError,
     PeerUnreachableError,
     ProtocolError,
     RemoteError,
@@ -25,11 +28,11 @@ from dfs_sdk.errors import (
 from dfs_sdk.exchange.budget import ByteBudget
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
 from dfs_sdk.exchange.loads import LoadBook
-from dfs_sdk.exchange.messages import Fetch
+from dfs_sdk.exchange.messages import Fetch, Fetched
 from dfs_sdk.exchange.race import Miss, Pace, Race
 from dfs_sdk.exchange.scheduler import FAILOVER_FACTOR, HedgeBudget, Latencies, PeerLoad, choose_source, clip
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.rpc.base import RefusalCode, RpcService
+from dfs_sdk.rpc.base import Answer, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Buffer, Rng, Runtime
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk
@@ -39,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Sources that are told at one time, beside all fetches, that they sent other bytes; the scrubs of further ones must do.
+CHECKS_MAX = 16
 # BLAKE3 and AES-GCM take less than 0.1 ms for this much; a thread hop costs about the same.
 INLINE_BYTES_MAX = 128 * 1024
 
@@ -108,6 +113,7 @@ class Fetching:
         self._budget = ByteBudget(config.fetch_bytes_max)
         self._latencies = Latencies()
         self._hedges = HedgeBudget(config.hedge_ratio)
+        self._checks = 0
 
     @property
     def in_flight_bytes(self) -> int:
@@ -158,16 +164,21 @@ class Fetching:
         """Return what came of it, who gave it and who did not; where there is one source nobody races."""
         if len(sources) == 1:
             outcome = await self._ask(sources[0], wanted, use)
+            if outcome is Miss.UNCHECKED:
+                outcome = await self._ask(sources[0], wanted, use, check=True)
             return outcome, sources[0], {sources[0]: outcome} if isinstance(outcome, Miss) else {}
         race: Race[T] = Race(
             sources,
             choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
-            attempt=lambda source: self._ask(source, wanted, use),
+            attempt=lambda source, check: self._ask(source, wanted, use, check=check),
             may_hedge=self._hedges.take,
             pace=self._pace(),
             scope=self._scope,
         )
-        return await race.run(), race.winner, race.misses
+        outcome = await race.run()
+        for source in race.unchecked:
+            self._tell(source, wanted.chunk_id)
+        return outcome, race.winner, race.misses
 
     def _pace(self) -> Pace:
         config, p95 = self._config, self._latencies.p95()
@@ -181,17 +192,15 @@ class Fetching:
     async def _ask(
         self, source: NodeId, wanted: Wanted[Any], use: Callable[[Buffer], T], *, check: bool = False
     ) -> T | Miss:
-        """Ask one source, and once more if its bytes are damaged: an honest one finds that out then and says so."""
-        request = Fetch(chunk_id=wanted.chunk_id, check=check)
+        """Ask one source, or once more if its bytes were others: an honest one finds that out then and says so."""
         try:
-            with self._loads.calling(source):
-                answer = await self._rpc.call(
-                    source, request, timeout=self._config.fetch_timeout, priority=wanted.priority
-                )
+            answer = await self._call(source, wanted.chunk_id, wanted.priority, check=check)
         except RemoteError as error:
-            return Miss.NOT_HELD if error.code == RefusalCode.NOT_FOUND.name else Miss.REFUSED
+            if error.code == RefusalCode.NOT_FOUND.name:
+                return Miss.NOT_HELD
+            return Miss.DAMAGED if check else Miss.REFUSED
         except (PeerUnreachableError, DeadlineError):
-            return Miss.UNREACHABLE
+            return Miss.DAMAGED if check else Miss.UNREACHABLE
         except ProtocolError:
             return self._blame(source)
         outcome = await self._run(wanted, use_intact, wanted.chunk_id, use, answer.body)
@@ -202,8 +211,26 @@ class Fetching:
             return Miss.DAMAGED
         # Before it is asked again: who lied may be silent then, or say that it has nothing.
         self._blame(source)
-        again = await self._ask(source, wanted, use, check=True)
-        return Miss.DAMAGED if again in (Miss.UNREACHABLE, Miss.REFUSED) else again
+        return Miss.UNCHECKED
+
+    async def _call(self, source: NodeId, chunk_id: ChunkId, priority: Priority, *, check: bool) -> Answer[Fetched]:
+        with self._loads.calling(source):
+            request = Fetch(chunk_id=chunk_id, check=check)
+            return await self._rpc.call(source, request, timeout=self._config.fetch_timeout, priority=priority)
+
+    def _tell(self, source: NodeId, chunk_id: ChunkId) -> None:
+        """Let a source find out that its bytes are others, though nobody waits for what it answers."""
+        if self._checks < CHECKS_MAX:
+            self._checks += 1
+            task = self._scope.spawn(f"check at {source.short}", self._check(source, chunk_id))
+            task.add_done_callback(self._on_checked)
+
+    async def _check(self, source: NodeId, chunk_id: ChunkId) -> None:
+        with suppress(DfsError):
+            await self._call(source, chunk_id, Priority.BACKGROUND, check=True)
+
+    def _on_checked(self, _task: asyncio.Task[None]) -> None:
+        self._checks -= 1
 
     async def _run(self, wanted: Wanted[Any], function: Callable[..., T], /, *arguments: Any) -> T:
         """Call a function whose last argument is the chunk's bytes: here where they are few, else in a worker."""

@@ -1,7 +1,8 @@
 """One chunk from several sources: ask the best, hedge when it is slow, go on to the next when it fails.
 
 A source that is slower than most gets company early, within a small budget; one that is silent gets company in any
-case. The first intact answer wins and the others are cancelled, waited for and gone when `run` returns.
+case. The first intact answer wins and the others are cancelled, waited for and gone when `run` returns. A source that
+sent other bytes is asked a second time, to check, only when no other source is left.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ T = TypeVar("T")
 
 
 class Miss(Enum):
-    """Why a source gave nothing."""
+    """Why a source gave nothing; one that sent other bytes and was not yet told so may be honest."""
 
     NOT_HELD = "has it not"
+    UNCHECKED = "sent other bytes"
     DAMAGED = "sent damaged bytes"
     REFUSED = "refused"
     UNREACHABLE = "gave no answer"
@@ -49,12 +51,13 @@ class Race(Generic[T]):
     Attributes:
         misses: Of the sources that gave nothing: why.
         winner: Who gave the chunk.
+        unchecked: Sources that sent other bytes and were not told so.
 
     Args:
         sources: Whom to ask, each once.
         choose: Picks the next of those left.
-        attempt: Asks one source; returns what came of its verified bytes or why there are none, and raises only what
-            ends the race.
+        attempt: Asks one source, to check if the second argument says so; returns what came of its verified bytes or
+            why there are none, and raises only what ends the race.
         may_hedge: Spends one hedge of the budget.
         pace: When to ask a further source.
         scope: The parent of the attempts.
@@ -65,13 +68,14 @@ class Race(Generic[T]):
         sources: Sequence[NodeId],
         *,
         choose: Callable[[Sequence[NodeId]], NodeId],
-        attempt: Callable[[NodeId], Awaitable[T | Miss]],
+        attempt: Callable[[NodeId, bool], Awaitable[T | Miss]],
         may_hedge: Callable[[], bool],
         pace: Pace,
         scope: TaskScope,
     ) -> None:
         self.misses: dict[NodeId, Miss] = {}
         self.winner: NodeId | None = None
+        self.unchecked: list[NodeId] = []
         self._left = list(dict.fromkeys(sources))
         self._choose = choose
         self._attempt = attempt
@@ -99,6 +103,8 @@ class Race(Generic[T]):
                     self.winner = source
                     return outcome
                 self.misses[source] = outcome
+                if outcome is Miss.UNCHECKED:
+                    self.unchecked.append(source)
                 if not self._running:
                     self._start_next()
             return Miss.NOT_HELD
@@ -106,10 +112,12 @@ class Race(Generic[T]):
             await self._stop()
 
     def _start_next(self) -> None:
-        if self._left:
-            source = self._choose(self._left)
-            self._left.remove(source)
-            self._running[source] = self._scope.spawn(f"fetch from {source.short}", self._ask(source))
+        check = not self._left
+        candidates = self._left or self.unchecked
+        if candidates:
+            source = self._choose(candidates)
+            candidates.remove(source)
+            self._running[source] = self._scope.spawn(f"fetch from {source.short}", self._ask(source, check=check))
 
     def _start_company(self) -> None:
         if len(self._running) == 1 and not self._hedged:
@@ -118,10 +126,10 @@ class Race(Generic[T]):
                 return
         self._start_next()
 
-    async def _ask(self, source: NodeId) -> None:
+    async def _ask(self, source: NodeId, *, check: bool) -> None:
         outcome: T | Miss | BaseException
         try:
-            outcome = await self._attempt(source)
+            outcome = await self._attempt(source, check)
         except asyncio.CancelledError:
             # Either the race is over and nobody looks, or the node is closing under a caller that must not wait on.
             self._results.put_nowait((source, NodeClosedError("the node was closed while it fetched a chunk")))
@@ -138,7 +146,7 @@ class Race(Generic[T]):
             return None
 
     def _patience(self) -> float | None:
-        if not self._left or len(self._running) >= self._pace.parallel_max:
+        if not (self._left or self.unchecked) or len(self._running) >= self._pace.parallel_max:
             return None
         if self._hedged or len(self._running) > 1:
             return self._pace.failover_after
