@@ -15,6 +15,7 @@ from dfs_sdk.cli import show
 from dfs_sdk.cli.exits import Exit
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.sim.swarm import Swarm
+from dfs_sdk.views import words
 
 KILLED = 2
 SETTLE_TIMEOUT = 60.0
@@ -39,7 +40,7 @@ async def demonstrate(file: Path | None, *, nodes: int, as_json: bool) -> int:
         say(f"{nodes} nodes are up on loopback UDP and know each other ({time.perf_counter() - begun:.1f} s)")
         writer, reader = swarm[0], swarm[1]
         stored = await writer.put(source)
-        say(f"put {source} ({show.size_text(stored.size)}), {KILLED + 1} copies of every chunk; its chunk table:")
+        say(f"put {source} ({words.size(stored.size)}), {KILLED + 1} copies of every chunk; its chunk table:")
         await writer.audit()
         before = writer.snapshot().chunks
         if not as_json:

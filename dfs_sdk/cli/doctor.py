@@ -20,6 +20,7 @@ from dfs_sdk.errors import DfsError
 from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.system import system_runtime
+from dfs_sdk.views import words
 
 LOOPBACK = "127.0.0.1:0"
 MEET_TIMEOUT = 5.0
@@ -53,7 +54,7 @@ async def examine(*, as_json: bool) -> int:
         "addresses": ", ".join(runtime.machine.addresses()) or "none but loopback",
         "two nodes on loopback": problem or f"met in {seconds * 1000:.0f} ms",
         "stores": str(data_folder()),
-        "free there": show.size_text(_free_bytes(data_folder())),
+        "free there": words.size(_free_bytes(data_folder())),
         **{f"package {name}": _version(name) for name in PACKAGES},
     }
     warning = _warning()

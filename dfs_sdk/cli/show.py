@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dfs_sdk.node.snapshot import ChunkRow, FileRow, PeerRow
+from dfs_sdk.views import words
 
 # A file or pipe has no width: tables go there unfolded.
 WIDTH_OF_FILES = 200
@@ -40,22 +41,13 @@ def as_json(value: Any) -> None:
     click.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
-def size_text(size: float) -> str:
-    """Bytes in the unit a person would choose."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
 def files(rows: Sequence[FileRow]) -> None:
     """Print a catalog."""
     table = _table("file", "id", "size", "chunks", "copies", "health", "origin", "since")
     for row in rows:
         copies = f"{row.copies_min} of {row.copies_wanted}"
         since = datetime.fromtimestamp(row.created_at_wall, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
-        _add(table, row.name, row.file_id, size_text(row.size), row.chunks, copies, row.health, row.origin, since)
+        _add(table, row.name, row.file_id, words.size(row.size), row.chunks, copies, row.health, row.origin, since)
     _print(table, len(rows), "no files yet: put one with `dfs put FILE`")
 
 
@@ -63,9 +55,10 @@ def peers(rows: Sequence[PeerRow]) -> None:
     """Print the members of the network."""
     table = _table("peer", "id", "state", "address", "rtt", "stored", "offered", "up")
     for row in rows:
+        who = (row.name, words.short_id(row.node_id), words.state(row.state), row.address)
         rtt = "" if math.isnan(row.rtt) else f"{row.rtt * 1000:.1f} ms"
-        stored, offered = size_text(row.used_bytes), size_text(row.capacity_bytes)
-        _add(table, row.name, row.node_id[:8], row.state, row.address, rtt, stored, offered, _duration(row.uptime))
+        stored, offered = words.size(row.used_bytes), words.size(row.capacity_bytes)
+        _add(table, *who, rtt, stored, offered, words.duration(row.uptime))
     _print(table, len(rows), "no peers: join one with `--join HOST:PORT`")
 
 
@@ -74,7 +67,7 @@ def chunks(rows: Sequence[ChunkRow]) -> None:
     table = _table("file", "chunk", "size", "holder", "role", "state", "why")
     for row in rows:
         index = "manifest" if row.chunk < 0 else row.chunk
-        _add(table, row.file, index, size_text(row.size), row.holder, row.role, row.state, row.why)
+        _add(table, row.file, index, words.size(row.size), row.holder, row.role, words.state(row.state), row.why)
     _print(table, len(rows), "no chunks: put a file first")
 
 
@@ -91,12 +84,6 @@ def _add(table: Table, *cells: object) -> None:
 
 def _print(table: Table, count: int, empty: str) -> None:
     out.print(table if count else Text(empty, style="dim"))
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _plain(value: Any) -> Any:

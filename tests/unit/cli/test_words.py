@@ -80,6 +80,16 @@ def test_names_of_others_are_never_taken_for_markup(text, monkeypatch):
         assert sink.getvalue().count(shown) >= 4
 
 
+def test_tables_say_sizes_times_and_states_as_the_panels_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = io.StringIO()
+    monkeypatch.setattr(show, "out", Console(file=sink, width=10_000))
+    show.peers([peer_row(state="self", used_bytes=12 * 2**20, capacity_bytes=3 * 2**29, uptime=90_000.0)])
+    assert "this node" in sink.getvalue()
+    assert "12 MiB" in sink.getvalue()
+    assert "1.5 GiB" in sink.getvalue()
+    assert "1 d 1 h" in sink.getvalue()
+
+
 def test_empty_tables_say_what_to_do_next(monkeypatch):
     sink = io.StringIO()
     monkeypatch.setattr(show, "out", Console(file=sink))
