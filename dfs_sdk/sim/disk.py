@@ -31,6 +31,7 @@ CAPACITY_BYTES = 1 << 40
 JOURNAL_MAX = 4_096
 CHANGE_SURVIVES_RATIO = 0.5
 ROOT = Path("/")
+NOT_ON_THIS_DISK = "no such file on this host's simulated disk; give bytes to bring one there"
 
 
 class SimDisk:
@@ -334,7 +335,9 @@ class SimDisk:
         self.step(f"open {path}")
         if path in self._now.folders:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        return SimOpenFile(self, path, self._file(path))
+        if path not in self._now.files:
+            raise FileNotFoundError(errno.ENOENT, NOT_ON_THIS_DISK, str(path))
+        return SimOpenFile(self, path, self._now.files[path])
 
     def publish(self, source: Path, target: Path, *, overwrite: bool) -> None:
         """See `Disk`."""

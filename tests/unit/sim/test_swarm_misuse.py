@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,16 @@ def test_script_may_run_a_swarm_without_starting_it(net: str | None):
         assert swarm.sync.run(seconds=0.1).after.answering == 1
     finally:
         swarm.sync.close()
+
+
+async def test_path_of_the_notebooks_disk_is_told_from_one_of_a_simulated_disk(tmp_path: Path):
+    path = tmp_path / "slides.pdf"
+    path.write_bytes(b"slides")
+    async with Swarm(1, net="lan", seed=7) as swarm:
+        with pytest.raises(FileNotFoundError, match="simulated disk; give bytes"):
+            await swarm[0].put(path, quorum=0)
+        file = await swarm[0].put(path.read_bytes(), name=path.name, quorum=0)
+        assert await swarm[0].get(file.link) == b"slides"
 
 
 @NETS
