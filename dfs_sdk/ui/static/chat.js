@@ -90,7 +90,8 @@ const view = (model, root, { box, moves }) => {
   const items = el("div", { class: "dfs-log-items" });
   const waiting = el("div", { class: "dfs-log-waiting" });
   const none = el("div", { class: "dfs-empty", text: "No messages yet. Say hello." });
-  const log = el("div", { class: "dfs-log", role: "log", "aria-live": "polite", "aria-label": "Messages", tabindex: "0", id }, older, none, items, waiting);
+  const log = el("div", { class: "dfs-log", role: "log", "aria-live": "off", "aria-label": "Messages", tabindex: "0", id }, older, none, items, waiting);
+  const voice = el("div", { class: "dfs-hidden", role: "status", "aria-live": "polite" });
   const write = composer(model, (text, file, fileName) => {
     follows = true;
     box.add(room, text, file, fileName);
@@ -98,8 +99,18 @@ const view = (model, root, { box, moves }) => {
   const taken = movesView(model, moves);
   const input = write.box.querySelector("textarea");
   const list = roomList(id, (chosen) => choose(chosen), (item) => item.id === room);
-  root.append(el("div", { class: "dfs-chat-body" }, list.box, el("div", { class: "dfs-chat-main" }, about, log, write.box, taken.box)));
+  root.append(el("div", { class: "dfs-chat-body" }, list.box, el("div", { class: "dfs-chat-main" }, about, log, voice, write.box, taken.box)));
 
+  // Somebody who hears the chat hears what others say in this conversation, and not all of another one that is turned
+  // to, earlier messages that were asked for, or how often each of their own was delivered.
+  let heard = { room: null, last: "" };
+  const speak = () => {
+    const all = known.room(room).items;
+    const goesOn = heard.room === room && (!heard.last || all.some((item) => item.key === heard.last));
+    const fresh = goesOn ? all.slice(all.findIndex((item) => item.key === heard.last) + 1).filter((item) => !item.mine) : [];
+    heard = { room, last: all.at(-1)?.key || "" };
+    if (fresh.length) voice.textContent = fresh.map((item) => `${item.sender}: ${item.text}`).join("\n");
+  };
   const choose = (chosen) => {
     drafts.set(room, input.value);
     room = chosen;
@@ -107,6 +118,7 @@ const view = (model, root, { box, moves }) => {
     follows = true;
     showRooms();
     showMessages();
+    speak();
   };
   const obtain = async (item, chip, note) => {
     setText(note, "fetching …");
@@ -179,6 +191,7 @@ const view = (model, root, { box, moves }) => {
       for (const message of model.get("messages")) byRoom.set(message.room, [...(byRoom.get(message.room) || []), message]);
       byRoom.forEach((fresh, key) => known.follow(key, fresh));
       showMessages();
+      speak();
     },
     cleanup() {
       taken.cleanup();
