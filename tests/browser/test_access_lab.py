@@ -100,6 +100,7 @@ def test_keyboard_reaches_and_works_every_page(lab: Lab, page: Page):
 def test_tab_stops_at_every_control_in_order_and_goes_on(lab: Lab, page: Page):
     lab.write_notebook("walk", [START.format(home="loop")])
     lab.open(page, "walk").run(0)
+    expect(page.locator(".dfs-files tbody tr")).to_have_count(2)
     for title in TITLES:
         tab(page, title)
         page.get_by_role("tab", name=title).focus()
@@ -112,6 +113,7 @@ def test_tab_stops_at_every_control_in_order_and_goes_on(lab: Lab, page: Page):
             if not focused["inside"]:
                 break  # it is no trap
             assert focused["seen"], f"{title}: no focus to be seen on {focused['html']}"
+            assert focused["stop"], f"{title}: {focused['html']} came while Tab went on"
             order.append(int(focused["stop"]))
             assert len(order) <= len(stops), f"{title}: Tab goes round in the panel"
         assert order == list(range(order[0], len(stops))), (

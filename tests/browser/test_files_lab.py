@@ -77,7 +77,7 @@ def test_list_of_ten_thousand_shows_sorts_and_finds(lab: Lab, page: Page):
 def test_one_file_by_keyboard_its_link_only_when_asked_and_removal_with_a_question(lab: Lab, page: Page):
     errors, _ = watch(page)
     notebook = open_list(lab, page, "one-file")
-    page.locator(".dfs-window").focus()
+    page.get_by_role("grid").focus()
     for key in ("ArrowDown", "ArrowDown", "PageDown", "PageUp", "End", "Home", "ArrowDown", "Enter"):
         page.keyboard.press(key)
     sheet = page.get_by_role("region", name="About the file")

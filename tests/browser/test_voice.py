@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from dfs_sdk.ui import ChatPanel, JoinPanel
+from dfs_sdk.ui import ChatPanel, FilesPanel, JoinPanel
 from tests.browser.blank import draw, sent
 
 pytestmark = pytest.mark.browser
@@ -79,3 +80,38 @@ def test_chat_is_heard_as_it_goes_on_and_not_when_a_conversation_is_turned_to(pa
     expect(voice).to_have_text("grace: message 5")
     page.evaluate("(messages) => set('messages', messages)", [*now, said(8, room="grace"), said(9, room="grace")])
     expect(voice).to_have_text("grace: message 8 grace: message 9")
+
+
+def test_files_are_sorted_by_keys_both_ways_at_any_width(page: Page) -> None:
+    draw(page, FilesPanel, {"files_total": 1, "notice": "", "transfers": [], "panel_id": "p"})
+    page.wait_for_function("window.sent.some((each) => each.kind === 'look')")
+    row = {
+        "id": "f1", "name": "a.bin", "size": "1 B", "chunks": 1, "copies": "", "held": 3, "wanted": 3,
+        "health": "healthy", "origin": "", "at": 0, "pinned": False, "mine": True,
+    }  # fmt: skip
+    view = sent(page, "look")[-1]["view"]
+    page.evaluate(
+        "(content) => say(content)",
+        {"kind": "rows", "view": view, "first": 0, "rows": [row], "matching": 1, "total": 1},
+    )
+
+    grid, size = page.get_by_role("grid"), page.get_by_role("button", name="size")
+    page.get_by_role("searchbox").focus()
+    for _ in ("grid", "file", "size"):
+        page.keyboard.press("Tab")
+    expect(size).to_be_focused()
+    for sort, descending in (("ascending", 0), ("descending", 1)):
+        size.press("Enter")
+        expect(page.get_by_role("columnheader", name="size")).to_have_attribute("aria-sort", sort)
+        page.wait_for_function(f"window.sent.at(-1).sort === 'size' && window.sent.at(-1).descending === {descending}")
+    expect(size).to_have_css("outline-style", "solid")
+
+    page.set_viewport_size({"width": 600, "height": 800})
+    page.get_by_label("Sort by").select_option("age")
+    page.get_by_role("button", name="Reverse").press("Enter")
+    page.wait_for_function("window.sent.at(-1).sort === 'age' && window.sent.at(-1).descending === 1")
+
+    grid.focus()
+    expect(grid).to_have_attribute("aria-activedescendant", re.compile("."))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="a.bin")).to_be_focused()

@@ -32,17 +32,17 @@ function fileList(model, { open, download }) {
   const prefix = `dfs-${view}`;
 
   const heads = FILE_HEADS.map(([sort, text]) => {
-    const sorter = el("button", { type: "button", class: "dfs-sorter", title: `Sort by ${text}`, tabindex: "-1", text });
+    const sorter = el("button", { type: "button", class: "dfs-sorter", title: `Sort by ${text}; again: the other way round`, text });
     const head = el("th", { scope: "col", "data-column": sort }, sorter);
     sorter.addEventListener("click", () => sortBy(sort));
     return head;
   });
   const body = el("tbody");
-  const table = el("table", { class: "dfs-table dfs-list", role: "grid", "aria-label": "files" },
+  const table = el("table", { class: "dfs-table dfs-list", role: "grid", tabindex: "0",
+    "aria-label": "files: the arrow keys move, Enter shows all about a file" },
     el("thead", {}, el("tr", { "aria-rowindex": "1" }, ...heads, el("th", { scope: "col", "data-column": "actions", text: "actions" }))), body);
   const sizer = el("div", { class: "dfs-sizer" }, table);
-  const scroll = el("div", { class: "dfs-window", tabindex: "0", role: "group",
-    "aria-label": "files: the arrow keys move, Enter shows all about a file" }, sizer);
+  const scroll = el("div", { class: "dfs-window" }, sizer);
   const search = el("input", { class: "dfs-input dfs-search", type: "search", placeholder: "Search", title: "Search names, owners and health",
     "aria-label": "Search files", maxlength: "200", oninput() {
       order.search = search.value;
@@ -54,7 +54,8 @@ function fileList(model, { open, download }) {
   const sorting = el("select", { class: "dfs-input dfs-sorting", title: "Sort the files", "aria-label": "Sort by", onchange() {
     sortBy(sorting.value);
   } }, ...FILE_HEADS.map(([value, text]) => el("option", { value, text: `by ${text}` })));
-  const bar = el("div", { class: "dfs-line dfs-list-bar" }, search, sorting, count);
+  const turn = button("Reverse", "Sort the files the other way round", () => sortBy(order.sort), "dfs-sorting");
+  const bar = el("div", { class: "dfs-line dfs-list-bar" }, search, sorting, turn, count);
   const empty = el("div", { class: "dfs-empty dfs-quiet" });
   const box = el("div", { class: "dfs-list-box" }, bar, empty, scroll);
 
@@ -139,8 +140,8 @@ function fileList(model, { open, download }) {
     table.setAttribute("aria-rowcount", shown.matching + 1);
     scroll.style.height = `${Math.min(shown.matching, ROWS_HIGH_MAX) * ROW_PIXELS + ROW_PIXELS + 2}px`;
     const here = body.children[active - from];
-    if (here) scroll.setAttribute("aria-activedescendant", here.id);
-    else scroll.removeAttribute("aria-activedescendant");
+    if (here) table.setAttribute("aria-activedescendant", here.id);
+    else table.removeAttribute("aria-activedescendant");
     ask();
   };
   const redraw = () => (frame ||= requestAnimationFrame(draw));
@@ -165,8 +166,8 @@ function fileList(model, { open, download }) {
     redraw();
   };
   const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: ROWS_HIGH_MAX, PageUp: -ROWS_HIGH_MAX, Home: -Infinity, End: Infinity };
-  scroll.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && event.target === scroll) choose(active, true);
+  table.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && event.target === table) choose(active, true);
     else if (!(event.key in STEPS)) return;
     else {
       const place = Math.max(0, Math.min(shown.matching - 1, active + STEPS[event.key]));
@@ -175,7 +176,7 @@ function fileList(model, { open, download }) {
       const bottom = top + 2 * ROW_PIXELS - scroll.clientHeight;
       if (bottom > scroll.scrollTop) scroll.scrollTop = bottom;
       choose(place, false);
-      if (event.target !== scroll) scroll.focus({ preventScroll: true });
+      if (event.target !== table) table.focus({ preventScroll: true });
     }
     event.preventDefault();
     event.stopPropagation();
@@ -212,7 +213,7 @@ function fileList(model, { open, download }) {
     unselect() {
       chosen = "";
       redraw();
-      scroll.focus({ preventScroll: true });
+      table.focus({ preventScroll: true });
     },
     saved(total) { // a saved notebook without its kernel knows only how many there are
       if (!looked || !shown.total) shown = { ...shown, total };
