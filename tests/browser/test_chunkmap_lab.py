@@ -78,7 +78,7 @@ def test_map_says_why_and_shows_the_repair(lab: Lab, page: Page):
     notebook = open_map(lab, page, "repair", LOSE, REPAIR)
     pane, about = page.locator(".dfs-map-grid"), page.locator(".dfs-about")
     pane.focus()
-    expect(about).to_contain_text("data.bin, chunk 0 (1.0 MiB) on node-0 (a0a0a0a0, alive): primary, rank 1 of cell 17")
+    expect(about).to_contain_text("data.bin, chunk 0 (1 MiB) on node-0 (a0a0a0a0, alive): primary, rank 1 of cell 17")
     page.keyboard.press("ArrowRight")
     expect(about).to_contain_text("no copy")
     whole = page.evaluate(PIXELS)
@@ -94,7 +94,7 @@ def test_map_says_why_and_shows_the_repair(lab: Lab, page: Page):
     pane.focus()
     for key in ("Home", "PageDown", "PageUp", "Home", *["ArrowRight"] * 9, *["ArrowDown"] * 3):
         page.keyboard.press(key)
-    expect(about).to_contain_text("chunk 3 (1.0 MiB) on node-9")
+    expect(about).to_contain_text("chunk 3 (1 MiB) on node-9")
     expect(about).to_contain_text("surplus, stands in for node-3")
     page.get_by_role("button", name="Show as table").click()
     row = page.get_by_role("region", name="table of chunks and holders").locator("tbody tr").nth(3)

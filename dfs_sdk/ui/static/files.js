@@ -1,17 +1,3 @@
-async function copyText(text) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const field = el("textarea", { style: "position:fixed;opacity:0", "aria-hidden": "true", title: "to copy from", value: text });
-    document.body.append(field);
-    field.select();
-    const fine = document.execCommand("copy");
-    field.remove();
-    return fine;
-  }
-}
-
 // All about one file, and all that can be done with it.
 function fileSheet(model, shared, leave) {
   const ask = asker(model);

@@ -68,6 +68,28 @@ function clock(seconds) {
   return seconds > 0 ? new Date(seconds * 1000).toLocaleTimeString([], { hour12: false }) : "";
 }
 
+function sizeText(count) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let [value, unit] = [count, 0];
+  while (value >= 1023.5 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, "")} ${units[unit]}`;
+}
+
+// Browsers that keep the clipboard from a page let it copy what is selected.
+async function copyText(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const field = el("textarea", { style: "position:fixed;opacity:0", "aria-hidden": "true", title: "to copy from", value: text });
+    document.body.append(field);
+    field.select();
+    const fine = document.execCommand("copy");
+    field.remove();
+    return fine;
+  }
+}
+
 function button(label, hint, onclick, kind = "") {
   return el("button", { type: "button", class: `dfs-button ${kind}`, title: hint, text: label, onclick });
 }
@@ -83,14 +105,8 @@ function secretBox(label) {
   const input = el("input", { class: "dfs-input dfs-secret", readonly: true, "aria-label": label, title: label });
   const copied = el("span", { class: "dfs-quiet", role: "status" });
   const copy = button("Copy", `Copy: ${label}`, async () => {
+    const fine = await copyText(input.value);
     input.select();
-    let fine = false;
-    try {
-      await navigator.clipboard.writeText(input.value);
-      fine = true;
-    } catch {
-      fine = document.execCommand("copy");
-    }
     setText(copied, fine ? "copied" : "press Ctrl+C");
   });
   const note = el("div", { class: "dfs-quiet" });

@@ -1,10 +1,3 @@
-function sizeText(count) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let [value, unit] = [count, 0];
-  while (value >= 1023.5 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
-  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1).replace(/\.0$/, "")} ${units[unit]}`;
-}
-
 function spanText(seconds) {
   if (!Number.isFinite(seconds)) return "";
   const whole = Math.max(1, Math.round(seconds));

@@ -42,16 +42,12 @@ function mapTable(picture) {
     reconcile(body, rows, (row) => row, () => el("tr", {}, ...heads.map(() => el("td"))), (node, row) => {
       const [file, index, size, wanted] = numbersOf(picture, row);
       const held = picture.holders.map((holder, column) => [holder, picture.cells[row * width + column]]).filter(([, code]) => code);
-      [picture.files[file] ?? "", index < 0 ? "manifest" : String(index), sizeOf(size), String(answering(picture, row)), wanted ? String(wanted) : "",
+      [picture.files[file] ?? "", index < 0 ? "manifest" : String(index), sizeText(size), String(answering(picture, row)), wanted ? String(wanted) : "",
         held.map(([holder, code]) => `${holderName(holder)}: ${ROLE_NAMES[code]}`).join(", ")]
         .forEach((text, column) => setText(node.cells[column], text));
     });
   };
   return { box, show };
-}
-
-function sizeOf(bytes) {
-  return bytes >= 1048576 ? `${(bytes / 1048576).toFixed(1)} MiB` : bytes >= 1024 ? `${(bytes / 1024).toFixed(1)} KiB` : `${bytes} B`;
 }
 
 const view = (model, root, picture) => {
@@ -142,7 +138,7 @@ const view = (model, root, picture) => {
     const [file, index, size] = numbersOf(picture, cursor.row);
     const holder = picture.holders[cursor.column];
     const code = picture.cells[cursor.row * columns() + cursor.column];
-    return `${picture.files[file] ?? ""}, ${chunkName(index)} (${sizeOf(size)}) on ${holder.name} (${holder.short}, ${holder.state}): ${ROLE_NAMES[code]}`;
+    return `${picture.files[file] ?? ""}, ${chunkName(index)} (${sizeText(size)}) on ${holder.name} (${holder.short}, ${holder.state}): ${ROLE_NAMES[code]}`;
   };
   const look = (row, column) => {
     if (!picture.rows || !columns()) return;

@@ -14,6 +14,7 @@ from dfs_sdk.ui import (
     PlacementPanel,
     assets,
 )
+from dfs_sdk.ui.dashboard import PAGES
 from tests.fakes.node import FakeNode
 
 STATIC = Path(assets.__file__).parent / "static"
@@ -56,3 +57,13 @@ def test_every_control_says_what_it_does():
         for match in re.finditer(r'el\("(?:input|select|textarea)", \{(.*?)\}', text, re.DOTALL):
             assert "title" in match.group(1), f"{path.name}: {match.group(0)[:60]}"
         assert not re.search(r'(?<!function )button\("[^"]+", ""', text)
+
+
+def test_every_rule_of_a_style_sheet_is_for_something_that_is_made() -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in [*SCRIPTS, *STATIC.parent.glob("*.py")])
+    made = set(re.findall(r"dfs-[a-z0-9-]*[a-z0-9]", code))
+    made |= {f"dfs-{name}" for name in re.findall(r'export default panel\("([a-z-]+)"', code)}
+    made |= {f"dfs-page-{name}" for name in PAGES}
+    for path in STATIC.glob("*.css"):
+        ruled = set(re.findall(r"\.(dfs-[a-z0-9-]+)", path.read_text(encoding="utf-8")))
+        assert ruled <= made, f"{path.name} has rules for what nobody makes"
