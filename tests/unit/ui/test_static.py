@@ -67,3 +67,23 @@ def test_every_rule_of_a_style_sheet_is_for_something_that_is_made() -> None:
     for path in STATIC.glob("*.css"):
         ruled = set(re.findall(r"\.(dfs-[a-z0-9-]+)", path.read_text(encoding="utf-8")))
         assert ruled <= made, f"{path.name} has rules for what nobody makes"
+
+
+def test_accent_is_told_from_its_ground_and_white_text_from_it_in_both_themes() -> None:
+    found = re.search(r"--dfs-accent: light-dark\((#\w+), (#\w+)\)", (STATIC / "kit.css").read_text(encoding="utf-8"))
+    assert found
+    for accent, ground in zip(found.groups(), ("#ffffff", "#111111"), strict=True):
+        assert contrast("#ffffff", accent) >= 4.5
+        assert contrast(accent, ground) >= 3
+
+
+def contrast(one: str, other: str) -> float:
+    """The ratio of WCAG 2.2."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def luminance(color: str) -> float:
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
