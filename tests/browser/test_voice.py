@@ -115,3 +115,13 @@ def test_files_are_sorted_by_keys_both_ways_at_any_width(page: Page) -> None:
     expect(grid).to_have_attribute("aria-activedescendant", re.compile("."))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="a.bin")).to_be_focused()
+
+
+def test_details_of_an_error_say_whether_they_are_unfolded(page: Page) -> None:
+    draw(page, JoinPanel, {"status": JOINED, "members": []})
+    page.evaluate("set('problems', [{ number: 1, what: 'join the network', text: 'nobody answers' }])")
+    details = page.get_by_role("button", name="Details")
+    for expanded in ("false", "true", "false"):
+        expect(details).to_have_attribute("aria-expanded", expanded)
+        details.click()
+    assert [each["number"] for each in sent(page, "traceback")] == [1, 1], "asked for each time it is unfolded"

@@ -147,6 +147,18 @@ function carefulButton(label, question, hint, onclick) {
   return node;
 }
 
+// A button that unfolds something that is hidden, and folds it again; `opened` is called each time it unfolds.
+function foldButton(label, hint, box, opened = () => {}) {
+  const show = () => node.setAttribute("aria-expanded", String(!box.hidden));
+  const node = button(label, hint, () => {
+    box.hidden = !box.hidden;
+    show();
+    if (!box.hidden) opened();
+  });
+  show();
+  return node;
+}
+
 // Arrow keys, Home and End walk along the children of `list`; the tab key stops at the chosen one only.
 function rove(list, choose) {
   list.addEventListener("keydown", (event) => {
@@ -199,10 +211,7 @@ function problemStrip(model) {
     return el("div", { class: "dfs-problem" },
       el("div", { class: "dfs-line" },
         el("span", { class: "dfs-problem-text", text: `Could not ${problem.what}: ${problem.text}` }),
-        button("Details", "Show the traceback", () => {
-          if (trace.hidden) model.send({ kind: "traceback", number: problem.number });
-          trace.hidden = !trace.hidden;
-        }),
+        foldButton("Details", "Show the traceback", trace, () => model.send({ kind: "traceback", number: problem.number })),
         button("Dismiss", "Remove this message", () => model.send({ kind: "dismiss", number: problem.number, ref: token() }))),
       trace);
   };

@@ -58,7 +58,7 @@ function movesView(model, shared) {
       choose: act("Choose again", "Choose the file again", () => shared.choose(move)),
       stop: act("Stop", "Stop", () => move.stop()),
       again: act("Try again", move.direction === "download" ? "Go on from where it ended" : "Try again", () => shared.again(move)),
-      details: act("Details", "Show the traceback", () => (trace.hidden = !trace.hidden)),
+      details: foldButton("Details", `Show the traceback: ${name}`, trace),
       forget: act("Clear", "Take it off this list", () => shared.clear(move)),
     };
     const node = el("li", { class: "dfs-move" },
