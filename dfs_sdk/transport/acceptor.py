@@ -9,7 +9,7 @@ HELLO can never bring about.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dfs_sdk.crypto.identity import Identity
 from dfs_sdk.errors import ProtocolError
@@ -18,6 +18,7 @@ from dfs_sdk.runtime.ports import Entropy
 from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.cookies import CookieJar, LoadMeter, PrefixLimiter, mac1_key
 from dfs_sdk.transport.handshake import Agreement, Network, answer_hello, hello_is_for
+from dfs_sdk.transport.keys import ReceiveKeys
 from dfs_sdk.transport.packet import HELLO_BYTES, HELLO_HEADER, MAC_BYTES, PROTOCOL_VERSION
 
 EPHEMERAL_BYTES = 32
@@ -44,6 +45,14 @@ class HalfOpen:
     answered_at: float
     expires_at: float
     resends: int = 0
+    _keys: ReceiveKeys | None = field(default=None, init=False)
+
+    @property
+    def keys(self) -> ReceiveKeys:
+        """What opens the packet that confirms it; derived when the first one claims to."""
+        if self._keys is None:
+            self._keys = ReceiveKeys(self.agreement.receive_secret, local_index=self.agreement.local_index)
+        return self._keys
 
 
 class Acceptor:

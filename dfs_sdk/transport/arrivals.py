@@ -1,13 +1,15 @@
 """Which packets arrived: the replay window and, from the same set, the acknowledgements.
 
 Numbers of the last `REPLAY_WINDOW` packets are kept exactly, as ranges; older ones count as seen. After a change of
-keys numbers jump by 2³²: the window then reaches back into the old epoch until the new one has filled it.
+keys numbers jump by 2³²: the window then reaches back into the old epoch until the new one has filled it, but no
+further than that one epoch, whose key is the oldest that still opens packets: however often a peer changes its keys,
+what is kept stays bounded.
 """
 
 from __future__ import annotations
 
 from dfs_sdk.transport.frames import ACK_RANGES_MAX, Ack
-from dfs_sdk.transport.keys import COUNTER_MASK
+from dfs_sdk.transport.keys import COUNTER_MASK, EPOCH_SHIFT
 from dfs_sdk.transport.ranges import RangeSet
 
 REPLAY_WINDOW = 16_384
@@ -52,9 +54,10 @@ class Arrivals:
         self._seen.add(start, stop)
         if stop > self.highest + 1:
             self.highest, self._highest_at = stop - 1, now
-            if self.highest & COUNTER_MASK >= REPLAY_WINDOW:
-                self._floor = max(self._floor, self.highest - REPLAY_WINDOW)
-                self._seen.remove_below(self._floor)
+            filled = self.highest & COUNTER_MASK >= REPLAY_WINDOW
+            reach = self.highest - REPLAY_WINDOW if filled else (self.highest >> EPOCH_SHIFT) - 1 << EPOCH_SHIFT
+            self._floor = max(self._floor, reach)
+            self._seen.remove_below(self._floor)
         if eliciting:
             self._eliciting += stop - start
             burst = stop - start >= PACKETS_BEFORE_ACK or self._eliciting >= PACKETS_BEFORE_ACK_AT_ONCE

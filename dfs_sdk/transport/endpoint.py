@@ -322,15 +322,15 @@ class Endpoint:
         half = self._handshakes.find(index)
         if half is None:
             return None
+        # Before anything is made: a session costs ten times what a trial does, and whoever began knows the index.
+        if not half.keys.authenticates(packet, self._scratch.view):
+            self.counters["confirmation forged"] += 1
+            return None
         half.agreement.rtt = now - half.answered_at if half.resends == 0 else None
         try:
             session = self._make_session(half.agreement, half.address, now)
         except NodeClosedError:
             self.counters["connection refused"] += 1
-            return None
-        if not session.receiver.authenticates(packet):
-            session.drop("the first packet was forged")
-            self.counters["confirmation forged"] += 1
             return None
         self._handshakes.confirm(index)
         return session if self._admit(session, now) else None

@@ -22,6 +22,10 @@ from dfs_sdk.transport.packet import ADDRESS_BYTES, pack_address, unpack_address
 ACK_RANGES_MAX = 64
 REASON_BYTES_MAX = 128
 ACK_DELAY_US_MAX = 2**32 - 1
+# What one packet may hold: an honest one has an ACK, 32 CANCELs and one of each that tells state, and 512 messages are
+# open at most. Without these a datagram of 65,000 PINGs would hold the loop for as long as a thousand packets.
+CONTROLS_MAX = 64
+SEGMENTS_MAX = 1024
 GAP_MAX = 2**32 - 1
 
 
@@ -210,9 +214,10 @@ def read_frames(plaintext: memoryview) -> Iterator[Frame]:
         plaintext: What `ReceiveCipher.open_into` verified; segments lend from it.
 
     Raises:
-        ProtocolError: An unknown kind, a frame that is cut, or a field out of range.
+        ProtocolError: An unknown kind, a frame that is cut, a field out of range, or too many frames.
     """
     position, end = 0, len(plaintext)
+    controls, segments = CONTROLS_MAX, SEGMENTS_MAX
     if end == 0:
         raise ProtocolError("a packet without a frame")
     while position < end:
@@ -228,6 +233,12 @@ def read_frames(plaintext: memoryview) -> Iterator[Frame]:
             raise ProtocolError(f"a frame of kind {kind:#04x} is cut short") from None
         if position > end:
             raise ProtocolError(f"a frame of kind {kind:#04x} is cut short")
+        if kind == FrameKind.MESSAGE:
+            segments -= 1
+        else:
+            controls -= 1
+        if controls < 0 or segments < 0:
+            raise ProtocolError("a packet of too many frames")
         yield frame
 
 

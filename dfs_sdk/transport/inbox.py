@@ -29,6 +29,10 @@ GRANT_STEP_BYTES = 128 * KIB
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
 INCOMPLETE_MAX = 2 * OPEN_MESSAGES_MAX
 PROGRESS_BYTES = 16 * KIB
+# What landed of a message lies in few runs: an honest sender cuts packets of 1,200 bytes or more, and a gap is what
+# such a packet carried. Runs of a byte each would cost more memory than the message, and time that grows as a square.
+RUNS_FREE = 16
+RUN_BYTES_MIN = 512
 WAKE_GRACE = 10.0
 WAKE_GAP = 5.0
 # While memory is scarce a peer uses this fraction of what it holds beyond the base in this time, or gives way.
@@ -231,10 +235,8 @@ class Inbox:
             if message.total != total:
                 raise ProtocolError("a message changed its length")
             return message
-        # What follows a CLOSE in its burst must not charge a budget that was settled already.
-        if message_id in self._finished or self._closed:
+        if not self._begins(message_id, total):
             return None
-        self._charge(total)
         if len(self._incomplete) >= INCOMPLETE_MAX:
             raise ProtocolError(f"more than {INCOMPLETE_MAX} messages under way")
         message = IncomingMessage(message_id, self._buffers.take(total), self._audible)
@@ -263,8 +265,13 @@ class Inbox:
 
         Returns:
             Whether the message became complete; it is then finished.
+
+        Raises:
+            ProtocolError: Too many gaps are between what landed of it.
         """
         self._landed_bytes += message.received.add(start, stop)
+        if len(message.received) > RUNS_FREE + message.total // RUN_BYTES_MIN:
+            raise ProtocolError(f"a message of {message.total} bytes in {len(message.received)} pieces")
         if message.received.total - message.mark_bytes >= PROGRESS_BYTES:
             message.mark_bytes, message.mark_audible = message.received.total, self._audible
         if not message.is_complete or message.message_id not in self._incomplete:
@@ -278,7 +285,11 @@ class Inbox:
         Raises:
             ProtocolError: As `find`.
         """
-        if self.find(message_id, total) is not None:
+        # One that was not begun is charged like any other, but needs no memory.
+        if message_id not in self._incomplete:
+            if self._begins(message_id, total):
+                self._finish(message_id, total)
+        elif self.find(message_id, total) is not None:
             self._finish(message_id, total)
 
     def on_heard(self, now: float) -> None:
@@ -321,13 +332,18 @@ class Inbox:
             self._budget.leave(self._first, self._limit - self._consumed)
             self._incomplete.clear()
 
-    def _charge(self, total: int) -> None:
+    def _begins(self, message_id: int, total: int) -> bool:
+        """Charge a message that is not under way; says whether it is new, and we are open."""
+        # What follows a CLOSE in its burst must not charge a budget that was settled already.
+        if message_id in self._finished or self._closed:
+            return False
         self._begun += charge(total)
         if self._begun > self._limit:
             raise ProtocolError("the peer sends more than it was granted")
+        return True
 
     def _finish(self, message_id: int, total: int) -> None:
-        del self._incomplete[message_id]
+        self._incomplete.pop(message_id, None)
         self._finished.add(message_id, message_id + 1)
         if len(self._finished) > FINISHED_RANGES_MAX:
             raise ProtocolError("too many message numbers were left out")

@@ -175,6 +175,15 @@ class ReceiveKeys(SecretObject):
         self.epoch = 0
         self.kind = Kind.DATA | 0
 
+    def authenticates(self, packet: memoryview, out: memoryview) -> bool:
+        """Say whether a packet is authentic under the present key; its plaintext is in `out` then."""
+        kind, _, counter = DATA_HEADER.unpack_from(packet)
+        try:
+            self.cipher.open_into(counter, packet[:_HEADER_BYTES], packet[_HEADER_BYTES:], out)
+        except ProtocolError:
+            return False
+        return bool(kind == self.kind)
+
     def open_other(self, packet: memoryview, out: memoryview, now: float) -> tuple[int, int]:
         """Open a packet of the other phase: one that is late, or the first under the next key.
 

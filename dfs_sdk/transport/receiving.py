@@ -228,16 +228,6 @@ class Receiver:
         self.received_bytes += authentic_bytes
         return Opened(position, authentic_bytes, self.arrivals.highest > highest, landing.completed)
 
-    def authenticates(self, packet: memoryview) -> bool:
-        """Say whether a packet is authentic under the first key, without taking anything from it."""
-        kind, _, counter = DATA_HEADER.unpack_from(packet)
-        header = DATA_HEADER.size
-        try:
-            self.keys.cipher.open_into(counter, packet[:header], packet[header:], self._scratch.view)
-        except ProtocolError:
-            return False
-        return bool(kind == Kind.DATA)
-
     def is_close(self, packet: memoryview, now: float) -> bool:
         """Say whether a packet is authentic and tells of the end; nothing else is taken from it."""
         view, header = self._scratch.view, DATA_HEADER.size
