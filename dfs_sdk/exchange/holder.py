@@ -64,7 +64,7 @@ class Holder:
     def serve(self, rpc: RpcService) -> None:
         """Register the handlers."""
         rpc.serve(Push, self._on_push, concurrency_max=self._config.push_concurrency)
-        rpc.serve(Fetch, self._on_fetch, concurrency_max=self._config.fetch_concurrency)
+        rpc.serve(Fetch, self._on_fetch, concurrency_max=self._config.fetch_concurrency, bulk=True)
         rpc.serve(Have, self._on_have)
         rpc.serve(Remove, self._on_remove)
 

@@ -120,6 +120,7 @@ class RpcService(Protocol):
         handler: Handler[RequestT],
         *,
         concurrency_max: int = HANDLER_CONCURRENCY,
+        bulk: bool = False,
     ) -> None:
         """Answer calls of one kind. The handler returns the reply or (reply, body), or raises `Refusal`.
 
@@ -128,6 +129,7 @@ class RpcService(Protocol):
             handler: Called on the home loop in a task of its own, which is cancelled when the caller cancels,
                 disconnects or its time-out passes.
             concurrency_max: Handlers of this kind that run at one time; further calls wait, bounded, then get BUSY.
+            bulk: Whether replies are large: such calls wait while too much of other replies is not taken.
 
         Raises:
             ValueError: The tag is served already.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.ids import Address
+from dfs_sdk.transport.config import MESSAGE_BYTES_MAX
 
 MIB = 1024 * 1024
 
@@ -18,12 +19,14 @@ class RpcConfig:
         connect_timeout_max: The longest that connecting on demand may take out of a call's time-out.
         handler_timeout_max: A handler ends after this, whatever the caller allows it.
         peer_calls_max: Calls of one peer that run or wait here; further ones are refused as BUSY.
-        peer_bytes_max: Bytes of request bodies of one peer held here; further ones are refused as BUSY.
+        peer_bytes_max: Bytes of requests of one peer held here; further ones are refused as BUSY.
         total_bytes_max: The same for all peers together.
         peer_refusals_max: Refusals that one peer has not acknowledged; beyond that it does not listen: it is
             disconnected.
-        peer_reply_bytes_max: Bytes of replies that one peer has not acknowledged; further replies wait, and keep their
-            turns meanwhile.
+        peer_reply_bytes_max: Bytes of replies that one peer has not acknowledged; further ones wait outside of their
+            turns, and no call of it is begun.
+        total_reply_bytes_max: The same for all peers together, of which none may hold more than the others could still
+            get. While it is nearly used up, a peer that holds much and takes hardly anything is disconnected.
         advertised: Addresses that the user says we are reached at, named before all others.
     """
 
@@ -34,11 +37,14 @@ class RpcConfig:
     total_bytes_max: int = 256 * MIB
     peer_refusals_max: int = 256
     peer_reply_bytes_max: int = 16 * MIB
+    total_reply_bytes_max: int = 128 * MIB
     advertised: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout_max", "handler_timeout_max", "peer_calls_max", "peer_refusals_max"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0")
-        if not 4 * MIB <= self.peer_bytes_max <= self.total_bytes_max:
-            raise ConfigError("peer_bytes_max must hold one body of 4 MiB and be at most total_bytes_max")
+        if not MESSAGE_BYTES_MAX <= self.peer_bytes_max <= self.total_bytes_max:
+            raise ConfigError("peer_bytes_max must hold one message of 4 MiB + 64 KiB and be at most total_bytes_max")
+        if not 0 < self.peer_reply_bytes_max <= self.total_reply_bytes_max:
+            raise ConfigError("peer_reply_bytes_max must be above 0 and at most total_reply_bytes_max")

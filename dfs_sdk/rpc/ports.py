@@ -64,6 +64,11 @@ class ConnectionPort(Protocol):
         ...
 
     @property
+    def arrived_bytes(self) -> int:
+        """Bytes of messages that the peer has acknowledged since the connection began."""
+        ...
+
+    @property
     def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         ...

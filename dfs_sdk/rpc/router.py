@@ -4,15 +4,14 @@ Each kind of request has a number of handlers that may run at one time; further 
 and the queues take turns, so that one busy peer delays itself more than others. What a peer may keep waiting is bounded
 by number and bytes: beyond that it is told BUSY at once.
 
-A handler's reply is sent inside its turn and its time-out: a peer that does not take replies runs out of turns, not us
-of memory.
+A call is begun only while its peer takes the replies it gets, and a reply that has to wait for its peer waits outside
+of its turn: who does not read, or reads slowly, holds up neither others nor much memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +21,15 @@ from dfs_sdk.errors import DfsError, ProtocolError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.rpc.base import Caller, Handler, PlainHandler, Refusal, RefusalCode
 from dfs_sdk.rpc.config import RpcConfig
+from dfs_sdk.rpc.queues import PeerQueues
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.wire.codec import Request, decode, encode
 
 logger = logging.getLogger(__name__)
+
+# A packet may bring hundreds of calls that wait for nothing; so many are answered before others have the loop.
+ANSWERS_PER_TURN = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,8 @@ class IncomingCall:
         timeout: Seconds that the caller waits.
         respond: Sends the outcome, when there is room; called at most once.
         respond_now: Sends the outcome if there is room; says whether nothing is left to be sent.
+        has_room: Says whether enough of earlier outcomes was taken for this call to begin, with a large one or not.
+        wait_for_room: Waits until it has.
         on_end: Called once when the call is over in any way.
     """
 
@@ -60,12 +65,30 @@ class IncomingCall:
     timeout: float
     respond: Callable[[Outcome], Awaitable[None]]
     respond_now: Callable[[Outcome], bool]
+    has_room: Callable[[bool], bool]
+    wait_for_room: Callable[[], Awaitable[None]]
     on_end: Callable[[], None]
     request: Any = field(default=None, init=False)
     route: _Route | None = field(default=None, init=False)
+    queue: PeerQueues[IncomingCall] | None = field(default=None, init=False)
     task: asyncio.Task[None] | None = field(default=None, init=False)
-    turn: asyncio.Handle | None = field(default=None, init=False)
+    has_turn: bool = field(default=False, init=False)
     ended: bool = field(default=False, init=False)
+
+    @property
+    def peer(self) -> NodeId:
+        """Who asks."""
+        return self.caller.node_id
+
+    @property
+    def may_start(self) -> bool:
+        """Whether it may begin; what is answered at once has a look for itself."""
+        return self.route is not None and (self.route.at_once or self.has_room(self.route.bulk))
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds here: the request as it came, since what is decoded of it is about as much."""
+        return len(self.header) + len(self.body)
 
 
 class _Route:
@@ -73,6 +96,7 @@ class _Route:
 
     __slots__ = (
         "at_once",
+        "bulk",
         "concurrency_max",
         "handler",
         "queues",
@@ -89,35 +113,17 @@ class _Route:
         *,
         at_once: bool = False,
         concurrency_max: int = 1,
+        bulk: bool = False,
     ) -> None:
         self.request_type = request_type
         self.reply_type = request_type.reply
         self.task_name = f"{'answer' if at_once else 'serve'} {request_type.__name__}"
         self.handler = handler
         self.at_once = at_once
+        self.bulk = bulk
         self.concurrency_max = concurrency_max
         self.running = 0
-        self.queues: OrderedDict[NodeId, deque[IncomingCall]] = OrderedDict()
-
-    def push(self, call: IncomingCall) -> None:
-        self.queues.setdefault(call.caller.node_id, deque()).append(call)
-
-    def pop(self) -> IncomingCall | None:
-        """Take the next call, of the peer that waited longest for a turn."""
-        if not self.queues:
-            return None
-        peer, queue = self.queues.popitem(last=False)
-        call = queue.popleft()
-        if queue:
-            self.queues[peer] = queue
-        return call
-
-    def discard(self, call: IncomingCall) -> None:
-        """Take a call out of its queue."""
-        queue = self.queues[call.caller.node_id]
-        queue.remove(call)
-        if not queue:
-            del self.queues[call.caller.node_id]
+        self.queues: PeerQueues[IncomingCall] = PeerQueues()
 
     def outcome(self, result: object) -> Outcome:
         """Check what a handler returned; an error here is a mistake in our own code."""
@@ -149,6 +155,9 @@ class Router:
         self._routes: dict[int, _Route] = {}
         self._held: dict[NodeId, _Held] = {}
         self._total = _Held()
+        self._at_once: PeerQueues[IncomingCall] = PeerQueues()
+        self._turn: asyncio.Handle | None = None
+        self._any_waits = False
         self._leaving = False
 
     @property
@@ -156,7 +165,9 @@ class Router:
         """Calls of all peers that run or wait."""
         return self._total.calls
 
-    def serve(self, request_type: type[Request[Any]], handler: Handler[Any], *, concurrency_max: int) -> None:
+    def serve(
+        self, request_type: type[Request[Any]], handler: Handler[Any], *, concurrency_max: int, bulk: bool = False
+    ) -> None:
         """Answer requests of one class.
 
         Raises:
@@ -164,7 +175,7 @@ class Router:
         """
         if concurrency_max < 1:
             raise ValueError(f"{request_type.__name__}: concurrency {concurrency_max}")
-        self._enter(_Route(request_type, handler, concurrency_max=concurrency_max))
+        self._enter(_Route(request_type, handler, concurrency_max=concurrency_max, bulk=bulk))
 
     def serve_at_once(self, request_type: type[Request[Any]], handler: PlainHandler[Any]) -> None:
         """Answer requests of one class by a function that waits for nothing.
@@ -194,21 +205,29 @@ class Router:
         self._hold(call)
         call.route = route
         if route.at_once:
-            call.turn = self._scope.soon(route.task_name, self._answer, route, call)
-        elif route.running < route.concurrency_max:
+            self._enqueue(call, self._at_once)
+            if self._turn is None:
+                self._turn = self._scope.soon("answer", self._answer_some)
+        elif route.running < route.concurrency_max and call.peer not in route.queues and call.may_start:
             self._start(route, call)
         else:
-            route.push(call)
+            self._any_waits = True
+            self._enqueue(call, route.queues)
+
+    def resume(self) -> None:
+        """Begin calls that waited for their peers to take replies, where there is room now."""
+        if self._any_waits and not self._scope.closed:
+            for route in self._routes.values():
+                self._fill(route)
+            self._any_waits = any(route.queues for route in self._routes.values())
 
     def cancel(self, call: IncomingCall) -> None:
         """End a call without an answer, whether it runs or waits; a call that is over is fine."""
         if call.task is not None:
             call.task.cancel()
-        elif call.turn is not None:
-            call.turn.cancel()
-            self._end(call)
-        elif call.route is not None and not call.ended:
-            call.route.discard(call)
+        elif call.queue is not None:
+            call.queue.discard(call)
+            call.queue = None
             self._end(call)
 
     def _enter(self, route: _Route) -> None:
@@ -221,7 +240,7 @@ class Router:
 
     def _hold(self, call: IncomingCall) -> None:
         held = self._held.get(call.caller.node_id) or _Held()
-        size, config = len(call.body), self._config
+        size, config = call.size_bytes, self._config
         if (
             held.calls >= config.peer_calls_max
             or held.bytes + size > config.peer_bytes_max
@@ -233,16 +252,44 @@ class Router:
             count.calls += 1
             count.bytes += size
 
+    @staticmethod
+    def _enqueue(call: IncomingCall, queue: PeerQueues[IncomingCall]) -> None:
+        call.queue = queue
+        queue.push(call)
+
+    @staticmethod
+    def _dequeue(queue: PeerQueues[IncomingCall]) -> IncomingCall | None:
+        call = queue.pop()
+        if call is not None:
+            call.queue = None
+        return call
+
+    def _answer_some(self) -> None:
+        """Answer calls that wait for nothing, and leave the loop to others before there are many."""
+        self._turn = None
+        try:
+            for _ in range(ANSWERS_PER_TURN):
+                call = self._dequeue(self._at_once)
+                if call is None or call.route is None:
+                    break
+                self._answer(call.route, call)
+        finally:
+            if self._at_once and self._turn is None and not self._scope.closed:
+                self._turn = self._scope.soon("answer", self._answer_some)
+
     def _answer(self, route: _Route, call: IncomingCall) -> None:
         """Answer at once; a task is made only where the peer has not taken enough of the earlier answers."""
         try:
-            outcome = self._answer_of(route, call)
-            if call.respond_now(outcome):
-                return self._end(call)
+            if call.has_room(route.bulk):
+                outcome = self._answer_of(route, call)
+                if call.respond_now(outcome):
+                    return self._end(call)
+            else:
+                outcome = None
         except BaseException:
             self._end(call)
             raise
-        call.task = self._scope.spawn(route.task_name, self._answer_late(call, outcome))
+        call.task = self._scope.spawn(route.task_name, self._answer_late(route, call, outcome))
         call.task.add_done_callback(lambda _task: self._end(call))
         return None
 
@@ -252,13 +299,17 @@ class Router:
         except Exception as error:  # noqa: BLE001 - each is told apart there
             return self._refuse(route, call, error)
 
-    async def _answer_late(self, call: IncomingCall, outcome: Outcome) -> None:
+    async def _answer_late(self, route: _Route, call: IncomingCall, outcome: Outcome | None) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience(call)):
+                if outcome is None:
+                    await call.wait_for_room()
+                    outcome = self._answer_of(route, call)
                 await call.respond(outcome)
 
     def _start(self, route: _Route, call: IncomingCall) -> None:
         route.running += 1
+        call.has_turn = True
         call.task = task = self._scope.spawn(route.task_name, self._run(route, call))
         # A timer of the loop and no `asyncio.timeout`: that one costs as much as all the rest of a small call.
         timer = asyncio.get_running_loop().call_later(self._patience(call), self._give_up, route, task)
@@ -276,9 +327,18 @@ class Router:
 
     def _on_task_done(self, route: _Route, call: IncomingCall, timer: asyncio.TimerHandle) -> None:
         timer.cancel()
-        route.running -= 1
         self._end(call)
-        if not self._scope.closed and route.running < route.concurrency_max and (waiting := route.pop()) is not None:
+        self._give_turn(route, call)
+
+    def _give_turn(self, route: _Route, call: IncomingCall) -> None:
+        if call.has_turn:
+            call.has_turn = False
+            route.running -= 1
+        if not self._scope.closed:
+            self._fill(route)
+
+    def _fill(self, route: _Route) -> None:
+        while route.running < route.concurrency_max and (waiting := self._dequeue(route.queues)) is not None:
             self._start(route, waiting)
 
     def _end(self, call: IncomingCall) -> None:
@@ -288,13 +348,17 @@ class Router:
         held = self._held[call.caller.node_id]
         for count in (held, self._total):
             count.calls -= 1
-            count.bytes -= len(call.body)
+            count.bytes -= call.size_bytes
         if held.calls == 0:
             del self._held[call.caller.node_id]
         call.on_end()
 
     async def _run(self, route: _Route, call: IncomingCall) -> None:
-        await call.respond(await self._outcome(route, call))
+        outcome = await self._outcome(route, call)
+        if not call.respond_now(outcome):
+            # Others go on while this one waits for its peer.
+            self._give_turn(route, call)
+            await call.respond(outcome)
 
     async def _outcome(self, route: _Route, call: IncomingCall) -> Outcome:
         try:

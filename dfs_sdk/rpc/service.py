@@ -24,6 +24,7 @@ from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.rpc.ports import ConnectionPort, IdentifiedPort, TransportPort
 from dfs_sdk.rpc.router import Router
 from dfs_sdk.rpc.session import Session
+from dfs_sdk.rpc.unacked import ReplyBudget, ReplyWatch
 from dfs_sdk.runtime.handlers import notify
 from dfs_sdk.runtime.ports import Buffer, Runtime
 from dfs_sdk.runtime.tasks import TaskScope
@@ -46,6 +47,8 @@ LOCAL_LIFETIME = 2.0
 WITNESSES_MAX = 64
 # From so many peers on, one of them alone is not believed about our own address.
 WITNESSES_FROM = 3
+# How often it is looked who takes the replies that are held for it, while memory for them is scarce.
+REPLY_WATCH_INTERVAL = 5.0
 
 
 class Rpc:
@@ -75,6 +78,10 @@ class Rpc:
         self._scope = scope
         self._config = config or RpcConfig()
         self._router = Router(scope=scope, config=self._config)
+        self._replies = ReplyBudget(self._config.total_reply_bytes_max)
+        self._replies.on_freed = self._router.resume
+        self._replies.on_scarce = self._on_scarce
+        self._watching = False
         self._sessions: dict[ConnectionPort, Session] = {}
         self._current: dict[NodeId, Session] = {}
         self._dials: dict[NodeId, asyncio.Task[DfsError | None]] = {}
@@ -133,14 +140,19 @@ class Rpc:
         return Contact(ed=public.ed, x=public.x, addresses=self.local_addresses())
 
     def serve(
-        self, request_type: type[RequestT], handler: Handler[RequestT], *, concurrency_max: int = HANDLER_CONCURRENCY
+        self,
+        request_type: type[RequestT],
+        handler: Handler[RequestT],
+        *,
+        concurrency_max: int = HANDLER_CONCURRENCY,
+        bulk: bool = False,
     ) -> None:
         """Answer calls of one kind: see `RpcService.serve`.
 
         Raises:
             ValueError: The tag is served already.
         """
-        self._router.serve(request_type, handler, concurrency_max=concurrency_max)
+        self._router.serve(request_type, handler, concurrency_max=concurrency_max, bulk=bulk)
 
     def serve_at_once(self, request_type: type[RequestT], handler: PlainHandler[RequestT]) -> None:
         """Answer calls of one kind without a task: see `RpcService.serve_at_once`.
@@ -324,7 +336,7 @@ class Rpc:
         if connection in self._sessions:
             return
         peer = connection.node_id
-        session = Session(connection, router=self._router, scope=self._scope, config=self._config)
+        session = Session(connection, router=self._router, scope=self._scope, config=self._config, budget=self._replies)
         self._sessions[connection] = session
         self._look_anew()
         self.book.confirm(connection.peer, connection.address)
@@ -365,6 +377,27 @@ class Rpc:
         except ProtocolError as error:
             logger.info("closing the connection to %s: %s", connection.node_id.short, error)
             self._close(connection, "protocol violation")
+
+    def _on_scarce(self) -> None:
+        """Watch who takes the replies that are held for it, until there is memory again."""
+        if not self._watching and not self._scope.closed:
+            self._watching = True
+            self._scope.spawn("watch replies", self._watch_replies())
+
+    async def _watch_replies(self) -> None:
+        watch: ReplyWatch[ConnectionPort] = ReplyWatch()
+        try:
+            while self._replies.is_scarce:
+                holders = [
+                    (connection, session.replies.held_bytes, connection.arrived_bytes)
+                    for connection, session in self._sessions.items()
+                ]
+                for connection in watch.find(holders, self._clock.monotonic()):
+                    logger.info("closing the connection to %s: it does not take replies", connection.node_id.short)
+                    self._close(connection, "replies are not taken while others wait")
+                await asyncio.sleep(REPLY_WATCH_INTERVAL)
+        finally:
+            self._watching = False
 
     def _on_mute(self, connection: ConnectionPort) -> None:
         """Look for a peer that acknowledges nothing, at every address known of it: it may have been restarted."""

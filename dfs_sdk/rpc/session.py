@@ -20,7 +20,7 @@ from dfs_sdk.rpc.envelope import TIMEOUT_MS_MAX, Envelope, Kind, pack_envelope, 
 from dfs_sdk.rpc.messages import REFUSAL_TEXT_BYTES_MAX, RefusalMessage
 from dfs_sdk.rpc.ports import ConnectionPort, SentPort
 from dfs_sdk.rpc.router import IncomingCall, Outcome, Router
-from dfs_sdk.rpc.unacked import UnackedBytes
+from dfs_sdk.rpc.unacked import REPLY_CHARGE, ReplyBudget, UnackedBytes
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.transport.contact import Contact
@@ -57,9 +57,15 @@ class Session:
         router: Answers the peer's calls.
         scope: The parent of short tasks that send.
         config: Limits.
+        budget: Of replies to all peers.
+
+    Attributes:
+        replies: Those that the peer has not acknowledged.
     """
 
-    def __init__(self, connection: ConnectionPort, *, router: Router, scope: TaskScope, config: RpcConfig) -> None:
+    def __init__(
+        self, connection: ConnectionPort, *, router: Router, scope: TaskScope, config: RpcConfig, budget: ReplyBudget
+    ) -> None:
         self.connection = connection
         self._router = router
         self._scope = scope
@@ -70,7 +76,7 @@ class Session:
         self._early_cancels: OrderedDict[int, None] = OrderedDict()
         self._refusals = 0
         self._last_caller: Caller | None = None  # calls of one packet come from the same
-        self._replies = UnackedBytes(config.peer_reply_bytes_max)
+        self.replies = UnackedBytes(config.peer_reply_bytes_max, budget)
 
     async def call(
         self, request: Request[ReplyT], *, body: Buffer, timeout: float, priority: Priority
@@ -171,6 +177,8 @@ class Session:
             timeout=envelope.timeout_ms / 1000,
             respond=lambda outcome: self._respond(envelope, outcome),
             respond_now=lambda outcome: self._respond_now(envelope, outcome),
+            has_room=self.replies.may_begin,
+            wait_for_room=self.replies.wait_for_room,
             on_end=lambda: self._forget(call_id),
         )
         self._incoming[call_id] = call
@@ -233,15 +241,16 @@ class Session:
     async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
         parts, priority = _answer_parts(asked, outcome)
         size = sum(map(len, parts))
-        # Once the peer has taken enough of the earlier ones.
-        await self._replies.wait_for_room()
-        sent = await self._send(parts, priority=priority)
-        if sent is not None:
-            self._replies.add(size, sent)
+        with self.replies.made(size + REPLY_CHARGE):
+            # Once the peer has taken enough of the earlier ones.
+            await self.replies.wait_for_room()
+            sent = await self._send(parts, priority=priority)
+            if sent is not None:
+                self.replies.add(size, sent)
 
     def _respond_now(self, asked: Envelope, outcome: Outcome) -> bool:
         """Send an answer at once; say whether it needed no waiting."""
-        if not self._replies.has_room:
+        if not self.replies.has_room:
             return False
         parts, priority = _answer_parts(asked, outcome)
         try:
@@ -250,7 +259,7 @@ class Session:
             return True  # gone meanwhile: nobody waits for it
         if sent is None:
             return False
-        self._replies.add(sum(map(len, parts)), sent)
+        self.replies.add(sum(map(len, parts)), sent)
         return True
 
     def _refuse_later(self, call_id: int, refusal: Refusal) -> None:

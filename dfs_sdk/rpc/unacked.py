@@ -1,31 +1,111 @@
-"""A bound on what one peer may let us hold for it: bytes sent and not yet acknowledged."""
+"""A bound on what peers may let us hold for them: replies that are made and not yet acknowledged.
+
+Each peer has a bound of its own, and all of them share one budget, of which none may hold more than what all others
+could still get. A call of a peer without room is not begun. While the budget is nearly used up, a peer that holds much
+of it and takes hardly anything is found by `ReplyWatch`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
 
 from dfs_sdk.rpc.ports import SentPort
 
+# Beside its bytes a reply under way costs about this much for what keeps track of it: 1.4 KiB measured for a small one.
+REPLY_CHARGE = 1024
+OVERDRAFT = 2
+# Kept for peers that hold nothing: their next reply.
+RESERVE_SHARE = 4
+# Scarce is less than this fraction of the budget.
+SCARCE_SHARE = 8
+# While it is scarce, who holds more than so much takes this fraction of it in this time, or gives way.
+HOARD_BYTES_MIN = 256 * 1024
+HOARD_SECONDS = 15.0
+HOARD_SHARE = 64
 
-class UnackedBytes:
-    """Counts the bytes a peer has not acknowledged, and lets those wait who would add to too many.
+KeyT = TypeVar("KeyT")
+
+
+class ReplyBudget:
+    """What all peers together have not acknowledged, in bytes.
 
     Args:
-        bytes_max: From so many on, further messages wait; the one that reaches it may go over.
+        bytes_total: From so many on no large reply is made for anybody, and from twice as many on none at all.
+
+    Attributes:
+        used_bytes: Held at present; what was begun before may take it over the total.
+        on_freed: Called whenever bytes come back.
+        on_scarce: Called whenever bytes are taken and few are left.
     """
 
-    __slots__ = ("_bytes", "_bytes_max", "_waiting")
+    __slots__ = ("_total", "on_freed", "on_scarce", "used_bytes")
 
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes = 0
-        self._bytes_max = bytes_max
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self, bytes_total: int) -> None:
+        self._total = bytes_total
+        self.used_bytes = 0
+        self.on_freed: Callable[[], None] = lambda: None
+        self.on_scarce: Callable[[], None] = lambda: None
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether little is left."""
+        return self._total - self.used_bytes < self._total // SCARCE_SHARE
 
     @property
     def has_room(self) -> bool:
-        """Whether a message may go out at once."""
+        """Whether small replies may be made: who holds back large ones leaves a part for these."""
+        return self.used_bytes < OVERDRAFT * self._total
+
+    def has_bulk_room(self, held: int) -> bool:
+        """Say whether a large one may be made for who holds `held` bytes: as long as others could have as much."""
+        spare = self._total - self.used_bytes
+        return spare > 0 if held == 0 else held < spare - self._total // RESERVE_SHARE
+
+    def take(self, size: int) -> None:
+        """Count bytes."""
+        self.used_bytes += size
+        if self.is_scarce:
+            self.on_scarce()
+
+    def give(self, size: int) -> None:
+        """Count bytes no more."""
+        self.used_bytes -= size
+        self.on_freed()
+
+
+class UnackedBytes:
+    """Counts the bytes of replies that one peer has not acknowledged, and lets those wait that would add to too many.
+
+    Args:
+        bytes_max: From so many on, further messages wait; the one that reaches it may go over.
+        budget: Shared by all peers.
+    """
+
+    __slots__ = ("_budget", "_bytes", "_bytes_max", "_waiting")
+
+    def __init__(self, bytes_max: int, budget: ReplyBudget) -> None:
+        self._bytes = 0
+        self._bytes_max = bytes_max
+        self._budget = budget
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def held_bytes(self) -> int:
+        """What was sent to the peer and not acknowledged."""
+        return self._bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message that is made may go out at once."""
         return self._bytes < self._bytes_max and not self._waiting
+
+    def may_begin(self, bulk: bool) -> bool:  # noqa: FBT001 - handed on as a plain function
+        """Say whether a further one may be made, a large one or any other."""
+        return self.has_room and (self._budget.has_bulk_room(self._bytes) if bulk else self._budget.has_room)
 
     async def wait_for_room(self) -> None:
         """Wait while at least as many bytes are under way as may be."""
@@ -40,13 +120,25 @@ class UnackedBytes:
                     self._wake()
                 raise
 
+    @contextmanager
+    def made(self, size: int) -> Iterator[None]:
+        """Count a message against the budget while it waits to be sent."""
+        self._budget.take(size)
+        try:
+            yield
+        finally:
+            self._budget.give(size)
+
     def add(self, size: int, sent: SentPort) -> None:
         """Count a message until it is settled."""
+        size += REPLY_CHARGE
         self._bytes += size
+        self._budget.take(size)
 
         def on_done(_acked: asyncio.Future[None]) -> None:
             self._bytes -= size
             self._wake()
+            self._budget.give(size)
 
         sent.acked.add_done_callback(on_done)
         self._wake()
@@ -57,3 +149,32 @@ class UnackedBytes:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+
+class ReplyWatch(Generic[KeyT]):
+    """Finds those who hold replies back from everybody, while memory for them is scarce; time is an argument."""
+
+    __slots__ = ("_marks",)
+
+    def __init__(self) -> None:
+        self._marks: dict[KeyT, tuple[float, int]] = {}
+
+    def find(self, holders: Iterable[tuple[KeyT, int, int]], now: float) -> list[KeyT]:
+        """Return those who took too little since they were marked; call it now and then while memory is scarce.
+
+        Args:
+            holders: Of each peer a key, the bytes it holds, and how many it has ever acknowledged.
+            now: The instant in seconds.
+        """
+        marks, self._marks = self._marks, {}
+        found: list[KeyT] = []
+        for key, held, taken in holders:
+            if held < HOARD_BYTES_MIN:
+                continue
+            at, taken_then = marks.get(key, (now, taken))
+            if taken - taken_then >= held // HOARD_SHARE:
+                at, taken_then = now, taken
+            self._marks[key] = at, taken_then
+            if now - at > HOARD_SECONDS:
+                found.append(key)
+        return found

@@ -89,6 +89,7 @@ class ShortcutConnection:
         address: Where the peer was heard last.
         moved: Whether it was heard somewhere else before.
         observed_address: How it sees us.
+        arrived_bytes: See `ConnectionPort`.
         heard_at: When it was heard last.
         opened_at: When it began.
     """
@@ -108,6 +109,7 @@ class ShortcutConnection:
         "_transport",
         "_waiting",
         "address",
+        "arrived_bytes",
         "heard_at",
         "moved",
         "next_number",
@@ -134,6 +136,7 @@ class ShortcutConnection:
         self.observed_address: Address | None = None
         self.heard_at = self.opened_at = clock.monotonic()
         self.next_number = 1
+        self.arrived_bytes = 0
         self._transport = transport
         self._peer = peer
         self._clock = clock
@@ -259,6 +262,7 @@ class ShortcutConnection:
         sent = self._sent.get(number)
         if sent is None:
             return
+        self.arrived_bytes += len(sent.payload)
         if self._round == 0:
             self._rtt += (self._clock.monotonic() - sent.sent_at - self._rtt) / 8
         self._round = 0

@@ -135,6 +135,11 @@ class Connection:
         return self._session.statistics
 
     @property
+    def arrived_bytes(self) -> int:
+        """Bytes of messages that the peer has acknowledged."""
+        return self._session.sender.outbox.arrived_bytes
+
+    @property
     def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         return self._session.trace

@@ -71,7 +71,7 @@ async def gated_pair(
 
 def withhold_acks(connection: FakeConnection) -> list[asyncio.Future[None]]:
     """Let messages of a connection arrive unacknowledged; the futures say so, in the order of the messages."""
-    honest_send, held = connection.send_now, list[asyncio.Future[None]]()
+    honest_send, honest_close, held = connection.send_now, connection.close, list[asyncio.Future[None]]()
 
     def send_now(parts: Sequence[Buffer], *, priority: Priority) -> FakeSent:
         honest_send(parts, priority=priority)
@@ -79,7 +79,13 @@ def withhold_acks(connection: FakeConnection) -> list[asyncio.Future[None]]:
         held.append(unacknowledged.acked)
         return unacknowledged
 
+    def close(reason: str) -> None:
+        honest_close(reason)
+        for acked in held:
+            acked.cancel()
+
     connection.send_now = send_now  # type: ignore[method-assign]
+    connection.close = close  # type: ignore[method-assign]
     return held
 
 

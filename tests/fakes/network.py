@@ -47,7 +47,7 @@ class FakeConnection:
         self.remote: FakeConnection | None = None
         self.is_open = True
         self.rtt = max(RTT, 2 * transport.network.latency)
-        self.sent_bytes = 0
+        self.sent_bytes = self.arrived_bytes = 0
         self.trace: Samples = in_rows()
 
     @property
@@ -92,6 +92,7 @@ class FakeConnection:
         cut = self.transport.network.is_cut(self.transport.node_id, self.node_id)
         if remote is None or not remote.is_open or sent.cancelled or cut:
             return
+        self.arrived_bytes += len(message)
         if not sent.acked.done():
             sent.acked.set_result(None)
         remote.transport.on_message(remote, memoryview(message))

@@ -100,7 +100,7 @@ async def test_tag_is_served_once_in_whatever_way(pair: tuple[Rpc, Rpc]) -> None
 
 async def test_peer_that_takes_no_answers_makes_them_wait_and_then_the_calls_are_busy(network: FakeNetwork) -> None:
     """A12, P-RPC-15: the bound on unacknowledged answers and that on held calls hold for plain functions, too"""
-    a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=1000, peer_calls_max=8))
+    a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=4000, peer_calls_max=8))
     network.introduce(a, b)
     b.serve_at_once(Add, add)
     await a.call(b.node_id, ADD)

@@ -144,7 +144,7 @@ async def test_a_peer_that_floods_calls_and_takes_no_refusals_is_disconnected(ne
 
 async def test_a_peer_that_takes_no_replies_holds_turns_and_not_memory(network: FakeNetwork) -> None:
     """A12, P-RPC-15: replies beyond the bound wait until earlier ones are acknowledged"""
-    a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=1000))
+    a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=4000))
     network.introduce(a, b)
     b.serve(Add, add)
     await a.call(b.node_id, ADD)

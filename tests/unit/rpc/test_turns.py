@@ -70,8 +70,8 @@ async def test_a_peer_with_many_calls_does_not_delay_another_by_more_than_its_tu
     ("config", "body", "admitted"),
     [
         (RpcConfig(peer_calls_max=5), b"", 5),
-        (RpcConfig(peer_bytes_max=4 * 1024 * 1024), bytes(1024 * 1024), 4),
-        (RpcConfig(peer_bytes_max=4 * 1024 * 1024, total_bytes_max=4 * 1024 * 1024), bytes(2 * 1024 * 1024), 2),
+        (RpcConfig(peer_bytes_max=5 * 1024 * 1024), bytes(1024 * 1024), 4),
+        (RpcConfig(peer_bytes_max=5 * 1024 * 1024, total_bytes_max=5 * 1024 * 1024), bytes(2 * 1024 * 1024), 2),
     ],
 )
 async def test_what_a_peer_keeps_waiting_is_bounded_and_the_rest_told_busy(
