@@ -1,9 +1,10 @@
 """The door: which HELLOs are answered, and what is kept of them until the initiator confirms.
 
-In this order, so that each step is dearer than the one before: length and version, mac1, cookie under load, rate of the
-source prefix, repetition, and only then the Diffie-Hellman operations. Whatever fails is dropped in silence and
-counted. A half-open handshake is no session: it becomes one when a packet under its keys arrives, which a replayed
-HELLO can never bring about.
+In this order, so that each step is dearer than the one before: length and version, mac1, repetition, cookie, rate of
+the source prefix, and only then the Diffie-Hellman operations. Under load, and from a prefix over its rate, a HELLO
+without a cookie of ours draws one; with one it counts against a rate that forged sources cannot use up. Whatever else
+fails is dropped in silence and counted. A half-open handshake is no session: it becomes one when a packet under its
+keys arrives, which a replayed HELLO can never bring about.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ class Acceptor:
         self._mac1_key = mac1_key(identity.public.x, network.network_id)
         self._jar = CookieJar(identity.public.x, entropy)
         self._limiter = PrefixLimiter(rate=config.handshakes_per_second, burst=config.handshake_burst)
+        # Whoever forges sources uses up the rate of a network, but not that of those who answer there.
+        self._proven = PrefixLimiter(rate=config.handshakes_per_second, burst=config.handshake_burst)
         self._load = LoadMeter(config.handshakes_under_load)
         self._half_open: OrderedDict[int, HalfOpen] = OrderedDict()
         self._by_ephemeral: dict[bytes, int] = {}
@@ -122,14 +125,15 @@ class Acceptor:
             return repeated.welcome, repeated
         covered, mac2 = datagram[: HELLO_BYTES - MAC_BYTES], datagram[HELLO_BYTES - MAC_BYTES :]
         under_load = self._load.count(now) or len(self._half_open) > self._config.half_open_max // 2
-        if under_load and not self._jar.accepts(mac2=mac2, covered=covered, source=source, now=now):
+        proven = any(mac2) and self._jar.accepts(mac2=mac2, covered=covered, source=source, now=now)
+        if proven and not self._proven.allows(source, now):
+            self.counters["hello over rate"] += 1
+            raise ProtocolError("too many handshakes from one network")
+        if not proven and (under_load or not self._limiter.allows(source, now)):
             self.counters["cookie"] += 1
             mac1 = bytes(covered[-MAC_BYTES:])
             remote_index = HELLO_HEADER.unpack_from(datagram)[2]
             return self._jar.issue(mac1=mac1, index=remote_index, source=source, now=now), None
-        if not self._limiter.allows(source, now):
-            self.counters["hello over rate"] += 1
-            raise ProtocolError("too many handshakes from one network")
         welcome, agreement = answer_hello(
             datagram,
             identity=self._identity,

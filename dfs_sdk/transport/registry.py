@@ -7,7 +7,8 @@ ours is never answered, so two graves cannot keep each other awake.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import ipaddress
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
 from dfs_sdk.ids import Address, NodeId
@@ -147,5 +148,26 @@ class Registry:
             if len(near) >= self._config.sessions_per_prefix_max:
                 return min(near, key=lambda other: other.heard_at)
         if len(others) >= self._config.connections_max:
-            return min(others, key=lambda other: other.heard_at)
+            return min(_expendable(others), key=lambda other: other.heard_at)
         return None
+
+
+def _expendable(sessions: list[Session]) -> list[Session]:
+    """Return those among which one makes room: of the most crowded network, and begun by their peers, if there are any.
+
+    Whoever brings many identities from one network would else push out all others, who are silent for longer.
+    """
+    begun_by_peers = [session for session in sessions if not session.initiated] or sessions
+    networks = [_network(session.address) for session in begun_by_peers]
+    counts = Counter(networks)
+    most = max(counts.values())
+    return [session for session, name in zip(begun_by_peers, networks, strict=True) if counts[name] == most]
+
+
+def _network(address: Address) -> bytes:
+    """Name what one holder may own many prefixes of: a /16, or an IPv6 /32."""
+    try:
+        packed = ipaddress.ip_address(address.host.partition("%")[0]).packed
+    except ValueError:
+        return address.host.encode()
+    return packed[:2] if len(packed) == 4 else packed[:4]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dfs_sdk.ids import Address
 from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.transport.config import DATAGRAM_BYTES_MIN, MIB, TransportConfig
 from dfs_sdk.transport.frames import CONTROLS_MAX, MESSAGE_OVERHEAD, SEGMENTS_MAX, PathChallenge, Wanted
@@ -114,3 +115,27 @@ def test_a12_giving_up_what_was_never_begun_takes_no_memory() -> None:
     assert buffers.kept_bytes == 0
     assert inbox.find(0, 4 * MIB) is None, "it is over"
     assert inbox.incomplete == 0
+
+
+@pytest.mark.parametrize("crowd", ["2001:db8:{number:x}::1", "10.0.0.{number}"])
+def test_a25_a_crowd_of_one_network_pushes_out_itself_and_nobody_else(
+    crowd: str,
+) -> None:
+    """The longest silent one went, whoever it was: 512 chatty identities of one IPv6 /48 were everybody a node knew."""
+    pair = Pair(right_config=TransportConfig(connections_max=10))
+    hub = pair.right
+    dialled = [pair.add(f"dialled {number}", Address(f"10.0.1.{number}", 4001)) for number in range(1, 4)]
+    for peer in dialled:
+        hub.endpoint.connect(peer.contact, peer.address, pair.now)
+    came = [pair.add(f"came {number}", Address(f"100.{64 + number}.0.1", 4001)) for number in range(3)]
+    for peer in came:
+        peer.endpoint.connect(hub.contact, hub.address, pair.now)
+    pair.run_for(2)
+    for number in range(1, 13):
+        peer = pair.add(f"crowd {number}", Address(crowd.format(number=number), 4001))
+        peer.endpoint.connect(hub.contact, hub.address, pair.now)
+        pair.run_for(2)
+        assert peer.opened
+    kept = {session.node_id for session in hub.endpoint.sessions}
+    assert len(kept) == 10
+    assert kept >= {peer.identity.node_id for peer in (*dialled, *came)}

@@ -120,8 +120,36 @@ def test_a6_handshake_rate_is_limited_for_each_prefix():
     served = 0
     for number in range(30):
         source = Address("203.0.113.5", 1000 + number)
-        served += len(answers(pair, pair.right, hello_for(pair.right, seed=number, index=number), source))
+        (answer,) = answers(pair, pair.right, hello_for(pair.right, seed=number, index=number), source)
+        served += answer[0] == Kind.WELCOME
+        assert answer[0] in (Kind.WELCOME, Kind.COOKIE)
     assert served == TransportConfig().handshake_burst
+
+
+def test_a6_handshake_rate_of_proven_sources_is_limited_for_each_prefix():
+    pair = Pair()
+    served = 0
+    for number in range(30):
+        source = Address("203.0.113.5", 1000 + number)
+        initiation = initiation_of(pair.right, seed=f"member {number}", index=number)
+        (answer,) = answers(pair, pair.right, initiation.hello(), source)
+        if answer[0] == Kind.COOKIE:
+            initiation.on_cookie(memoryview(answer))
+            served += len(answers(pair, pair.right, initiation.hello(), source))
+    assert served == TransportConfig().handshake_burst
+
+
+def test_a6_forged_sources_keep_no_newcomer_of_their_network_out():
+    """Twenty datagrams a second once did."""
+    pair = Pair()
+    newcomer = pair.add("newcomer", Address("203.0.113.5", 4001))
+    for tick in range(40):
+        for number in range(2):
+            forged = hello_for(pair.right, seed=f"{tick} {number}", index=number)
+            pair.inject(Address("203.0.113.200", 1000 + number), pair.right.address, forged, delay=tick * 0.05)
+    pair.run_for(0.5)
+    newcomer.endpoint.connect(pair.right.contact, pair.right.address, pair.now)
+    assert pair.run_until(lambda: bool(newcomer.opened)) < 1.2
 
 
 def cookie_for(pair, hello, source) -> bytes:
