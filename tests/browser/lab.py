@@ -38,8 +38,19 @@ SETTINGS: dict[str, dict[str, Any]] = {
 WRITE = """([cell, source]) => {
     const model = window.jupyterapp.shell.currentWidget.content.widgets[cell].model;
     model.sharedModel.setSource(source);
-    model.executionCount = null;
 }"""
+# A cell that holds the kernel until the test lets go, so that what comes meanwhile comes meanwhile on any machine.
+HELD = "held"
+HELD_SECONDS_MAX = 60
+BLOCK = f"""
+import time
+from pathlib import Path
+begin = time.monotonic()
+Path("{HELD}").touch()
+while Path("{HELD}").exists():
+    assert time.monotonic() - begin < {HELD_SECONDS_MAX}, "nobody let go"
+    time.sleep(0.05)
+"""
 SERVER_SECONDS_MAX = 60
 CELL_SECONDS_MAX = 90
 TOKEN = "browser-test"
@@ -125,11 +136,21 @@ class Notebook:
         self.page.evaluate(
             """(cell) => {
                 const app = window.jupyterapp;
+                app.shell.currentWidget.content.widgets[cell].model.executionCount = null;
                 app.shell.currentWidget.content.activeCellIndex = cell;
                 app.commands.execute('notebook:run-cell');
             }""",
             cell,
         )
+
+    def hold(self, cell: int) -> None:
+        """Start a cell of `BLOCK` and wait until it holds the kernel."""
+        self.begin(cell)
+        wait_until((self.path.parent / HELD).exists, "the cell did not begin")
+
+    def let_go(self) -> None:
+        """End what holds the kernel."""
+        (self.path.parent / HELD).unlink()
 
     def save(self) -> dict[str, Any]:
         """Save the notebook with its widgets' state and read back what was written."""

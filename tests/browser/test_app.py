@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import socket
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SIZE = 3 * 2**20 + 123
 FORBIDDEN = 403
+ID_SHOWN = re.compile(r"· [0-9a-f]{8}\b")
 CUT_OFF = """() => {
     const edge = (selector) => document.querySelector(selector).getBoundingClientRect().right;
     return Math.max(0, edge(".dfs-dashboard") - edge(".jp-OutputArea-child"));
@@ -52,7 +54,8 @@ def test_two_windows_join_store_fetch_and_talk(page: Page, other_page: Page, far
         other_page.goto(ben.url)
         story.join(other_page, far.address)
         expect(story.dashboard(page)).to_contain_text("ada")
-        assert page.title() == other_page.title() == "dfs"
+        for window in (page, other_page):
+            expect(window).to_have_title("dfs")
         assert page.locator(".jp-InputArea, .jp-Cell-inputWrapper").count() == 0, "a notebook is in sight"
 
         source = tmp_path / "measurements.bin"
@@ -90,6 +93,7 @@ def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_
     with running_app(tmp_path / "ada", "--name", "ada", "--store", "memory") as app:
         page.goto(app.url)
         story.dashboard(page)
+        expect(page.locator(".dfs-header-facts")).to_contain_text(ID_SHOWN)
         node_id = page.locator(".dfs-header-facts").inner_text().rsplit("·", 1)[-1].strip()
         note(page, "before the reload")
         moves = (
@@ -111,7 +115,7 @@ def test_node_outlives_a_reload_and_ends_with_its_last_window(page: Page, other_
         other_page.goto(app.url)
         story.hear(other_page, "after the reload")
         other_page.set_viewport_size({"width": 700, "height": 900})
-        assert other_page.evaluate(CUT_OFF) == 0
+        other_page.wait_for_function(f"() => ({CUT_OFF})() === 0")
         note(other_page, "from the second window")
         story.hear(page, "from the second window")
         page.close()

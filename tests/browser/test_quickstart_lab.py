@@ -62,7 +62,7 @@ def upload_and_download(page: Page, content: bytes, path: Path) -> None:
 def see_chunks(page: Page) -> None:
     tab(page, "Chunks")
     expect(page.locator(".dfs-map-grid[data-holders='3']")).to_be_visible(timeout=30_000)
-    assert int(page.locator(".dfs-map-grid").get_attribute("data-rows") or 0) >= 8
+    page.wait_for_function("() => Number(document.querySelector('.dfs-map-grid').dataset.rows) >= 8")
     page.locator(".dfs-map-grid").focus()
     page.keyboard.press("ArrowDown")
     expect(page.locator(".dfs-about")).to_contain_text("chunk 0")

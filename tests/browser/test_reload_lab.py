@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 MIB = 2**20
 START = """
 import asyncio
+from pathlib import Path
 from dfs_sdk.ui import FilesPanel
 from tests.fakes.node import FakeNode, FakeReader
 node = await FakeNode().start()
@@ -59,7 +60,12 @@ panel
 OPEN_THE_GATE = """
 while len({move for move, index in arrived if index == 4}) < 2:  # the last piece of one upload, the fifth of the other
     await asyncio.sleep(0.01)
-asyncio.get_running_loop().call_later(2, gate.set)
+async def open_later():
+    while not Path("gone").exists():
+        await asyncio.sleep(0.01)
+    Path("gone").unlink()
+    gate.set()
+opening = asyncio.create_task(open_later())
 """
 SEE_WHOLE = """
 import hashlib
@@ -119,6 +125,7 @@ def test_page_that_is_loaded_again_knows_its_moves_and_goes_on_with_them(lab: La
     expect(moves(page, "left.bin")).to_contain_text("4 MiB of 20 MiB")
     notebook.run(1, OPEN_THE_GATE)
     page.goto("about:blank")
+    (lab.folder / "gone").touch()
 
     lab.open(page, notebook.path.stem)  # JupyterLab fetches the panel from the kernel, which went on meanwhile
     expect(moves(page, "done.bin")).to_contain_text("is in the network")
