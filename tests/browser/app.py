@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.browser.evidence import kept_log
 from tests.browser.lab import ROOT
 
 END_SECONDS_MAX = 30
@@ -64,7 +65,8 @@ def running_app(home: Path, *options: str) -> Iterator[App]:
     """Run the program and end it at the end."""
     process = start_app(home, *options)
     try:
-        yield App(process, home, home / "app.log")
+        with kept_log(f"log of dfs app in {home.name}", home / "app.log"):
+            yield App(process, home, home / "app.log")
     finally:
         if process.poll() is None:
             process.terminate()

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,9 +8,19 @@ pytest.importorskip("jupyterlab", reason='pip install "dfs-sdk[notebook]"')
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser.evidence import sections
 from tests.browser.lab import CHROMIUM_FLAGS, ROOT, Lab, find_chromium, open_page, running_lab
 
 expect.set_options(timeout=15_000)  # a busy machine answers late; what never comes fails all the same
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put beside a failure what the pages and programs of that moment say: none of them is there afterwards."""
+    report = yield
+    if report.failed:
+        report.sections += sections()
+    return report
 
 
 @pytest.fixture(scope="package")

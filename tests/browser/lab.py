@@ -17,6 +17,8 @@ from urllib.request import urlopen
 
 from playwright.sync_api import Browser, Locator, Page
 
+from tests.browser.evidence import kept_log, kept_page
+
 ROOT = Path(__file__).parents[2]
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM_FLAGS = [
@@ -196,7 +198,8 @@ def running_lab(folder: Path) -> Iterator[Lab]:
     with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
-            yield Lab(_server_url(folder, process), root)
+            with kept_log("log of JupyterLab and its kernels", folder / "server.log"):
+                yield Lab(_server_url(folder, process), root)
         finally:
             os.killpg(process.pid, signal.SIGTERM)
             try:
@@ -210,7 +213,9 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 def open_page(browser: Browser) -> Iterator[Page]:
     """A page in a profile of its own, which records scripts' errors and every request to elsewhere."""
     with browser.new_context(viewport={"width": 1400, "height": 1500}, accept_downloads=True) as context:
-        yield context.new_page()
+        page = context.new_page()
+        with kept_page(page):
+            yield page
 
 
 def watch(page: Page) -> tuple[list[str], list[str]]:
