@@ -146,7 +146,8 @@ async def test_cancelled_run_stops_at_once_and_the_swarm_goes_on():
     async with Swarm(3, net="lan", seed=2) as swarm:
         began = seconds(swarm)
         running = asyncio.ensure_future(swarm.run(hours=1000, progress=False))
-        await asyncio.sleep(0.3)
+        while seconds(swarm) == began:
+            await asyncio.sleep(0.01)
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
