@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -72,6 +73,7 @@ def test_lab_serves_the_notebooks_on_this_machine_behind_a_token_and_ends_when_t
         assert process.returncode == 0
         assert "5 as shipped" in out
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # where the test fails, JupyterLab is left as well
         process.communicate()
     assert len(list((tmp_path / "mine").glob("*.ipynb"))) == 5
