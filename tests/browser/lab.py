@@ -213,6 +213,7 @@ def running_lab(folder: Path) -> Iterator[Lab]:
 def open_page(browser: Browser) -> Iterator[Page]:
     """A page in a profile of its own, which records scripts' errors and every request to elsewhere."""
     with browser.new_context(viewport={"width": 1400, "height": 1500}, accept_downloads=True) as context:
+        context.set_default_navigation_timeout(SERVER_SECONDS_MAX * 1000)  # a first page has all of JupyterLab to load
         page = context.new_page()
         with kept_page(page):
             yield page
