@@ -7,7 +7,7 @@ arrive and are acknowledged together.
 
 Source: Cardwell et al., "BBR: Congestion-Based Congestion Control" (2016); draft-ietf-ccwg-bbr for gains, filters and
 the compensation of aggregated acknowledgements. The evidence that ends the start after two rounds without growth
-instead of three, and the cap, are ours.
+instead of three, the cap, and the margin within which a round trip confirms the shortest one, are ours.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ CYCLE_WINDOW_GAIN = 2.0
 BANDWIDTH_ROUNDS = 10
 FULL_PIPE_GROWTH = 1.25
 FULL_PIPE_ROUNDS = 3
+DRAIN_ROUNDS = 2.0  # the longest that the draining step of the cycle takes
+DRAIN_RTT_MIN = 0.005  # seconds; on shorter paths more than the product waits for processors rather than in a queue
 RTT_MINIMUM_AGE = 10.0
+# A round trip this close to the shortest one, in ratio, met no queue: it says again what the shortest one said. Exactly
+# as short it hardly ever is, if only since packets became longer after the first ones.
+RTT_MINIMUM_MARGIN = 1 / 32
 PROBE_RTT_DURATION = 0.2
 PROBE_RTT_WINDOW_RATIO = 0.5
 LOSS_RATIO_MAX = 0.3
@@ -208,6 +213,8 @@ class Bbr:
         expired = self._rtt_minimum_at is not None and now > self._rtt_minimum_at + RTT_MINIMUM_AGE
         if rtt is not None and (self._rtt_minimum_at is None or rtt <= self._rtt_minimum or expired):
             self._rtt_minimum, self._rtt_minimum_at = rtt, now
+        elif rtt is not None and rtt <= (1 + RTT_MINIMUM_MARGIN) * self._rtt_minimum:
+            self._rtt_minimum_at = now
         if expired and self._phase is not Phase.PROBE_RTT and not delivery.app_limited:
             self._phase = Phase.PROBE_RTT
             self._rtt_probe_until = now + max(PROBE_RTT_DURATION, self._rtt_minimum)
@@ -231,7 +238,10 @@ class Bbr:
 
     def _advance_cycle(self, delivery: Delivery) -> None:
         gain = CYCLE_GAINS[self._cycle_index]
-        elapsed = delivery.now - self._cycle_started_at > max(self._rtt_minimum, 0.001)
+        # A round is not enough to drain: the step before takes longer than one. What it left would stand until the path
+        # is emptied to measure it, which costs half a round.
+        rounds = DRAIN_ROUNDS if gain < 1 and self._rtt_minimum >= DRAIN_RTT_MIN else 1.0
+        elapsed = delivery.now - self._cycle_started_at > rounds * max(self._rtt_minimum, 0.001)
         drained = gain < 1 and delivery.in_flight_bytes <= self._product()
         if elapsed or drained:
             self._cycle_index = (self._cycle_index + 1) % len(CYCLE_GAINS)
