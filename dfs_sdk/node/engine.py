@@ -192,13 +192,7 @@ class Engine:
         begun = clock.monotonic()
         before = self.stack.membership
         try:
-            async with asyncio.timeout(0 if self._giving_up else timeout) as self._attempt:
-                try:
-                    entrance = await joining.find_entrance(target, self.stack, attempt)
-                    await self._enter(entrance, passphrase, attempt)
-                    await self._knock(entrance, attempt, timeout)
-                finally:
-                    self._attempt = None
+            member = await self._get_in(target, passphrase, attempt, timeout)
         except BaseException as error:
             await self._return_to(before)
             if self._giving_up and isinstance(error, TimeoutError):
@@ -206,16 +200,9 @@ class Engine:
             if isinstance(error, TimeoutError) and not isinstance(error, JoinError):
                 raise attempt.timed_out(timeout) from None
             raise
-        stack = self.stack
-        address = stack.rpc.address(entrance.contact.node_id)
-        report = JoinReport(
-            through=str(address) if address else entrance.contact.node_id.short,
-            network=stack.membership.network_id.short,
-            peers=len(stack.peers.view) - 1,
-            seconds=clock.monotonic() - begun,
-        )
+        report = self._report(member, seconds=clock.monotonic() - begun)
         self.publish(NodeNews, str(report))
-        stack.scope.spawn("chat-catch-up", stack.chat.catch_up())
+        self.stack.scope.spawn("chat-catch-up", self.stack.chat.catch_up())
         return report
 
     async def found(self, passphrase: str | None) -> None:
@@ -254,6 +241,27 @@ class Engine:
         self.stack = stack
         # A stack of another network keeps the port: invites and firewalls know it.
         self._bind = self._bind._replace(port=stack.address.port)
+
+    async def _get_in(self, target: str, passphrase: str | None, attempt: Attempt, timeout: float) -> NodeId:
+        """Find a member, take over its network and meet it; `give_up_joining` ends it as its time-out does."""
+        async with asyncio.timeout(0 if self._giving_up else timeout) as self._attempt:
+            try:
+                entrance = await joining.find_entrance(target, self.stack, attempt)
+                await self._enter(entrance, passphrase, attempt)
+                await self._knock(entrance, attempt, timeout)
+            finally:
+                self._attempt = None
+        return entrance.contact.node_id
+
+    def _report(self, member: NodeId, *, seconds: float) -> JoinReport:
+        stack = self.stack
+        address = stack.rpc.address(member)
+        return JoinReport(
+            through=str(address) if address else member.short,
+            network=stack.membership.network_id.short,
+            peers=len(stack.peers.view) - 1,
+            seconds=seconds,
+        )
 
     async def _enter(self, entrance: Entrance, passphrase: str | None, attempt: Attempt) -> None:
         """Check that it can work, and take over the entrance's network."""

@@ -50,8 +50,13 @@ class Membership:
 async def load_membership(store: DocumentStore, *, passphrase: str | None, runtime: Runtime) -> Membership:
     """Read the membership of a store; found a network of its own where there is none.
 
+    Args:
+        store: Where it is kept.
+        passphrase: Of a network that is founded here; a kept one has its key already.
+        runtime: Chance and threads.
+
     Raises:
-        StoreError: The record is damaged, or the given passphrase is not the network's.
+        StoreError: The record is damaged.
     """
     saved = await store.get_document(KIND, KEY)
     if saved is None:

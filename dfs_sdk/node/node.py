@@ -447,12 +447,7 @@ class Node(Lifetime, faces.Faces, Shown):
         """Stop; who is cancelled meanwhile has stopped it all the same, unless its turn had not yet come."""
         async with last_turn(self._engine, self._changing):
             engine = self._engine if self._state == "running" else None
-            if engine is not None:
-                self._last_snapshot = faces.closed(engine.observe())
-            self._state = "closed"
-            for forget in self._forget:
-                forget()
-            self._forget = []
+            self._be_closed()
             if engine is not None:
                 await how(engine)
 
@@ -461,12 +456,17 @@ class Node(Lifetime, faces.Faces, Shown):
 
     def lose(self) -> None:
         """Be closed because what it ran on is gone, a simulated host that crashed; called on the home's thread."""
+        if self._state == "running":
+            self._be_closed()
+
+    def _be_closed(self) -> None:
+        """Keep what is shown of a closed node, and let go of what would close it at an exit."""
         if self._state == "running" and self._engine is not None:
             self._last_snapshot = faces.closed(self._engine.observe())
-            self._state = "closed"
-            for forget in self._forget:
-                forget()
-            self._forget = []
+        self._state = "closed"
+        for forget in self._forget:
+            forget()
+        self._forget = []
 
     def _wipe(self) -> None:
         self._state, self._forked = "closed", True
