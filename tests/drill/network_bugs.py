@@ -59,8 +59,8 @@ NETWORK_BUGS = (
         edits=(
             Edit(
                 path="dfs_sdk/transport/acceptor.py",
-                old="if under_load and not self._jar.accepts(mac2=mac2, covered=covered, source=source, now=now):",
-                new="if under_load and not any(mac2):",
+                old="any(mac2) and self._jar.accepts(mac2=mac2, covered=covered, source=source, now=now)",
+                new="any(mac2)",
             ),
         ),
         tests=(
