@@ -9,16 +9,24 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
+from dfs_sdk.runtime.held_files import until_let_go
 from dfs_sdk.runtime.ports import Buffer
 
+_CAN_REFUSE_LINKS = hasattr(os, "O_NOFOLLOW")
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # A FIFO opened for reading waits for its writer; with this flag it does not, and is then refused.
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
-_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES})
+# EINVAL is what Windows says on FAT.
+_NO_LINKS = frozenset(
+    {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES, errno.EINVAL}
+)
+# What file systems of other machines answer on macOS to a request to flush the drive.
+_NO_FULL_SYNC = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY})
 FILE_MODE = 0o600
 _AT_OFFSETS = hasattr(os, "pread")
 _WRITE_BACK: int | None = getattr(os, "POSIX_FADV_DONTNEED", None)
@@ -75,7 +83,7 @@ class OpenFile:
 
     def sync(self) -> None:
         """Make what was written durable."""
-        os.fsync(self._open())
+        sync_descriptor(self._open())
 
     def close(self) -> None:
         """Let go of it; calling it again is harmless."""
@@ -113,15 +121,16 @@ def open_part(path: Path) -> OpenFile:
         return OpenFile(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE))
     except FileExistsError:
         pass
+    in_the_way = FileExistsError(errno.EEXIST, "something that is no part file of ours is in the way", str(path))
+    if not _CAN_REFUSE_LINKS and path.is_symlink():
+        raise in_the_way
     try:
-        descriptor = os.open(path, os.O_RDWR | _NO_WAIT | _NO_FOLLOW)
+        descriptor = until_let_go(lambda: os.open(path, os.O_RDWR | _NO_WAIT | _NO_FOLLOW))
     except OSError as error:
-        raise FileExistsError(
-            errno.EEXIST, "something that is no part file of ours is in the way", str(path)
-        ) from error
+        raise in_the_way from error
     if not _is_ours(os.fstat(descriptor)):
         os.close(descriptor)
-        raise FileExistsError(errno.EEXIST, "something that is no part file of ours is in the way", str(path))
+        raise in_the_way
     return OpenFile(path, descriptor)
 
 
@@ -133,7 +142,13 @@ def open_source(path: Path) -> OpenFile:
         IsADirectoryError: It is a folder.
         OSError: It is no regular file, or not ours to read.
     """
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+    flags = os.O_RDONLY | _NO_WAIT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError as error:
+        if not path.is_dir():  # Windows opens no folder
+            raise
+        raise IsADirectoryError(errno.EISDIR, "this is a folder, not a file", str(path)) from error
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode):
         return OpenFile(path, descriptor)
@@ -155,7 +170,7 @@ def publish(source: Path, target: Path, *, overwrite: bool) -> None:
         FileExistsError: The name is taken and `overwrite` is false; `source` is still there.
     """
     if overwrite:
-        source.replace(target)
+        until_let_go(lambda: source.replace(target))
         return
     try:
         target.hardlink_to(source)
@@ -164,11 +179,39 @@ def publish(source: Path, target: Path, *, overwrite: bool) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        # No hard links here: claim the name with an empty file first, which no other program can have.
-        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE))
-        source.replace(target)
+        _publish_without_links(source, target)
     else:
-        source.unlink()
+        until_let_go(source.unlink)
+
+
+def sync_descriptor(descriptor: int) -> None:
+    """Make what was written to an open file durable, or a folder's entries."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync alone leaves data in the drive's own cache
+        except OSError as error:
+            if error.errno not in _NO_FULL_SYNC:
+                raise
+        else:
+            return
+    os.fsync(descriptor)
+
+
+def _publish_without_links(source: Path, target: Path) -> None:
+    """Claim the name with an empty file first, which no other program can have; it goes again if that is all."""
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, FILE_MODE)
+    claimed = os.fstat(descriptor)
+    os.close(descriptor)
+    try:
+        until_let_go(lambda: source.replace(target))
+    except OSError:
+        with suppress(OSError):
+            found = target.lstat()
+            if os.path.samestat(claimed, found) and found.st_size == 0:
+                target.unlink()
+        raise
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,7 +30,7 @@ class FileDiskLock:
     def release(self) -> None:
         """Free the lock; calling it again, or in a forked child, is harmless."""
         if os.getpid() == self._owner_pid and self._lock.is_locked:
-            self._holder.unlink(missing_ok=True)
+            _forget_holder(self._holder)
             self._lock.release()
 
 
@@ -49,8 +50,13 @@ def take_lock(path: Path) -> FileDiskLock:
     try:
         holder.write_text(f"{os.getpid()}\n", encoding="ascii")
     except OSError:
-        holder.unlink(missing_ok=True)  # on a full disk the lock is good without its note
+        _forget_holder(holder)  # on a full disk the lock is good without its note
     return FileDiskLock(lock, holder)
+
+
+def _forget_holder(holder: Path) -> None:
+    with suppress(OSError):  # Windows deletes nothing that another process is just reading; the lock counts, not this
+        holder.unlink(missing_ok=True)
 
 
 def _holder_in_words(holder: Path) -> str:

@@ -19,12 +19,14 @@ from collections.abc import Callable, MutableSequence, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, Self, TypeVar
 
 from dfs_sdk.errors import ConfigError, ForkedNodeError, NodeClosedError
 from dfs_sdk.runtime.cached_reads import read_cached
-from dfs_sdk.runtime.files import OpenFile, open_part, open_source, publish
+from dfs_sdk.runtime.files import OpenFile, open_part, open_source, publish, sync_descriptor
+from dfs_sdk.runtime.held_files import until_let_go
 from dfs_sdk.runtime.locks import FileDiskLock, take_lock
 from dfs_sdk.runtime.machine import SystemMachine
 from dfs_sdk.runtime.mounts import on_network
@@ -145,31 +147,32 @@ class SystemDisk:
 
     def write_new(self, path: Path, *parts: Buffer) -> None:
         """Create `path` exclusively with mode 0600, write and fsync; on an error no file is left behind."""
-        descriptor = os.open(path, _NEW_FILE_FLAGS, FILE_MODE)
+        descriptor = until_let_go(lambda: os.open(path, _NEW_FILE_FLAGS, FILE_MODE))
         try:
             try:
                 for part in parts:
                     view = memoryview(part).cast("B")
                     while view:
                         view = view[os.write(descriptor, view) :]
-                _sync(descriptor)
+                sync_descriptor(descriptor)
             finally:
                 os.close(descriptor)
         except BaseException:
-            self.remove(path)
+            with suppress(OSError):  # what went wrong first is what the caller has to know
+                self.remove(path)
             raise
 
     def read(self, path: Path, size_max: int | None = None) -> bytes:
         """Read a whole file, or at most its first `size_max` bytes."""
         if size_max is None:
-            return path.read_bytes()
-        with path.open("rb", buffering=0) as file:
+            return until_let_go(path.read_bytes)
+        with _opened(path) as file:
             return file.read(size_max) or b""
 
     def read_into(self, path: Path, room: memoryview) -> int:
         """Read the first bytes of a file into memory at hand and return how many there were."""
         filled = 0
-        with path.open("rb", buffering=0) as file:
+        with _opened(path) as file:
             while count := file.readinto(room[filled:]):
                 filled += count
         return filled
@@ -180,7 +183,7 @@ class SystemDisk:
 
     def replace(self, source: Path, target: Path) -> None:
         """Rename over `target` atomically."""
-        source.replace(target)
+        until_let_go(lambda: source.replace(target))
 
     def sync_folder(self, path: Path) -> None:
         """Flush a folder's entries; Windows offers no such call."""
@@ -188,13 +191,13 @@ class SystemDisk:
             return
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
         try:
-            _sync(descriptor)
+            sync_descriptor(descriptor)
         finally:
             os.close(descriptor)
 
     def remove(self, path: Path) -> None:
         """Delete a file; a missing one is fine."""
-        path.unlink(missing_ok=True)
+        until_let_go(lambda: path.unlink(missing_ok=True))
 
     def exists(self, path: Path) -> bool:
         """Say whether a file or folder is there."""
@@ -251,26 +254,16 @@ class SystemDisk:
         publish(source, target, overwrite=overwrite)
 
 
+def _opened(path: Path) -> FileIO:
+    return until_let_go(lambda: path.open("rb", buffering=0))
+
+
 def _entries(path: Path, wanted: Callable[[os.DirEntry[str]], bool]) -> list[Path]:
     try:
         with os.scandir(path) as entries:
             return sorted(Path(entry.path) for entry in entries if wanted(entry))
     except FileNotFoundError:
         return []
-
-
-def _sync(descriptor: int) -> None:
-    if sys.platform == "darwin":
-        import fcntl
-
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync alone leaves data in the drive's own cache
-        except OSError as error:
-            if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
-                raise
-        else:
-            return
-    os.fsync(descriptor)
 
 
 class ThreadOffload:

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from dfs_sdk.errors import QuotaExceededError, StoreError, StoreReadOnlyError
+from dfs_sdk.runtime.held_files import is_held
 
 DiskError = OSError | sqlite3.Error
 
@@ -17,7 +18,7 @@ class Fault(Enum):
     """What follows from an error."""
 
     FULL = "full"  # room must be made, then all is well
-    PASSING = "passing"  # the process lacked something; the disk is fine
+    PASSING = "passing"  # the process lacked something, or another one was in the way; the disk is fine
     BROKEN = "broken"  # what reached the disk is unknown: nothing more is written
 
 
@@ -36,7 +37,7 @@ def fault_of(error: DiskError) -> Fault:
         return Fault.PASSING if code in _SQLITE_PASSING else Fault.BROKEN
     if error.errno in _FULL:
         return Fault.FULL
-    return Fault.PASSING if error.errno in _PASSING else Fault.BROKEN
+    return Fault.PASSING if error.errno in _PASSING or is_held(error) else Fault.BROKEN
 
 
 def cause_of(error: DiskError) -> str:

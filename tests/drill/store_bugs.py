@@ -50,7 +50,7 @@ STORE_BUGS = (
         name="fsync does nothing on a real disk",
         edits=(
             Edit(
-                path="dfs_sdk/runtime/system.py",
+                path="dfs_sdk/runtime/files.py",
                 old=lines(
                     "            return",
                     "    os.fsync(descriptor)",
@@ -85,7 +85,7 @@ STORE_BUGS = (
                 path="dfs_sdk/runtime/system.py",
                 old=lines(
                     "        try:",
-                    "            _sync(descriptor)",
+                    "            sync_descriptor(descriptor)",
                     "        finally:",
                 ),
                 new=lines(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -113,12 +116,13 @@ def test_a_source_is_a_regular_file_also_behind_a_link(tmp_path: Path):
         open_source(tmp_path / "fifo")
 
 
-@pytest.fixture(params=["hard links", "no hard links"])
+@pytest.fixture(params=["hard links", "no hard links", "FAT on Windows"])
 def links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "no hard links":
+    if request.param != "hard links":
+        code = errno.EINVAL if request.param == "FAT on Windows" else errno.EOPNOTSUPP
 
         def refuse(_self: Path, _target: Path) -> None:
-            raise OSError(errno.EOPNOTSUPP, "no links here")
+            raise OSError(code, "no links here")
 
         monkeypatch.setattr(files.Path, "hardlink_to", refuse)
     return str(request.param)
@@ -159,3 +163,102 @@ def test_overwriting_replaces_a_link_not_what_it_leads_to(tmp_path: Path):
     publish(tmp_path / "part", tmp_path / "target", overwrite=True)
     assert (tmp_path / "target").read_bytes() == b"new"
     assert (tmp_path / "victim").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("somebody_writes", [False, True])
+def test_a_claimed_name_is_given_back_unless_somebody_has_it_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, somebody_writes: bool
+):
+    def no_links(_self: Path, _target: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    def no_rename(_self: Path, target: Path) -> None:
+        if somebody_writes:
+            target.unlink()
+            target.write_bytes(b"precious")
+        raise PermissionError(errno.EACCES, "held open")
+
+    (tmp_path / "part").write_bytes(b"new")
+    monkeypatch.setattr(files.Path, "hardlink_to", no_links)
+    monkeypatch.setattr(files.Path, "replace", no_rename)
+    with pytest.raises(PermissionError):
+        publish(tmp_path / "part", tmp_path / "target", overwrite=False)
+    assert (tmp_path / "part").read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == (["part", "target"] if somebody_writes else ["part"])
+    assert not somebody_writes or (tmp_path / "target").read_bytes() == b"precious"
+
+
+def test_where_links_cannot_be_refused_they_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(files, "_CAN_REFUSE_LINKS", False)  # as on Windows
+    monkeypatch.setattr(files, "_NO_FOLLOW", 0)
+    (tmp_path / "victim").write_bytes(b"precious")
+    (tmp_path / "part").symlink_to(tmp_path / "victim")
+    with pytest.raises(FileExistsError, match="in the way"):
+        open_part(tmp_path / "part")
+    open_part(tmp_path / "other").close()
+    open_part(tmp_path / "other").close()
+
+
+def test_a_folder_is_called_one_where_it_cannot_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def as_on_windows(path: Path, _flags: int) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "file").write_bytes(b"not for us")
+    monkeypatch.setattr(files.os, "open", as_on_windows)
+    with pytest.raises(IsADirectoryError):
+        open_source(tmp_path)
+    with pytest.raises(PermissionError):
+        open_source(tmp_path / "file")
+
+
+class FakeFcntl(ModuleType):
+    """macOS's call to flush the drive, or a file system that does not know it, or a drive that fails."""
+
+    F_FULLFSYNC = 51
+
+    def __init__(self, code: int = 0) -> None:
+        super().__init__("fcntl")
+        self.code = code
+        self.flushed: list[int] = []
+
+    def fcntl(self, descriptor: int, command: int) -> None:
+        assert command == self.F_FULLFSYNC
+        if self.code:
+            raise OSError(self.code, os.strerror(self.code))
+        self.flushed.append(descriptor)
+
+
+@pytest.fixture
+def fsyncs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    synced: list[int] = []
+    monkeypatch.setattr(files.os, "fsync", synced.append)
+    monkeypatch.setattr(files.sys, "platform", "darwin")
+    return synced
+
+
+def test_macos_flushes_the_drive_of_what_is_written_at_offsets_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsyncs: list[int]
+):
+    fcntl = FakeFcntl()
+    monkeypatch.setitem(sys.modules, "fcntl", fcntl)
+    part = open_part(tmp_path / "part")
+    part.sync()
+    part.close()
+    assert len(fcntl.flushed) == 1
+    assert fsyncs == []
+
+
+@pytest.mark.parametrize("code", sorted(files._NO_FULL_SYNC))
+def test_a_file_system_that_cannot_flush_the_drive_is_synced(
+    monkeypatch: pytest.MonkeyPatch, fsyncs: list[int], code: int
+):
+    monkeypatch.setitem(sys.modules, "fcntl", FakeFcntl(code))
+    files.sync_descriptor(7)
+    assert fsyncs == [7]
+
+
+def test_a_drive_that_fails_to_flush_is_not_asked_again(monkeypatch: pytest.MonkeyPatch, fsyncs: list[int]):
+    monkeypatch.setitem(sys.modules, "fcntl", FakeFcntl(errno.EIO))
+    with pytest.raises(OSError, match=re.escape(os.strerror(errno.EIO))):
+        files.sync_descriptor(7)
+    assert fsyncs == []

@@ -60,3 +60,30 @@ def test_forked_child_does_not_free_its_parents_lock(tmp_path: Path, monkeypatch
     with pytest.raises(BlockingIOError):
         take_lock(tmp_path / "lock")
     held.release()
+
+
+def test_lock_is_freed_though_somebody_reads_who_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    real = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name.endswith(locks.HOLDER_SUFFIX):
+            raise PermissionError(errno.EACCES, "Windows deletes no file that is being read")
+        real(path, missing_ok=missing_ok)
+
+    held = take_lock(tmp_path / "lock")
+    monkeypatch.setattr(Path, "unlink", refuse)
+    held.release()
+    take_lock(tmp_path / "lock").release()
+
+
+def test_lock_that_cannot_be_noted_is_held_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise PermissionError(errno.EACCES, "Windows writes no file that is held")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    held = take_lock(tmp_path / "lock")
+    with pytest.raises(BlockingIOError):
+        take_lock(tmp_path / "lock")
+    monkeypatch.undo()
+    held.release()

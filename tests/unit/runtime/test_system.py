@@ -147,7 +147,7 @@ def test_failed_write_leaves_no_file(disk: SystemDisk, tmp_path: Path, monkeypat
     def fail(_descriptor: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(system, "_sync", fail)
+    monkeypatch.setattr(system, "sync_descriptor", fail)
     with pytest.raises(OSError, match="Input/output"):
         disk.write_new(tmp_path / "a", b"x")
     assert disk.list_files(tmp_path) == []

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import pytest
@@ -118,6 +119,51 @@ async def test_broken_write_turns_the_store_read_only_and_says_so():
     await store.open()
     assert store.read_only is None
     await store.put([chunk(11)])
+    await store.close()
+
+
+class HeldFiles(FakeDisk):
+    """A disk of Windows on which somebody has files open: they are neither renamed nor deleted."""
+
+    held = False
+
+    def replace(self, source: Path, target: Path) -> None:
+        self._refuse(target)
+        super().replace(source, target)
+
+    def remove(self, path: Path) -> None:
+        self._refuse(path)
+        super().remove(path)
+
+    def _refuse(self, path: Path) -> None:
+        if self.held and not path.is_relative_to(FOLDER / "tmp"):
+            error = PermissionError(errno.EACCES, "used by another process", str(path))
+            error.winerror = 32  # type: ignore[attr-defined]  # what Windows sets
+            raise error
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+async def test_file_that_somebody_has_open_does_not_end_all_writing(operation: Operation):
+    disk, model = HeldFiles(), Model()
+    store = disk_store(disk)
+    await store.open()
+    setup = putting(ONE, TWO, CACHED)
+    await setup.call(store)
+    model = setup.effect(model)
+    disk.held = True
+    refused = False
+    try:
+        await operation.call(store)
+    except StoreError as error:
+        assert "try again" in str(error)
+        refused = True
+    assert store.read_only is None
+    disk.held = False
+    if refused:
+        for kept in (ONE, TWO):
+            assert await store.get(kept.chunk_id) == kept.data
+        await operation.call(store)
+    await verify_state(store, operation.effect(model))
     await store.close()
 
 
