@@ -32,6 +32,7 @@ def main() -> None:
     Start a node with `dfs node`, then put and get files from any machine that joins it. `dfs demo` shows it all in
     one go on this machine.
     """
+    show.accept_any_text()
 
 
 @main.command()

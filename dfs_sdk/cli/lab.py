@@ -24,6 +24,8 @@ MISSING = "`dfs lab` needs JupyterLab: python -m pip install 'dfs-sdk[notebook]'
 NOTES_FILE = ".dfs-lab.json"
 FIRST = "01_quickstart.ipynb"
 ENDING_SECONDS_MAX = 20.0  # kernels say goodbye in it
+# Windows does not interrupt a wait: Ctrl-C is seen between two of them.
+LOOK_SECONDS = 0.5 if sys.platform == "win32" else None
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -141,10 +143,12 @@ def _run(command: Sequence[str]) -> int:
         patience: float | None = None
         while True:
             try:
-                return Exit.OK if process.wait(patience) == 0 else Exit.FAILED
+                return Exit.OK if process.wait(patience or LOOK_SECONDS) == 0 else Exit.FAILED
             except KeyboardInterrupt:
                 patience = ENDING_SECONDS_MAX
             except subprocess.TimeoutExpired:
+                if patience is None:
+                    continue
                 process.kill()
                 return Exit.OK
 

@@ -7,10 +7,13 @@ workers: those are waited for at the end, and Ctrl-C would hang until somebody p
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import suppress
+
+logger = logging.getLogger(__name__)
 
 LINES_MAX = 1_000
 
@@ -23,10 +26,14 @@ async def stdin_lines() -> AsyncIterator[str]:
 
     def read() -> None:
         with suppress(RuntimeError):  # the loop was closed meanwhile
-            for line in sys.stdin:
-                room.acquire()
-                loop.call_soon_threadsafe(lines.put_nowait, line)
-            loop.call_soon_threadsafe(lines.put_nowait, None)
+            try:
+                for line in sys.stdin:
+                    room.acquire()
+                    loop.call_soon_threadsafe(lines.put_nowait, line)
+            except (OSError, ValueError) as error:  # the terminal is gone, or what comes from it is no text
+                logger.warning("no more can be read from the terminal: %s", error)
+            finally:
+                loop.call_soon_threadsafe(lines.put_nowait, None)
 
     threading.Thread(target=read, name="dfs-stdin", daemon=True).start()
     while (line := await lines.get()) is not None:

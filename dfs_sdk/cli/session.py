@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,9 +143,19 @@ async def _until_terminated(command: Coroutine[Any, Any, int | None]) -> int | N
     """Await a command; SIGTERM, with which services are stopped, cancels it so that the node ends in order."""
     task = asyncio.current_task()
     if task is not None:
-        with suppress(NotImplementedError):  # Windows has no such signal to handle
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        _on_terminate(task.cancel)
     return await command
+
+
+def _on_terminate(act: Callable[[], object]) -> None:
+    """Call `act` on the loop when the program is to end; on Windows that is Ctrl-Break."""
+    loop = asyncio.get_running_loop()
+    try:
+        loop.add_signal_handler(signal.SIGTERM, act)
+    except NotImplementedError:
+        for name in ("SIGTERM", "SIGBREAK"):
+            if (number := getattr(signal, name, None)) is not None:
+                signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(act))
 
 
 def _checked_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:

@@ -6,6 +6,7 @@ characters when it entered the snapshot.
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import sys
@@ -36,9 +37,21 @@ def waiting(text: str, *, quiet: bool) -> AbstractContextManager[object]:
     return nullcontext() if quiet or not sys.stderr.isatty() else err.status(text)
 
 
+def accept_any_text() -> None:
+    """Escape what a stream's encoding lacks instead of failing: outside UTF-8, as on Windows, most of what peers write.
+
+    What comes in and is no text in that encoding becomes a mark.
+    """
+    for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
+
+
 def as_json(value: Any) -> None:
     """Print a value as one line of JSON; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    # Escapes of a stream are not those of JSON.
+    speaks_all = str(getattr(sys.stdout, "encoding", None)).lower().replace("-", "") == "utf8"
+    click.echo(json.dumps(_plain(value), ensure_ascii=not speaks_all, allow_nan=False))
 
 
 def files(rows: Sequence[FileRow]) -> None:

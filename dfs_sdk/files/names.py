@@ -46,9 +46,14 @@ def safe_file_name(name: str) -> str:
         cleaned = "_" + cleaned.lstrip(".-~")
     if not cleaned.strip("_. "):
         return UNNAMED
-    if cleaned.partition(".")[0].rstrip(" ").upper() in _DEVICES:
+    if is_device(cleaned):
         cleaned = "_" + cleaned
     return cleaned
+
+
+def is_device(name: str) -> bool:
+    """Say whether Windows takes a name for a device, whatever suffix it has."""
+    return name.partition(".")[0].rstrip(" ").upper() in _DEVICES
 
 
 def display_name(name: str) -> str:

@@ -1,14 +1,16 @@
-"""From what a user calls a thing to the thing: files by link, name or id; peers and transfers by name or id. Pure."""
+"""From what a user calls a thing to the thing: files, peers, transfers, and the folder of a node. Pure."""
 
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Sequence
 from typing import Any, Protocol, SupportsIndex
 
 from dfs_sdk.errors import ConfigError, ContentNotFoundError, LinkError, PeerUnreachableError
 from dfs_sdk.files.catalog import File
 from dfs_sdk.files.link import Link
+from dfs_sdk.files.names import is_device
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.view import View
@@ -26,6 +28,13 @@ class TransferLike(Protocol):
 
 
 WhichTransfer = TransferLike | SupportsIndex | str
+
+
+def folder_name(name: str | None) -> str:
+    """Say under which name a node keeps its store."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "") or "default"
+    # Elsewhere such a store may have its plain name already.
+    return f"_{safe}" if sys.platform == "win32" and is_device(safe) else safe
 
 
 def find_link(what: Link | File | str, catalog: Sequence[File]) -> Link:

@@ -488,8 +488,7 @@ def store_folder(store: str | Path | None, name: str | None) -> Path | None:
         return None
     if store is not None:
         return Path(store).expanduser().absolute()
-    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name or "") or "default"
-    return platformdirs.user_data_path("dfs-sdk", appauthor=False) / "nodes" / safe
+    return platformdirs.user_data_path("dfs-sdk", appauthor=False) / "nodes" / naming.folder_name(name)
 
 
 def _bind_address(listen: str) -> Address:

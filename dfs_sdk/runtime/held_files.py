@@ -15,6 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+REFUSES_FOR_A_MOMENT = sys.platform == "win32"
 PAUSES_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
 # ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION and ERROR_LOCK_VIOLATION
 HELD_WINERRORS = frozenset((5, 32, 33))
@@ -26,13 +27,11 @@ def until_let_go(call: Callable[[], T]) -> T:
     Raises:
         PermissionError: It is still refused.
     """
-    for pause in PAUSES_SECONDS:
+    for pause in PAUSES_SECONDS if REFUSES_FOR_A_MOMENT else ():
         try:
             return call()
         except PermissionError:
-            if sys.platform != "win32":
-                raise
-        time.sleep(pause)
+            time.sleep(pause)
     return call()
 
 

@@ -120,3 +120,13 @@ def test_a_server_that_fails_by_itself_is_a_failure():
         assert lab._run([sys.executable, "-c", "raise SystemExit(3)"]) is Exit.FAILED
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_wait_that_ctrl_c_cannot_interrupt_is_made_of_short_ones(monkeypatch: pytest.MonkeyPatch):
+    """As on Windows; the end of JupyterLab is waited for however many there are."""
+    monkeypatch.setattr(lab, "LOOK_SECONDS", 0.01)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert lab._run([sys.executable, "-c", "import time; time.sleep(0.2)"]) is Exit.OK
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,17 +1,24 @@
 """Exit codes and printed words of the command line, without a process."""
 
+import asyncio
 import io
 import json
 import math
+import os
+import signal
+import sys
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from dfs_sdk import errors
-from dfs_sdk.cli import show
+from dfs_sdk.cli import session, show
 from dfs_sdk.cli.doctor import data_folder
 from dfs_sdk.cli.exits import Exit, exit_for, words_for
+from dfs_sdk.cli.lines import stdin_lines
+from dfs_sdk.node import naming
 from dfs_sdk.node.node import store_folder
 from tests.fakes.hostile import HOSTILE
 from tests.fakes.rows import chunk_row, file_row, peer_row
@@ -101,3 +108,72 @@ def test_empty_tables_say_what_to_do_next(monkeypatch):
 
 def test_the_doctor_looks_where_nodes_keep_their_stores():
     assert store_folder(None, "ada").is_relative_to(data_folder())
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+@pytest.mark.parametrize("name", ["con", "Aux", "COM1", "lpt9", "ada", "console", None, "a:b\\c"])
+def test_no_store_gets_the_name_of_a_device(monkeypatch, platform, name):
+    monkeypatch.setattr(naming.sys, "platform", platform)
+    folder = store_folder(None, name)
+    plain = {"a:b\\c": "a_b_c", None: "default"}.get(name, name)
+    escaped = platform == "win32" and name in ("con", "Aux", "COM1", "lpt9")
+    assert folder.name == (f"_{plain}" if escaped else plain)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-8"])
+def test_any_text_can_be_printed_in_any_encoding(monkeypatch, encoding):
+    """A pipe or a file on Windows speaks the code page of the country."""
+    said = "Zoë → 你好 🎈"
+    streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
+    for name, stream in streams.items():
+        monkeypatch.setattr(sys, name, stream)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"ab\xff\x81\n"), encoding=encoding))
+    show.accept_any_text()
+    show.out.print(Text(said), soft_wrap=True)
+    show.err.print(Text(said), soft_wrap=True)
+    show.as_json({"text": said})
+    assert sys.stdin.readline().startswith("ab")
+    printed, document = (line for line in written(streams["stdout"]).splitlines() if line)
+    assert json.loads(document) == {"text": said}
+    assert printed.startswith("Zo")
+    assert (printed == said) == (encoding == "utf-8")
+    assert written(streams["stderr"]).strip() == printed
+
+
+def written(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    return stream.buffer.getvalue().decode(stream.encoding)
+
+
+def test_a_stream_of_another_kind_is_left_alone(monkeypatch):
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, io.StringIO() if name != "stdin" else None)
+    show.accept_any_text()
+
+
+async def test_a_loop_without_signals_is_told_of_them_all_the_same(monkeypatch):
+    """As Windows: its loops take no signal handlers, and Ctrl-Break comes as SIGBREAK."""
+
+    def refuse(*_arguments):
+        raise NotImplementedError
+
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    monkeypatch.setattr(loop, "add_signal_handler", refuse)
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    try:
+        for number in before:
+            told.clear()
+            session._on_terminate(told.set)
+            os.kill(os.getpid(), number)
+            async with asyncio.timeout(10):
+                await told.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def test_input_that_cannot_be_read_ends_the_conversation(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n\xff\n"), encoding="utf-8"))
+    async with asyncio.timeout(10):
+        assert [line async for line in stdin_lines()] in ([], ["one"])

@@ -45,7 +45,7 @@ def windows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Scanner]:
         for name in ("replace", "unlink", "open"):
             monkeypatch.setattr(Path, name, held(getattr(Path, name)))
         monkeypatch.setattr(os, "open", held(os.open))
-        monkeypatch.setattr(held_files.sys, "platform", "win32")
+        monkeypatch.setattr(held_files, "REFUSES_FOR_A_MOMENT", True)
         monkeypatch.setattr(held_files.time, "sleep", scanner.pauses.append)
         return scanner
 
@@ -101,7 +101,7 @@ def test_elsewhere_a_refusal_is_final(monkeypatch: pytest.MonkeyPatch):
         calls.append(None)
         raise PermissionError(errno.EACCES, "not yours")
 
-    monkeypatch.setattr(held_files.time, "sleep", lambda _seconds: pytest.fail("it waited"))
+    monkeypatch.setattr(held_files, "REFUSES_FOR_A_MOMENT", False)
     with pytest.raises(PermissionError):
         until_let_go(refuse)
     assert len(calls) == 1
