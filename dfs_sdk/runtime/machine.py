@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import socket
+import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -48,8 +49,17 @@ class SystemMachine:
 
     def fingerprint(self) -> bytes:
         """16 bytes that are the same for all nodes of this machine and tell nothing else about it."""
-        try:
-            raw = _MACHINE_ID.read_bytes().strip()
-        except OSError:
-            raw = uuid.getnode().to_bytes(8, "big")
-        return hashlib.sha256(b"dfs/machine/1" + raw + socket.gethostname().encode()).digest()[:FINGERPRINT_BYTES]
+        text = b"dfs/machine/1" + _machine_id() + socket.gethostname().encode()
+        return hashlib.sha256(text).digest()[:FINGERPRINT_BYTES]
+
+
+def _machine_id() -> bytes:
+    """What the system calls this installation of it, else the hardware address of a network card."""
+    with suppress(OSError):
+        return _MACHINE_ID.read_bytes().strip()
+    if sys.platform == "win32":
+        import winreg
+
+        with suppress(OSError), winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Cryptography") as key:
+            return str(winreg.QueryValueEx(key, "MachineGuid")[0]).encode()
+    return uuid.getnode().to_bytes(8, "big")

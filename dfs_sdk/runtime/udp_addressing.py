@@ -23,6 +23,8 @@ HOST_LENGTH_MAX = 64  # the longest IPv6 text is 45 characters, and a zone may f
 _SO_SNDBUFFORCE = 32
 _SO_RCVBUFFORCE = 33
 _PMTUDISC_PROBE = 3
+# Without it any program of a Windows machine may bind our port as well and take what is meant for us.
+_EXCLUSIVE: int | None = getattr(socket, "SO_EXCLUSIVEADDRUSE", None)
 _MAPPED_PREFIX = "::ffff:"
 
 # (platform, level, option, value) that set "don't fragment" and keep the kernel from capping what we may try.
@@ -55,6 +57,8 @@ def open_socket(address: Address) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        if _EXCLUSIVE is not None:
+            sock.setsockopt(socket.SOL_SOCKET, _EXCLUSIVE, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.host != "::"))
         enlarge_buffers(sock)
