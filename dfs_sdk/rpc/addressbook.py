@@ -144,10 +144,9 @@ class AddressBook:
 
     def _settle(self) -> None:
         """Enter the whole crowd, and be without one from here on."""
-        crowd, self._crowd = self._crowd, {}
-        for node_id, contact in crowd.items():
-            if node_id not in self._met and node_id not in self._heard:
-                self._enter(contact, None, first_hand=False)
+        for node_id in self._crowd:
+            self._recall(node_id)
+        self._crowd = {}
 
     def _entry(self, node_id: NodeId, identity: PublicIdentity) -> _Entry:
         table = self._met if node_id in self._met else self._heard
