@@ -137,7 +137,7 @@ class Fetching:
             else:
                 return await self._run(wanted, wanted.use, data)
         others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
-        if info is None or chunk_id in self._store:
+        if info is None or chunk_id in self._store:  # nothing was put aside here
             return await self._from_peers(wanted, wanted.use, others)
         data = await self._from_peers(wanted, bytes, others)
         await self._restore(info, data)
@@ -202,7 +202,8 @@ class Fetching:
         except (PeerUnreachableError, DeadlineError):
             return Miss.DAMAGED if check else Miss.UNREACHABLE
         except ProtocolError:
-            return self._blame(source)
+            self._blame(source)
+            return Miss.DAMAGED
         outcome = await self._run(wanted, use_intact, wanted.chunk_id, use, answer.body)
         if outcome is not Miss.DAMAGED:
             self._loads.learn(source, answer.reply.load)
@@ -238,9 +239,8 @@ class Fetching:
             return function(*arguments)
         return await self._offload.compute(function, *arguments)
 
-    def _blame(self, source: NodeId) -> Miss:
+    def _blame(self, source: NodeId) -> None:
         self._loads.blame(source, now=self._clock.monotonic())
-        return Miss.DAMAGED
 
     async def _restore(self, info: ChunkInfo, data: bytes) -> None:
         """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""

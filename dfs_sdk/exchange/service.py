@@ -6,7 +6,6 @@ Which peers should have a chunk is the business of `replication`; what is in a c
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -35,8 +34,6 @@ from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
