@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 
 import numpy as np
+import pytest
 
+from dfs_sdk.transport.bbr import Phase
 from dfs_sdk.transport.config import MIB
 from dfs_sdk.transport.outbox import SendState
 from dfs_sdk.transport.trace import (
@@ -64,6 +66,12 @@ def test_talk_is_no_transfer():
     trace.add(sample(0.0, sent_bytes=1000))
     assert not trace.is_worth(1000 + TRACE_BYTES_MIN - 1)
     assert trace.is_worth(1000 + TRACE_BYTES_MIN)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_word_of_each_phase_has_room(phase: Phase):
+    (row,) = in_rows(replace(sample(0.0), state=phase.value))
+    assert row["state"].decode() == phase.value
 
 
 def test_a_transfer_is_traced_at_both_ends_ten_times_a_second_and_tells_of_losses():
