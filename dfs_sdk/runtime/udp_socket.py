@@ -24,7 +24,7 @@ class BoundSocket(ABC):
     """One bound socket, read and written on the loop it was made on; a backend says how a batch is read and sent.
 
     Args:
-        sock: Bound and non-blocking; closed here when nobody can wait for it.
+        sock: Bound and non-blocking; closed with this.
         on_datagrams: Gets every burst until the socket is closed.
         on_writable: Called when there is room again after `send` said that there was none.
         is_foreign: See `BurstGatherer`.
