@@ -16,6 +16,7 @@ from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.reader import Reader
 from tests.fakes.filenodes import CHUNK, IMPATIENT, file_nodes, some
 from tests.fakes.network import FakeNetwork
+from tests.fakes.runtime import LoopClock, run_virtual
 
 STEPS = st.lists(
     st.one_of(
@@ -54,19 +55,22 @@ def test_a_reader_reads_like_a_file(size: int, steps: list[tuple[str, int]]):
     asyncio.run(main())
 
 
-async def test_only_the_chunks_of_a_range_are_fetched():
-    async with FakeNetwork() as network:
-        a, _b, _c, d = await file_nodes(network, 4, readers=1)
-        file = await a.files.put(some(20 * CHUNK), chunk_bytes=CHUNK)
-        reader = await d.files.open(file.link)
-        before = network.bytes
-        assert await reader.read_at(3 * CHUNK + 5, 10) == some(20 * CHUNK)[3 * CHUNK + 5 : 3 * CHUNK + 15]
-        assert CHUNK < network.bytes - before < CHUNK + 500
-        before = network.bytes
-        assert await reader.read_at(3 * CHUNK + 100, 10) == some(20 * CHUNK)[3 * CHUNK + 100 : 3 * CHUNK + 110]
-        assert network.bytes == before
-        await reader.read_at(7 * CHUNK - 1, 2)
-        assert 2 * CHUNK < network.bytes - before < 2 * CHUNK + 1000
+def test_only_the_chunks_of_a_range_are_fetched():
+    async def main(clock: LoopClock) -> None:  # in virtual time no source is slow enough for a second one to be asked
+        async with FakeNetwork(clock=clock, latency=0.001) as network:
+            a, _b, _c, d = await file_nodes(network, 4, readers=1)
+            file = await a.files.put(some(20 * CHUNK), chunk_bytes=CHUNK)
+            reader = await d.files.open(file.link)
+            before = network.bytes
+            assert await reader.read_at(3 * CHUNK + 5, 10) == some(20 * CHUNK)[3 * CHUNK + 5 : 3 * CHUNK + 15]
+            assert CHUNK < network.bytes - before < CHUNK + 500
+            before = network.bytes
+            assert await reader.read_at(3 * CHUNK + 100, 10) == some(20 * CHUNK)[3 * CHUNK + 100 : 3 * CHUNK + 110]
+            assert network.bytes == before
+            await reader.read_at(7 * CHUNK - 1, 2)
+            assert 2 * CHUNK < network.bytes - before < 2 * CHUNK + 1000
+
+    run_virtual(main)
 
 
 async def test_the_chunks_in_memory_are_bounded():
