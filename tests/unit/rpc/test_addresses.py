@@ -195,6 +195,14 @@ def test_a_flood_of_hearsay_stays_bounded_and_leaves_those_we_met_alone(monkeypa
     assert len(book) == 70
 
 
+def test_ever_new_addresses_of_one_node_leave_no_more_than_a_contact_holds() -> None:
+    book = make_book()
+    peer = contact(PUBLIC)
+    for port in range(20_000, 20_100):
+        book.learn(Contact(ed=peer.ed, x=peer.x, addresses=(Address(PUBLIC.host, port),)), PUBLIC)
+    assert len(book._heard[peer.node_id].hearsay) == ADDRESSES_MAX
+
+
 def test_a_forgotten_node_is_gone() -> None:
     book = make_book()
     peer = contact(PUBLIC)
