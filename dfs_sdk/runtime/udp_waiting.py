@@ -149,7 +149,8 @@ class AwaitedSocket:
                 if data:  # an empty datagram carries no packet
                     self._on_arrived(data, source)
             # What is there already comes without a wait: the loop must have its turn all the same.
-            await asyncio.sleep(0 if errors_in_a_row < ERRORS_AT_ONCE else ERROR_PAUSE_SECONDS)
+            pauses = errors_in_a_row and errors_in_a_row % ERRORS_AT_ONCE == 0
+            await asyncio.sleep(ERROR_PAUSE_SECONDS if pauses else 0)
 
 
 def _ignore(_name: str, _error: BaseException) -> None:

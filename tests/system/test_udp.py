@@ -498,6 +498,20 @@ async def test_error_that_stays_does_not_hold_the_loop(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("without_selector")
+async def test_a_thousand_resets_in_a_row_do_not_deafen_a_socket() -> None:
+    """Of a peer that was killed with as many packets under way: each one cost a pause, a minute in all."""
+    async with parties(PortableUdp()) as (a, b):
+        waiting = a.socket._waiting  # type: ignore[attr-defined]
+        reset = ConnectionResetError(errno.ECONNRESET, "an earlier datagram was refused")
+        waiting._loop = ResettingLoop(waiting._loop, [reset] * 1_000)
+        await b.send(b"wakes", 5, a.address)
+        await a.expect(1)
+        await b.send(b"still", 5, a.address)
+        await a.expect(2)
+        assert a.errors["ECONNRESET"] == 1_000
+
+
+@pytest.mark.usefixtures("without_selector")
 async def test_socket_waiting_for_a_datagram_frees_its_address_when_closed() -> None:
     async with parties(PortableUdp(), 1) as (a,):
         await asyncio.sleep(0)
