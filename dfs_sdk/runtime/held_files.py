@@ -36,5 +36,11 @@ def until_let_go(call: Callable[[], T]) -> T:
 
 
 def is_held(error: OSError) -> bool:
-    """Say whether an error means that nothing happened to a file because somebody had it open; only Windows says so."""
-    return getattr(error, "winerror", None) in HELD_WINERRORS
+    """Say whether an error means that nothing happened to a file because somebody had it open; only Windows says so.
+
+    Opening a file goes by the C library there, whose errors have no `winerror`.
+    """
+    winerror = getattr(error, "winerror", None)
+    if winerror is None:
+        return REFUSES_FOR_A_MOMENT and isinstance(error, PermissionError)
+    return winerror in HELD_WINERRORS

@@ -107,8 +107,13 @@ def test_elsewhere_a_refusal_is_final(monkeypatch: pytest.MonkeyPatch):
     assert len(calls) == 1
 
 
-def test_only_windows_says_that_a_file_is_held():
+def test_only_windows_says_that_a_file_is_held(monkeypatch: pytest.MonkeyPatch):
     held = PermissionError(errno.EACCES, "used by another process")
+    monkeypatch.setattr(held_files, "REFUSES_FOR_A_MOMENT", False)
     assert not is_held(held)
-    held.winerror = 32  # type: ignore[attr-defined]  # what Windows sets
-    assert is_held(held)
+    monkeypatch.setattr(held_files, "REFUSES_FOR_A_MOMENT", True)
+    assert is_held(held), "one that could not be opened"
+    assert not is_held(OSError(errno.EIO, "broken"))
+    for winerror, told in ((32, True), (1117, False)):
+        held.winerror = winerror  # type: ignore[attr-defined]  # what Windows sets
+        assert is_held(held) is told
