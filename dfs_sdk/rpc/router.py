@@ -41,6 +41,9 @@ class Outcome:
     refusal: Refusal | None = None
 
 
+_HOARDED = Outcome(refusal=Refusal(RefusalCode.BUSY, "too many answers are not taken: try again later"))
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class IncomingCall:
     """A call that a peer makes, from its admission to its end.
@@ -54,7 +57,7 @@ class IncomingCall:
         respond: Sends the outcome, when there is room; called at most once.
         respond_now: Sends the outcome if there is room; says whether nothing is left to be sent.
         has_room: Says whether enough of earlier outcomes was taken for this call to begin, with a large one or not.
-        wait_for_room: Waits until it has.
+        wait_to_begin: Waits until this peer has taken enough; says whether all peers together have, too.
         on_end: Called once when the call is over in any way.
     """
 
@@ -66,7 +69,7 @@ class IncomingCall:
     respond: Callable[[Outcome], Awaitable[None]]
     respond_now: Callable[[Outcome], bool]
     has_room: Callable[[bool], bool]
-    wait_for_room: Callable[[], Awaitable[None]]
+    wait_to_begin: Callable[[], Awaitable[bool]]
     on_end: Callable[[], None]
     request: Any = field(default=None, init=False)
     route: _Route | None = field(default=None, init=False)
@@ -158,6 +161,7 @@ class Router:
         self._at_once: PeerQueues[IncomingCall] = PeerQueues()
         self._turn: asyncio.Handle | None = None
         self._any_waits = False
+        self._resuming: asyncio.Handle | None = None
         self._leaving = False
 
     @property
@@ -215,11 +219,9 @@ class Router:
             self._enqueue(call, route.queues)
 
     def resume(self) -> None:
-        """Begin calls that waited for their peers to take replies, where there is room now."""
-        if self._any_waits and not self._scope.closed:
-            for route in self._routes.values():
-                self._fill(route)
-            self._any_waits = any(route.queues for route in self._routes.values())
+        """Begin calls that waited for their peers to take replies, where there is room now: once a turn of the loop."""
+        if self._any_waits and self._resuming is None and not self._scope.closed:
+            self._resuming = self._scope.soon("resume", self._fill_all)
 
     def cancel(self, call: IncomingCall) -> None:
         """End a call without an answer, whether it runs or waits; a call that is over is fine."""
@@ -303,8 +305,8 @@ class Router:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._patience(call)):
                 if outcome is None:
-                    await call.wait_for_room()
-                    outcome = self._answer_of(route, call)
+                    begins = await call.wait_to_begin()
+                    outcome = self._answer_of(route, call) if begins else _HOARDED
                 await call.respond(outcome)
 
     def _start(self, route: _Route, call: IncomingCall) -> None:
@@ -336,6 +338,12 @@ class Router:
             route.running -= 1
         if not self._scope.closed:
             self._fill(route)
+
+    def _fill_all(self) -> None:
+        self._resuming = None
+        for route in self._routes.values():
+            self._fill(route)
+        self._any_waits = any(route.queues for route in self._routes.values())
 
     def _fill(self, route: _Route) -> None:
         while route.running < route.concurrency_max and (waiting := self._dequeue(route.queues)) is not None:

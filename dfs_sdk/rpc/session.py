@@ -178,7 +178,7 @@ class Session:
             respond=lambda outcome: self._respond(envelope, outcome),
             respond_now=lambda outcome: self._respond_now(envelope, outcome),
             has_room=self.replies.may_begin,
-            wait_for_room=self.replies.wait_for_room,
+            wait_to_begin=self.replies.wait_to_begin,
             on_end=lambda: self._forget(call_id),
         )
         self._incoming[call_id] = call
@@ -241,8 +241,8 @@ class Session:
     async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
         parts, priority = _answer_parts(asked, outcome)
         size = sum(map(len, parts))
+        # Once the peer has taken enough of the earlier ones.
         with self.replies.made(size + REPLY_CHARGE):
-            # Once the peer has taken enough of the earlier ones.
             await self.replies.wait_for_room()
             sent = await self._send(parts, priority=priority)
             if sent is not None:

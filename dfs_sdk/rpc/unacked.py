@@ -8,6 +8,7 @@ of it and takes hardly anything is found by `ReplyWatch`.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ SCARCE_SHARE = 8
 HOARD_BYTES_MIN = 256 * 1024
 HOARD_SECONDS = 15.0
 HOARD_SHARE = 64
+LOOKS_APART_MAX = 10.0
 
 KeyT = TypeVar("KeyT")
 
@@ -52,8 +54,8 @@ class ReplyBudget:
 
     @property
     def is_scarce(self) -> bool:
-        """Whether little is left."""
-        return self._total - self.used_bytes < self._total // SCARCE_SHARE
+        """Whether little is left beside what is kept for peers that hold nothing."""
+        return self._total - self.used_bytes - self._total // RESERVE_SHARE < self._total // SCARCE_SHARE
 
     @property
     def has_room(self) -> bool:
@@ -80,93 +82,112 @@ class ReplyBudget:
 class UnackedBytes:
     """Counts the bytes of replies that one peer has not acknowledged, and lets those wait that would add to too many.
 
+    Whoever has waited for room, whatever becomes of his reply, sees to it that the next one is woken.
+
     Args:
         bytes_max: From so many on, further messages wait; the one that reaches it may go over.
         budget: Shared by all peers.
     """
 
-    __slots__ = ("_budget", "_bytes", "_bytes_max", "_waiting")
+    __slots__ = ("_budget", "_bytes_max", "_made", "_sent", "_waiting")
 
     def __init__(self, bytes_max: int, budget: ReplyBudget) -> None:
-        self._bytes = 0
+        self._made = self._sent = 0
         self._bytes_max = bytes_max
         self._budget = budget
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
     def held_bytes(self) -> int:
-        """What was sent to the peer and not acknowledged."""
-        return self._bytes
+        """What was made for the peer and not acknowledged, whether it was sent or waits for that."""
+        return self._made + self._sent
 
     @property
     def has_room(self) -> bool:
         """Whether a message that is made may go out at once."""
-        return self._bytes < self._bytes_max and not self._waiting
+        return self.held_bytes < self._bytes_max and not self._waiting
 
     def may_begin(self, bulk: bool) -> bool:  # noqa: FBT001 - handed on as a plain function
         """Say whether a further one may be made, a large one or any other."""
-        return self.has_room and (self._budget.has_bulk_room(self._bytes) if bulk else self._budget.has_room)
+        return self.has_room and (self._budget.has_bulk_room(self.held_bytes) if bulk else self._budget.has_room)
+
+    async def wait_to_begin(self) -> bool:
+        """Wait until the peer has taken enough; say whether all peers together have, too."""
+        await self.wait_for_room()
+        return self._budget.has_room
 
     async def wait_for_room(self) -> None:
         """Wait while at least as many bytes are under way as may be."""
-        while self._bytes >= self._bytes_max:
+        while self._sent >= self._bytes_max:
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(waiter)
             try:
                 await waiter
             except asyncio.CancelledError:
-                # Whoever was woken and does not go on passes the room on.
-                if waiter.done() and not waiter.cancelled():
-                    self._wake()
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+                self._pass_on()
                 raise
 
     @contextmanager
     def made(self, size: int) -> Iterator[None]:
-        """Count a message against the budget while it waits to be sent."""
+        """Count a message while it waits to be sent."""
+        self._made += size
         self._budget.take(size)
         try:
             yield
         finally:
+            self._made -= size
             self._budget.give(size)
+            self._pass_on()
 
     def add(self, size: int, sent: SentPort) -> None:
         """Count a message until it is settled."""
         size += REPLY_CHARGE
-        self._bytes += size
+        self._sent += size
         self._budget.take(size)
 
         def on_done(_acked: asyncio.Future[None]) -> None:
-            self._bytes -= size
-            self._wake()
+            self._sent -= size
             self._budget.give(size)
+            self._pass_on()
 
         sent.acked.add_done_callback(on_done)
-        self._wake()
 
-    def _wake(self) -> None:
-        while self._waiting and self._bytes < self._bytes_max:
+    def _pass_on(self) -> None:
+        """Wake the next one that waits, or else let calls begin."""
+        if self._sent >= self._bytes_max:
+            return
+        while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
+        self._budget.on_freed()
 
 
 class ReplyWatch(Generic[KeyT]):
     """Finds those who hold replies back from everybody, while memory for them is scarce; time is an argument."""
 
-    __slots__ = ("_marks",)
+    __slots__ = ("_looked_at", "_marks")
 
     def __init__(self) -> None:
         self._marks: dict[KeyT, tuple[float, int]] = {}
+        self._looked_at = -math.inf
 
     def find(self, holders: Iterable[tuple[KeyT, int, int]], now: float) -> list[KeyT]:
-        """Return those who took too little since they were marked; call it now and then while memory is scarce.
+        """Return those who took too little since they were marked; call it every few seconds while memory is scarce.
+
+        Where a call comes late this node stood still, and what the others took meanwhile is still to be read.
 
         Args:
             holders: Of each peer a key, the bytes it holds, and how many it has ever acknowledged.
             now: The instant in seconds.
         """
         marks, self._marks = self._marks, {}
+        if now - self._looked_at > LOOKS_APART_MAX:
+            marks = {}
+        self._looked_at = now
         found: list[KeyT] = []
         for key, held, taken in holders:
             if held < HOARD_BYTES_MIN:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from dfs_sdk.ids import NodeId
 from dfs_sdk.rpc import Caller, Rpc, RpcConfig
-from dfs_sdk.rpc.envelope import Envelope, Kind
+from dfs_sdk.rpc.envelope import Envelope, Kind, pack_envelope
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire import Request, encode
@@ -104,3 +104,47 @@ def request_envelope(call_id: int, *, header: bytes | None = None, tag: int = Ad
         priority=Priority.INTERACTIVE,
         header=encode(ADD) if header is None else header,
     )
+
+
+class FullQueue:
+    """Lets a connection behave as that to a peer which grants no window: what is sent stays unsent.
+
+    From `bytes_max` unsent bytes on `send_now` takes nothing and `send` waits.
+
+    Attributes:
+        unsent_bytes: Of all senders; a test sets it to let others' messages fill the queue.
+        sent: Of each message that was taken, in order.
+    """
+
+    def __init__(self, connection: FakeConnection, bytes_max: int) -> None:
+        self.unsent_bytes = 0
+        self.sent: list[FakeSent] = []
+        self._bytes_max = bytes_max
+        self._emptied = asyncio.Event()
+        connection.send_now = self._send_now  # type: ignore[assignment,method-assign]
+        connection.send = self._send  # type: ignore[method-assign]
+
+    def empty(self) -> None:
+        """Have everything sent, and those that wait go on."""
+        self.unsent_bytes = 0
+        self._emptied.set()
+
+    def _send_now(self, parts: Sequence[Buffer], *, priority: Priority) -> FakeSent | None:
+        if self.unsent_bytes >= self._bytes_max:
+            return None
+        self.unsent_bytes += sum(map(len, parts))
+        self.sent.append(FakeSent())
+        return self.sent[-1]
+
+    async def _send(self, parts: Sequence[Buffer], *, priority: Priority) -> FakeSent:
+        while (sent := self._send_now(parts, priority=priority)) is None:
+            self._emptied.clear()
+            await self._emptied.wait()
+        return sent
+
+
+def ask(server: Rpc, connection: FakeConnection, count: int, *, first: int = 1, tag: int = Add.tag) -> None:
+    """Let calls with consecutive ids arrive at a server."""
+    for call_id in range(first, first + count):
+        parts = pack_envelope(request_envelope(call_id, tag=tag))
+        server._on_message(connection, memoryview(b"".join(parts)))

@@ -142,7 +142,7 @@ async def test_a_peer_that_floods_calls_and_takes_no_refusals_is_disconnected(ne
     blocked.set()
 
 
-async def test_a_peer_that_takes_no_replies_holds_turns_and_not_memory(network: FakeNetwork) -> None:
+async def test_a_peer_that_takes_no_replies_holds_neither_turns_nor_memory(network: FakeNetwork) -> None:
     """A12, P-RPC-15: replies beyond the bound wait until earlier ones are acknowledged"""
     a, b = network.rpc(), network.rpc(config=RpcConfig(peer_reply_bytes_max=4000))
     network.introduce(a, b)

@@ -12,7 +12,17 @@ from dfs_sdk.rpc.envelope import HEADER_BYTES_MAX, pack_envelope
 from dfs_sdk.rpc.router import ANSWERS_PER_TURN
 from dfs_sdk.rpc.unacked import HOARD_BYTES_MIN, HOARD_SECONDS, ReplyBudget, ReplyWatch, UnackedBytes
 from dfs_sdk.transport.priority import Priority
-from tests.fakes.calls import Gate, Other, add, raw_connection, request_envelope, turns, withhold_acks
+from tests.fakes.calls import (
+    FullQueue,
+    Gate,
+    Other,
+    add,
+    ask,
+    raw_connection,
+    request_envelope,
+    turns,
+    withhold_acks,
+)
 from tests.fakes.network import FakeNetwork, FakeSent
 from tests.fakes.runtime import LoopClock, run_virtual
 from tests.fakes.sums import ADD, Add, Sum
@@ -92,6 +102,87 @@ async def test_all_peers_together_hold_no_more_than_the_budget_and_one_reply_eac
     await asyncio.gather(*calls, return_exceptions=True)
 
 
+@pytest.mark.parametrize("concurrency_max", [1, 16])
+async def test_replies_that_wait_for_a_queue_of_their_peer_count_as_its_own(
+    network: FakeNetwork, concurrency_max: int
+) -> None:
+    """One peer that grants no window had all the memory: what was made and not sent counted against nobody."""
+    server, evil, other = (network.rpc() for _ in range(3))
+    network.introduce(server, evil, other)
+    body = memoryview(bytes(4 * MIB))
+
+    async def large(_caller: object, _request: object, _body: memoryview) -> tuple[Sum, memoryview]:
+        await asyncio.sleep(0)
+        return Sum(total=0), body
+
+    server.serve(Add, large, concurrency_max=concurrency_max, bulk=True)
+    await evil.connect(network.contact(server.node_id))
+    connection = raw_connection(server, evil)
+    FullQueue(connection, 8 * MIB)
+    ask(server, connection, 1000)
+    await turns(400)
+    budget, replies = server._replies, server._sessions[connection].replies
+    assert replies.held_bytes == budget.used_bytes
+    assert budget.used_bytes <= (16 + 4 * concurrency_max) * MIB + 64 * KIB, "the bound and what had begun"
+    assert budget.has_bulk_room(0)
+    assert (await other.call(server.node_id, ADD, timeout=1)).reply.total == 0
+
+
+async def test_plain_functions_are_not_asked_while_twice_the_memory_for_replies_is_held(network: FakeNetwork) -> None:
+    config = RpcConfig(peer_reply_bytes_max=MIB, total_reply_bytes_max=2 * MIB)
+    server, slow = network.rpc(config=config), [network.rpc() for _ in range(20)]
+    network.introduce(server, *slow)
+    body = memoryview(bytes(20_000))
+    server.serve_at_once(Add, lambda *_call: (Sum(total=0), body))
+    for peer in slow:
+        await peer.connect(network.contact(server.node_id))
+        connection = raw_connection(server, peer)
+        FullQueue(connection, 8 * MIB)
+        ask(server, connection, 100)
+        await turns(60)
+    refusals = 20 * 100 * 2 * KIB
+    assert 4 * MIB <= server._replies.used_bytes <= 4 * MIB + refusals
+
+
+async def test_who_waited_and_went_away_leaves_the_room_to_the_next(network: FakeNetwork) -> None:
+    """A reply that ran out of time in the queue of its peer woke nobody: no later call of that peer was begun."""
+    config = RpcConfig(peer_reply_bytes_max=4 * MIB, handler_timeout_max=0.05)
+    server, peer = network.rpc(config=config), network.rpc()
+    network.introduce(server, peer)
+    body = memoryview(bytes(4 * MIB))
+
+    async def large(_caller: object, _request: object, _body: memoryview) -> tuple[Sum, memoryview]:
+        return Sum(total=0), body
+
+    begun: list[int] = []
+
+    async def note(_caller: object, _request: object, _body: memoryview) -> Sum:
+        begun.append(1)
+        return Sum(total=0)
+
+    server.serve(Add, large, concurrency_max=4, bulk=True)
+    server.serve(Other, note)
+    await peer.connect(network.contact(server.node_id))
+    connection = raw_connection(server, peer)
+    queue = FullQueue(connection, 8 * MIB)
+    ask(server, connection, 3)
+    await turns(50)
+    queue.unsent_bytes = 8 * MIB  # our own calls fill it meanwhile
+    for sent in queue.sent:
+        sent.acked.set_result(None)
+    while server._router.calls_held:
+        await asyncio.sleep(0.01)
+    queue.empty()
+    ask(server, connection, 5, first=100, tag=Other.tag)
+    await turns(50)
+    assert len(begun) == 5
+    assert server._replies.used_bytes > 0
+    for sent in queue.sent[1:]:
+        sent.acked.set_result(None)
+    await turns(50)
+    assert server._replies.used_bytes == 0
+
+
 async def small(_caller: object, _request: object, _body: memoryview) -> Sum:
     return Sum(total=1)
 
@@ -130,7 +221,7 @@ def test_who_holds_replies_back_is_disconnected_once_memory_is_scarce_and_others
     run_virtual(main)
 
 
-def test_a_slow_reader_is_left_alone_while_it_reads_or_nobody_else_needs_the_memory() -> None:
+def test_a_slow_reader_is_left_alone_while_it_reads() -> None:
     watch: ReplyWatch[str] = ReplyWatch()
     held, taken = 8 * MIB, 0
     for at in range(0, 300, 5):
@@ -139,6 +230,23 @@ def test_a_slow_reader_is_left_alone_while_it_reads_or_nobody_else_needs_the_mem
     found = [watch.find([("slow", held, taken)], 300.0 + at) for at in range(0, 25, 5)]
     assert found[-1] == ["slow"]
     assert found[0] == []
+
+
+def test_nobody_is_found_by_a_look_that_comes_late() -> None:
+    """This node stood still: what its peers took meanwhile is still to be read."""
+    watch: ReplyWatch[str] = ReplyWatch()
+    assert watch.find([("slow", 8 * MIB, 0)], 0.0) == []
+    for at in (60.0, 65.0, 70.0, 75.0):
+        assert watch.find([("slow", 8 * MIB, 0)], at) == []
+    assert watch.find([("slow", 8 * MIB, 0)], 80.0) == ["slow"]
+
+
+def test_those_who_keep_all_others_at_one_reply_each_are_looked_at() -> None:
+    """Below the bound at which memory counted as scarce, and above the one from which no further reply was begun"""
+    budget = ReplyBudget(128 * MIB)
+    budget.take(96 * MIB)
+    assert not budget.has_bulk_room(1)
+    assert budget.is_scarce
 
 
 @pytest.mark.parametrize("spare", [0, 1])
