@@ -80,6 +80,8 @@ def test_chat_is_heard_as_it_goes_on_and_not_when_a_conversation_is_turned_to(pa
     expect(voice).to_have_text("grace: message 5")
     page.evaluate("(messages) => set('messages', messages)", [*now, said(8, room="grace"), said(9, room="grace")])
     expect(voice).to_have_text("grace: message 8 grace: message 9")
+    page.evaluate("(messages) => set('messages', messages)", [*now, *(said(n, room="grace") for n in range(8, 20))])
+    expect(voice).to_have_text("10 messages")
 
 
 def test_files_are_sorted_by_keys_both_ways_at_any_width(page: Page) -> None:

@@ -1,5 +1,6 @@
 const TEXT_MAX = 4096;
 const FEW_ROOMS = 12;
+const SPOKEN_MAX = 5; // of more messages at once only their number is spoken
 
 // The list of conversations: everybody, then one with each member.
 const roomList = (logId, choose, isChosen) => {
@@ -109,7 +110,8 @@ const view = (model, root, { box, moves }) => {
     const goesOn = heard.room === room && (!heard.last || all.some((item) => item.key === heard.last));
     const fresh = goesOn ? all.slice(all.findIndex((item) => item.key === heard.last) + 1).filter((item) => !item.mine) : [];
     heard = { room, last: all.at(-1)?.key || "" };
-    if (fresh.length) voice.textContent = fresh.map((item) => `${item.sender}: ${item.text}`).join("\n");
+    if (fresh.length > SPOKEN_MAX) voice.textContent = `${fresh.length} messages`;
+    else if (fresh.length) voice.textContent = fresh.map((item) => `${item.sender}: ${item.text}`).join("\n");
   };
   const choose = (chosen) => {
     drafts.set(room, input.value);

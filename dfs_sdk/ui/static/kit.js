@@ -143,6 +143,8 @@ function carefulButton(label, question, hint, onclick) {
   };
   node.setAttribute("aria-live", "polite");
   node.addEventListener("keydown", (event) => event.repeat && event.preventDefault());
+  // Where a press of the mouse takes the focus from buttons, the answer must not take back its question.
+  node.addEventListener("mousedown", (event) => node.dataset.armed && event.preventDefault());
   node.addEventListener("blur", disarm);
   return node;
 }
