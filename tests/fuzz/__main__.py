@@ -47,11 +47,13 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def note(group: str, only: str, seconds: float, outcome: Outcome) -> None:
+def note(options: argparse.Namespace, seed: int, seconds: float, outcome: Outcome) -> None:
     """Write a run in the ledger."""
+    limit = f" --only '{options.only}'" if options.only else ""
+    length = f"--seconds {options.seconds}" if options.runs is None else f"--runs {options.runs}"
     entry = ledger.Entry(
-        command=f"python -m tests.fuzz {group} --seconds {seconds:.0f}" + (f" --only '{only}'" if only else ""),
-        kind=group,
+        command=f"python -m tests.fuzz {options.group}{limit} --seed {seed} {length}",
+        kind=options.group,
         commit=commit("dfs_sdk", "tests/fuzz"),
         at=ledger.utc_now(),
         seconds=round(seconds, 1),
@@ -69,11 +71,12 @@ def fuzz(options: argparse.Namespace) -> int:
     length = {"seconds": options.seconds} if options.runs is None else {"runs": options.runs}
     with tempfile.TemporaryDirectory(prefix="dfs-fuzz-") as scratch:
         began = time.monotonic()
-        outcome = Fuzzer(group, options.folder or Path(scratch), seed=seed, only=only, **length).wait()
+        with Fuzzer(group, options.folder or Path(scratch), seed=seed, only=only, **length) as fuzzer:
+            outcome = fuzzer.wait()
         seconds = time.monotonic() - began
     print(f"{group}: {outcome.executions:,} inputs in {seconds:.0f} s, seed {seed}")
     if options.note:
-        note(group, only, seconds, outcome)
+        note(options, seed, seconds, outcome)
     if outcome.breach is None:
         return 0
     print(outcome.words)

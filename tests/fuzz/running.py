@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Self
 
 from tests.campaigns.ledger import ROOT
 from tests.fuzz import after, before, book
@@ -46,6 +47,7 @@ class Outcome:
     def replay(self, group: str, *, seed: int, only: str = "") -> str:
         """Name the breach and the commands that give it again: the one input, and the whole run.
 
+        A run that began with a folder of its own inputs needs that folder, too.
         A fuzzer that is ended by a breach last told a count of inputs when that was a power of two.
         """
         if self.breach is None:
@@ -60,7 +62,7 @@ class Outcome:
 
 
 class Fuzzer:
-    """One running fuzzer.
+    """One running fuzzer; as a context it ends with its block.
 
     Args:
         group: Which parsers.
@@ -97,6 +99,16 @@ class Fuzzer:
             stderr=subprocess.STDOUT,
         )
 
+    def __enter__(self) -> Self:
+        """Let it run."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
+        self._log.close()
+
     def wait(self) -> Outcome:
         """Wait for its end.
 
@@ -105,12 +117,11 @@ class Fuzzer:
         """
         try:
             self._process.wait(self._seconds + START_SECONDS_MAX if self._seconds else None)
-        finally:
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            self._log.seek(0)
-            words = self._log.read()
-            self._log.close()
+        self._log.seek(0)
+        words = self._log.read()
         done = _DONE.search(words)
         found = sorted(self._breaches.iterdir())
         if done is None and not found:

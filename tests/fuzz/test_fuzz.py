@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -48,8 +49,11 @@ def test_seeds_of_every_target_reach_its_end(group: str) -> None:
 @needs_atheris
 @pytest.mark.timeout(900)  # so many inputs take as long as the machine lets them
 def test_a_fuzzer_finds_no_breach_of_the_law(tmp_path: Path) -> None:
-    fuzzers = {group: Fuzzer(group, tmp_path / group, seed=SEED, runs=RUNS) for group in GROUPS}
-    outcomes = {group: fuzzer.wait() for group, fuzzer in fuzzers.items()}
+    with ExitStack() as stack:
+        fuzzers = {
+            group: stack.enter_context(Fuzzer(group, tmp_path / group, seed=SEED, runs=RUNS)) for group in GROUPS
+        }
+        outcomes = {group: fuzzer.wait() for group, fuzzer in fuzzers.items()}
     for group, outcome in outcomes.items():
         assert outcome.breach is None, outcome.replay(group, seed=SEED)
         assert outcome.executions > RUNS // 10, outcome.words
