@@ -147,6 +147,7 @@ class Notebook:
 
     def hold(self, cell: int) -> None:
         """Start a cell of `BLOCK` and wait until it holds the kernel."""
+        (self.path.parent / HELD).unlink(missing_ok=True)  # of a test that failed before it let go
         self.begin(cell)
         wait_until((self.path.parent / HELD).exists, "the cell did not begin")
 

@@ -15,6 +15,14 @@ CAMPAIGN = (sys.executable, "-m", "dfs_sdk.sim", "--seeds", "500", "--processes"
 END_SECONDS_MAX = 60.0
 
 
+def is_over(process: psutil.Process) -> bool:
+    """Whether it has ended, though process 1 may not have noticed: those of some containers never do."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
 @pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGINT", 130), ("SIGKILL", -9)])
 def test_campaign_that_is_ended_leaves_no_process(how: str, code: int) -> None:
     with subprocess.Popen(CAMPAIGN, stdout=subprocess.PIPE, text=True) as campaign:
@@ -26,5 +34,5 @@ def test_campaign_that_is_ended_leaves_no_process(how: str, code: int) -> None:
         assert campaign.wait(END_SECONDS_MAX) == code
         said = campaign.stdout.read()
     _, left = psutil.wait_procs(started, timeout=END_SECONDS_MAX)
-    assert left == []
+    assert [process for process in left if not is_over(process)] == []
     assert ("stopped" in said) == (how == "SIGINT")

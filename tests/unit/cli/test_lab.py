@@ -127,6 +127,7 @@ def test_a_wait_that_ctrl_c_cannot_interrupt_is_made_of_short_ones(monkeypatch: 
     monkeypatch.setattr(lab, "LOOK_SECONDS", 0.01)
     before = signal.getsignal(signal.SIGTERM)
     try:
-        assert lab._run([sys.executable, "-c", "import time; time.sleep(0.2)"]) is Exit.OK
+        ends_late = "import time; time.sleep(0.2); raise SystemExit(3)"
+        assert lab._run([sys.executable, "-c", ends_late]) is Exit.FAILED, "it was ended and not waited for"
     finally:
         signal.signal(signal.SIGTERM, before)
