@@ -402,7 +402,7 @@ def system_runtime(
     Args:
         threads: Worker threads for disk and heavy computation.
         seed: Makes scheduling and placement repeatable (never keys); None draws one.
-        udp: "auto" takes Linux batches where the system has them, "portable" plain asyncio datagrams everywhere.
+        udp: "auto" takes Linux batches where the system has them, "portable" one datagram a call everywhere.
 
     Raises:
         ConfigError: `udp` or `threads` is none of the allowed values.

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error)
         return 1
     except KeyboardInterrupt:
-        print("stopped: a book has every batch that was done")
+        print("stopped" if given.book is None else "stopped: the book has every batch that was done")
         return STOPPED
 
 
