@@ -1,4 +1,4 @@
-"""From what a user calls a thing to the thing: files, peers, transfers, and the folder of a node. Pure."""
+"""From what a user calls a thing to the thing: files, peers, transfers, and the folder of a node."""
 
 from __future__ import annotations
 

@@ -189,10 +189,10 @@ class _Line:
         left = list(range(len(instants)))
         while len(left) > THINNED_RATIO_MAX * len(instants):
             left = [0]
-            for number, at in enumerate(instants):
-                if number and at - instants[left[-1]] >= ratio * (instants[-1] - at):
+            for number, at in enumerate(instants[1:], 1):
+                if at - instants[left[-1]] >= ratio * (instants[-1] - at):
                     left.append(number)
-                elif number:
+                else:
                     coarse_until = at
             ratio *= 2
         self._coarse_until = max(self._coarse_until, coarse_until)

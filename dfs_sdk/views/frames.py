@@ -217,7 +217,7 @@ def _column(values: list[Any], dtype: str | tuple[str, ...]) -> Any:
 
 
 def instants(values: npt.ArrayLike) -> pd.DatetimeIndex:
-    """A column of instants; NaT where they are unknown or out of range.
+    """Make a column of instants; NaT where they are unknown or out of range.
 
     Args:
         values: Seconds since the epoch.

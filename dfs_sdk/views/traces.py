@@ -77,7 +77,7 @@ def trace(traced: Traced) -> pd.DataFrame:
 
 
 def _texts(texts: Sequence[str], which: npt.NDArray[Any]) -> Any:
-    """A column of few different texts, each of which is made safe to show once."""
+    """Make a column of few different texts, each of which is made safe to show once."""
     return pd.array([words.visible(text) for text in texts], dtype=TEXT).take(which)
 
 
