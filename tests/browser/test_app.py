@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 SIZE = 3 * 2**20 + 123
 FORBIDDEN = 403
-ID_SHOWN = re.compile(r"· [0-9a-f]{8}\b")
+ID_SHOWN = re.compile(r"·\s+[0-9a-f]{8}\b")
 CUT_OFF = """() => {
     const edge = (selector) => document.querySelector(selector).getBoundingClientRect().right;
     return Math.max(0, edge(".dfs-dashboard") - edge(".jp-OutputArea-child"));
