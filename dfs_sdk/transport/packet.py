@@ -127,13 +127,13 @@ def unpack_address(data: Buffer) -> Address:
     raise ProtocolError("an address is neither of IPv4 nor of IPv6")
 
 
-def source_prefix(address: Address) -> bytes:
-    """Name the network an address lies in: its /24, or /56 for IPv6. Hosts that are no IP address are their own."""
+def source_prefix(address: Address, *, ipv4_bytes: int = 3, ipv6_bytes: int = 7) -> bytes:
+    """Name the network an address lies in, a /24 or IPv6 /56 unless told otherwise; other hosts are their own."""
     try:
         packed = ipaddress.ip_address(address.host.partition("%")[0]).packed
     except ValueError:
         return address.host.encode()
-    return packed[:3] if len(packed) == 4 else packed[:7]
+    return packed[:ipv4_bytes] if len(packed) == 4 else packed[:ipv6_bytes]
 
 
 def is_loopback(address: Address) -> bool:

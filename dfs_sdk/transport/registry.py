@@ -7,7 +7,6 @@ ours is never answered, so two graves cannot keep each other awake.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
 
@@ -166,8 +165,4 @@ def _expendable(sessions: list[Session]) -> list[Session]:
 
 def _network(address: Address) -> bytes:
     """Name what one holder may own many prefixes of: a /16, or an IPv6 /32."""
-    try:
-        packed = ipaddress.ip_address(address.host.partition("%")[0]).packed
-    except ValueError:
-        return address.host.encode()
-    return packed[:2] if len(packed) == 4 else packed[:4]
+    return source_prefix(address, ipv4_bytes=2, ipv6_bytes=4)
