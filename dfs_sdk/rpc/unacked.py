@@ -126,7 +126,8 @@ class UnackedBytes:
             except asyncio.CancelledError:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
-                self._pass_on()
+                self._wake()
+                self._budget.on_freed()
                 raise
 
     @contextmanager
@@ -139,7 +140,7 @@ class UnackedBytes:
         finally:
             self._made -= size
             self._budget.give(size)
-            self._pass_on()
+            self._wake()
 
     def add(self, size: int, sent: SentPort) -> None:
         """Count a message until it is settled."""
@@ -150,20 +151,16 @@ class UnackedBytes:
         def on_done(_acked: asyncio.Future[None]) -> None:
             self._sent -= size
             self._budget.give(size)
-            self._pass_on()
+            self._wake()
 
         sent.acked.add_done_callback(on_done)
 
-    def _pass_on(self) -> None:
-        """Wake the next one that waits, or else let calls begin."""
-        if self._sent >= self._bytes_max:
-            return
-        while self._waiting:
+    def _wake(self) -> None:
+        while self._waiting and self._sent < self._bytes_max:
             waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 return
-        self._budget.on_freed()
 
 
 class ReplyWatch(Generic[KeyT]):
