@@ -10,7 +10,7 @@ from dfs_sdk.errors import ContentNotFoundError, CorruptContentError
 from dfs_sdk.exchange import NotHeldError
 from dfs_sdk.exchange.fetching import CHECKS_MAX
 from dfs_sdk.ids import ChunkId
-from tests.fakes.holders import chunk_of, give, holder_nodes, spoil
+from tests.fakes.holders import HolderNode, chunk_of, give, holder_nodes, spoil
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
@@ -55,16 +55,21 @@ async def test_a_holder_that_is_told_of_damage_puts_its_copy_aside(network: Fake
     assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
 
 
-async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_same(network: FakeNetwork):
-    a, odd = await holder_nodes(network, 2)
-    chunk = chunk_of(b"truth")
-    await give(chunk, odd)
-    original = odd.store.get
+def lie_until_checked(node: HolderNode) -> None:
+    """Let a holder give other bytes unless it is asked to check."""
+    original = node.store.get
 
     async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
         return await original(asked) if verify else b"other"
 
-    odd.store.get = get  # type: ignore[method-assign]
+    node.store.get = get  # type: ignore[method-assign]
+
+
+async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_same(network: FakeNetwork):
+    a, odd = await holder_nodes(network, 2)
+    chunk = chunk_of(b"truth")
+    await give(chunk, odd)
+    lie_until_checked(odd)
     assert await a.exchange.fetch(chunk.chunk_id, [odd.node_id]) == b"truth"
     assert a.exchange.load(odd.node_id).faults == 1.0
     assert a.exchange.in_flight_bytes == 0
@@ -119,12 +124,7 @@ async def test_where_no_other_source_gives_it_the_second_answer_counts(network: 
     a, odd, *without = await holder_nodes(network, 2 + others)
     chunk = chunk_of(b"truth")
     await give(chunk, odd)
-    original = odd.store.get
-
-    async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
-        return await original(asked) if verify else b"other"
-
-    odd.store.get = get  # type: ignore[method-assign]
+    lie_until_checked(odd)
     assert await a.exchange.fetch(chunk.chunk_id, [odd.node_id, *(node.node_id for node in without)]) == b"truth"
     odd.store._data[chunk.chunk_id] = b"flips"
     with pytest.raises(NotHeldError, match="has it not"):

@@ -17,13 +17,6 @@ from tests.fakes.strangers import ELSEWHERE, answers, initiation_of
 PING = b"\x01"
 
 
-@pytest.fixture
-def rogue() -> Rogue:
-    pair = Pair()
-    pair.connect()
-    return Rogue(pair, pair.left, pair.right)
-
-
 @pytest.mark.parametrize("order", [1, -1], ids=["upwards", "downwards"])
 def test_a12_a_message_in_pieces_of_a_byte_ends_the_session_before_it_costs_much(rogue: Rogue, order: int) -> None:
     """Four megabytes of them once held the loop for 22 s, and went on: the time grew with the square."""

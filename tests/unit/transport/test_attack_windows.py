@@ -18,13 +18,6 @@ from tests.fakes.rogue import Rogue
 PING = b"\x01"
 
 
-@pytest.fixture
-def rogue() -> Rogue:
-    pair = Pair()
-    pair.connect()
-    return Rogue(pair, pair.left, pair.right)
-
-
 def add_peer(pair: Pair, number: int) -> Peer:
     """Connect one more peer to the right one."""
     peer = pair.add(f"peer {number}", Address(f"10.0.{number}.1", 4001))
