@@ -203,7 +203,7 @@ NETWORK_BUGS = (
                 new="return False",
             ),
         ),
-        tests=("tests/unit/peers/test_service.py::test_node_that_slept_accuses_nobody",),
+        tests=("tests/unit/peers/test_verdicts.py::test_node_that_slept_accuses_nobody",),
     ),
     Bug(
         name="view in the order of hash()",
@@ -242,7 +242,7 @@ NETWORK_BUGS = (
             ),
         ),
         tests=(
-            "tests/unit/peers/test_service.py::test_probe_during_which_this_node_slept_proves_nothing_whatever_the_wall_clock_says",
+            "tests/unit/peers/test_verdicts.py::test_probe_during_which_this_node_slept_proves_nothing_whatever_the_wall_clock_says",
         ),
     ),
 )
