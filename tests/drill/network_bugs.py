@@ -15,7 +15,7 @@ NETWORK_BUGS = (
             ),
         ),
         tests=(
-            "tests/system/test_node.py::test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node",
+            "tests/system/test_node_life.py::test_a_forked_child_has_neither_the_keys_nor_the_network_of_a_node",
             "tests/unit/sim/test_fork.py::test_seed_with_forks_keeps_its_promise",
         ),
         seeds=True,
@@ -29,7 +29,7 @@ NETWORK_BUGS = (
                 new="if os.getpid() == -1:",
             ),
         ),
-        tests=("tests/system/test_node.py::test_a_forked_child_does_nothing_to_the_disk_of_a_node",),
+        tests=("tests/system/test_node_life.py::test_a_forked_child_does_nothing_to_the_disk_of_a_node",),
     ),
     Bug(
         name="counter not advanced past a burst",

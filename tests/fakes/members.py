@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from dfs_sdk import Node
@@ -30,3 +31,10 @@ async def network(*names: str, **settings: object) -> AsyncIterator[list[Node]]:
     finally:
         for node in nodes:
             await node.abort()
+
+
+async def until(condition: Callable[[], bool], timeout: float = 20.0) -> None:
+    """Wait for what nodes do in their own time."""
+    async with asyncio.timeout(timeout):
+        while not condition():
+            await asyncio.sleep(0.02)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import socket
 import sys
-import warnings
 from asyncio.subprocess import PIPE
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +23,7 @@ from dfs_sdk.transport.driver import Transport
 from dfs_sdk.transport.handshake import Network
 from dfs_sdk.transport.outbox import OutgoingMessage
 from dfs_sdk.transport.priority import Priority
+from tests.fakes.forks import can_fork, exit_code_of_child
 
 pytestmark = pytest.mark.system
 
@@ -162,28 +161,21 @@ async def test_cancelled_message_does_not_arrive_and_the_next_one_does():
         assert (await right.messages.get())[1] == b"after"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+@can_fork
 async def test_forked_child_has_neither_keys_nor_socket(udp):
     """P-KEY-5: A23."""
     async with Node(udp) as left, Node(udp) as right, asyncio.timeout(20):
         connection = await left.transport.connect(right.contact, timeout=5)
         forget = on_fork_in_child(left.transport.wipe)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 warns of fork() with threads: it is the point
-            child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                left.transport.endpoint.send(
-                    connection._session, OutgoingMessage(memoryview(b"from the child"), Priority.INTERACTIVE)
-                )
-            except ForkedNodeError:
-                left.transport._transmit()
-                code = 0 if socket_is_closed(left.transport._socket) else 2
-            finally:
-                os._exit(code)
-        status = await asyncio.to_thread(os.waitpid, child, 0)
-        assert os.waitstatus_to_exitcode(status[1]) == 0
+
+        def speak() -> int:
+            word = OutgoingMessage(memoryview(b"from the child"), Priority.INTERACTIVE)
+            with pytest.raises(ForkedNodeError):
+                left.transport.endpoint.send(connection._session, word)
+            left.transport._transmit()
+            return 0 if socket_is_closed(left.transport._socket) else 2
+
+        assert await exit_code_of_child(speak) == 0
         sent = await connection.send([b"from the parent"], priority=Priority.INTERACTIVE)
         await sent.acked
         assert (await right.messages.get())[1] == b"from the parent"
