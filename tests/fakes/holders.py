@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dfs_sdk.crypto.hashing import blake3_256
@@ -12,6 +13,7 @@ from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.store import MemoryStore, NewChunk, Role, StoreConfig
 from tests.fakes.network import FakeNetwork
+from tests.fakes.runtime import LoopClock, run_virtual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +70,13 @@ def spoil(node: HolderNode, chunk_id: ChunkId, data: bytes) -> None:
         return data if asked == chunk_id else await original(asked, verify=verify)
 
     node.store.get = get  # type: ignore[method-assign]
+
+
+def tell_of_holders(story: Callable[[FakeNetwork], Awaitable[None]]) -> None:
+    """Run a story of waiting: in virtual time, on a network whose ways take 10 ms."""
+
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.01) as network:
+            await story(network)
+
+    run_virtual(main)

@@ -10,9 +10,8 @@ from dfs_sdk.errors import ContentNotFoundError, CorruptContentError
 from dfs_sdk.exchange import NotHeldError
 from dfs_sdk.exchange.fetching import CHECKS_MAX
 from dfs_sdk.ids import ChunkId
-from tests.fakes.holders import HolderNode, chunk_of, give, holder_nodes, spoil
+from tests.fakes.holders import HolderNode, chunk_of, give, holder_nodes, spoil, tell_of_holders
 from tests.fakes.network import FakeNetwork
-from tests.fakes.runtime import LoopClock, run_virtual
 
 
 @pytest.mark.parametrize("lie", [b"", b"wrong", b"truf", b"truth+", b"trut"])
@@ -77,46 +76,44 @@ async def test_a_source_whose_second_bytes_are_right_gave_wrong_ones_all_the_sam
 
 @pytest.mark.parametrize("then", ["says that it has nothing", "is silent"])
 def test_a_liar_is_remembered_whatever_it_says_when_it_is_asked_again(then: str):
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, liar, honest = await holder_nodes(network, 3)
-            chunk = chunk_of(b"truth")
-            await give(chunk, liar, honest)
-            lies = 0
+    async def story(network: FakeNetwork) -> None:
+        a, liar, honest = await holder_nodes(network, 3)
+        chunk = chunk_of(b"truth")
+        await give(chunk, liar, honest)
+        lies = 0
 
-            async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
-                nonlocal lies
-                if not verify:
-                    lies += 1
-                    return b"other"
-                if then == "is silent":
-                    await asyncio.sleep(1000)
-                raise ContentNotFoundError(asked.short)
+        async def get(asked: ChunkId, *, verify: bool = True) -> bytes:
+            nonlocal lies
+            if not verify:
+                lies += 1
+                return b"other"
+            if then == "is silent":
+                await asyncio.sleep(1000)
+            raise ContentNotFoundError(asked.short)
 
-            liar.store.get = get  # type: ignore[method-assign]
-            begun = clock.monotonic()
-            for _ in range(20):
-                assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
-            assert lies == 1
-            assert a.exchange.load(liar.node_id).faults == pytest.approx(1.0, abs=0.1)
-            assert clock.monotonic() - begun < 1, "a second question held up what another source gives"
+        liar.store.get = get  # type: ignore[method-assign]
+        begun = network.clock.monotonic()
+        for _ in range(20):
+            assert await a.exchange.fetch(chunk.chunk_id, [liar.node_id, honest.node_id]) == b"truth"
+        assert lies == 1
+        assert a.exchange.load(liar.node_id).faults == pytest.approx(1.0, abs=0.1)
+        assert network.clock.monotonic() - begun < 1, "a second question held up what another source gives"
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 def test_a_holder_is_told_of_damage_though_another_one_gave_the_chunk():
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, rotten, honest = await holder_nodes(network, 3)
-            chunk = chunk_of(b"truth")
-            await give(chunk, rotten, honest)
-            rotten.store._data[chunk.chunk_id] = b"flips"
-            assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
-            await asyncio.sleep(1)
-            assert chunk.chunk_id not in rotten.store
-            assert a.exchange.load(rotten.node_id).faults == pytest.approx(1.0, abs=0.1)
+    async def story(network: FakeNetwork) -> None:
+        a, rotten, honest = await holder_nodes(network, 3)
+        chunk = chunk_of(b"truth")
+        await give(chunk, rotten, honest)
+        rotten.store._data[chunk.chunk_id] = b"flips"
+        assert await a.exchange.fetch(chunk.chunk_id, [rotten.node_id, honest.node_id]) == b"truth"
+        await asyncio.sleep(1)
+        assert chunk.chunk_id not in rotten.store
+        assert a.exchange.load(rotten.node_id).faults == pytest.approx(1.0, abs=0.1)
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 @pytest.mark.parametrize("others", [0, 1, 3])
@@ -132,28 +129,27 @@ async def test_where_no_other_source_gives_it_the_second_answer_counts(network: 
 
 
 def test_a_liar_that_is_silent_afterwards_keeps_few_questions_open():
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, liar, honest = await holder_nodes(network, 3)
-            chunks = [chunk_of(b"truth %d" % number) for number in range(3 * CHECKS_MAX)]
-            for chunk in chunks:
-                await give(chunk, liar, honest)
+    async def story(network: FakeNetwork) -> None:
+        a, liar, honest = await holder_nodes(network, 3)
+        chunks = [chunk_of(b"truth %d" % number) for number in range(3 * CHECKS_MAX)]
+        for chunk in chunks:
+            await give(chunk, liar, honest)
 
-            async def get(_asked: ChunkId, *, verify: bool = True) -> bytes:
-                if verify:
-                    await asyncio.sleep(1000)
-                return b"other"
+        async def get(_asked: ChunkId, *, verify: bool = True) -> bytes:
+            if verify:
+                await asyncio.sleep(1000)
+            return b"other"
 
-            liar.store.get = get  # type: ignore[method-assign]
-            sources = [liar.node_id, honest.node_id]
-            fetches = [a.exchange.fetch(chunk.chunk_id, sources, size_max=len(chunk.data)) for chunk in chunks]
-            assert await asyncio.gather(*fetches) == [chunk.data for chunk in chunks]
-            assert a.exchange.load(liar.node_id).inflight == CHECKS_MAX
-            await asyncio.sleep(100)
-            assert a.exchange.load(liar.node_id).inflight == 0
-            assert len(a.scope) == 1  # the expiry of tombstones
+        liar.store.get = get  # type: ignore[method-assign]
+        sources = [liar.node_id, honest.node_id]
+        fetches = [a.exchange.fetch(chunk.chunk_id, sources, size_max=len(chunk.data)) for chunk in chunks]
+        assert await asyncio.gather(*fetches) == [chunk.data for chunk in chunks]
+        assert a.exchange.load(liar.node_id).inflight == CHECKS_MAX
+        await asyncio.sleep(100)
+        assert a.exchange.load(liar.node_id).inflight == 0
+        assert len(a.scope) == 1  # the expiry of tombstones
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 async def test_when_all_holders_lie_nothing_wrong_is_returned(network: FakeNetwork):

@@ -20,7 +20,7 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Refusal, RefusalCode
 from dfs_sdk.runtime.ports import Buffer
 from dfs_sdk.store import NewChunk, Role, StoreConfig
-from tests.fakes.holders import chunk_of, give, holder_node, holder_nodes, spoil
+from tests.fakes.holders import chunk_of, give, holder_node, holder_nodes, spoil, tell_of_holders
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
@@ -152,31 +152,30 @@ async def test_only_intact_bytes_are_used_and_what_the_use_raises_comes_back(net
 
 
 def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, slow, quick = await holder_nodes(network, 3)
-            chunk = chunk_of(b"truth")
-            await give(chunk, slow, quick)
+    async def story(network: FakeNetwork) -> None:
+        a, slow, quick = await holder_nodes(network, 3)
+        chunk = chunk_of(b"truth")
+        await give(chunk, slow, quick)
 
-            async def never(_asked: ChunkId, *, verify: bool) -> bytes:
-                await asyncio.sleep(1000)
-                raise AssertionError
+        async def never(_asked: ChunkId, *, verify: bool) -> bytes:
+            await asyncio.sleep(1000)
+            raise AssertionError
 
-            slow.store.get = never  # type: ignore[method-assign]
-            spent = []
-            for _ in range(12):
-                a.exchange._loads._records.clear()
-                a.exchange._rng = _FirstFirst()  # type: ignore[assignment]
-                begun = clock.monotonic()
-                assert await a.exchange.fetch(chunk.chunk_id, [slow.node_id, quick.node_id]) == b"truth"
-                spent.append(clock.monotonic() - begun)
-            # One hedge to begin with, then 5 % of requests: the others wait for the fail-over.
-            assert spent[0] < 0.6
-            assert sum(seconds < 1.0 for seconds in spent) <= 2
-            assert max(spent) < 25.0
-            assert len(a.scope) == 1  # the expiry of tombstones: no attempt is left behind
+        slow.store.get = never  # type: ignore[method-assign]
+        spent = []
+        for _ in range(12):
+            a.exchange._loads._records.clear()
+            a.exchange._rng = _FirstFirst()  # type: ignore[assignment]
+            begun = network.clock.monotonic()
+            assert await a.exchange.fetch(chunk.chunk_id, [slow.node_id, quick.node_id]) == b"truth"
+            spent.append(network.clock.monotonic() - begun)
+        # One hedge to begin with, then 5 % of requests: the others wait for the fail-over.
+        assert spent[0] < 0.6
+        assert sum(seconds < 1.0 for seconds in spent) <= 2
+        assert max(spent) < 25.0
+        assert len(a.scope) == 1  # the expiry of tombstones: no attempt is left behind
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 class _FirstFirst:
@@ -185,51 +184,49 @@ class _FirstFirst:
 
 
 def test_the_bytes_in_flight_are_bounded():
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            config = ExchangeConfig(push_bytes_max=6 * MIB, peer_push_bytes_max=5 * MIB)
-            a, b, c = await holder_nodes(network, 3, config=config)
-            peak = 0
+    async def story(network: FakeNetwork) -> None:
+        config = ExchangeConfig(push_bytes_max=6 * MIB, peer_push_bytes_max=5 * MIB)
+        a, b, c = await holder_nodes(network, 3, config=config)
+        peak = 0
 
-            async def push(number: int) -> None:
-                nonlocal peak
-                await a.exchange.push((b, c)[number % 2].node_id, chunk_of(bytes([number]) * MIB))
-                peak = max(peak, a.exchange.in_flight_bytes)
+        async def push(number: int) -> None:
+            nonlocal peak
+            await a.exchange.push((b, c)[number % 2].node_id, chunk_of(bytes([number]) * MIB))
+            peak = max(peak, a.exchange.in_flight_bytes)
 
-            await asyncio.gather(*(push(number) for number in range(30)))
-            assert 0 < peak <= config.push_bytes_max
-            assert len(b.store) == len(c.store) == 15
-            assert a.exchange._peer_budgets == {}
+        await asyncio.gather(*(push(number) for number in range(30)))
+        assert 0 < peak <= config.push_bytes_max
+        assert len(b.store) == len(c.store) == 15
+        assert a.exchange._peer_budgets == {}
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 def test_a_silent_peer_holds_up_neither_other_pushes_nor_fetches():
-    async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
-            a, silent, quick = await holder_nodes(network, 3)
+    async def story(network: FakeNetwork) -> None:
+        a, silent, quick = await holder_nodes(network, 3)
 
-            async def never(_chunks: object) -> None:
-                await asyncio.sleep(1000)
+        async def never(_chunks: object) -> None:
+            await asyncio.sleep(1000)
 
-            silent.store.put = never  # type: ignore[method-assign, assignment]
-            stuck = [
-                asyncio.create_task(a.exchange.push(silent.node_id, chunk_of(bytes([number]) * MIB)))
-                for number in range(64)
-            ]
-            await asyncio.sleep(1)
-            begun = clock.monotonic()
-            chunk = chunk_of(b"quick")
-            await a.exchange.push(quick.node_id, chunk)
-            await a.exchange.fetch(chunk.chunk_id, [quick.node_id])
-            assert clock.monotonic() - begun < 1
-            for task in stuck:
-                task.cancel()
-            await asyncio.gather(*stuck, return_exceptions=True)
-            assert a.exchange.in_flight_bytes == 0
-            assert a.exchange._peer_budgets == {}
+        silent.store.put = never  # type: ignore[method-assign, assignment]
+        stuck = [
+            asyncio.create_task(a.exchange.push(silent.node_id, chunk_of(bytes([number]) * MIB)))
+            for number in range(64)
+        ]
+        await asyncio.sleep(1)
+        begun = network.clock.monotonic()
+        chunk = chunk_of(b"quick")
+        await a.exchange.push(quick.node_id, chunk)
+        await a.exchange.fetch(chunk.chunk_id, [quick.node_id])
+        assert network.clock.monotonic() - begun < 1
+        for task in stuck:
+            task.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        assert a.exchange.in_flight_bytes == 0
+        assert a.exchange._peer_budgets == {}
 
-    run_virtual(main)
+    tell_of_holders(story)
 
 
 def test_cancelling_a_fetch_at_any_await_leaves_nothing_running():
