@@ -12,7 +12,6 @@ import logging
 from collections.abc import Sequence
 from typing import Protocol
 
-from dfs_sdk.chat.allowance import Allowances
 from dfs_sdk.chat.config import ChatConfig
 from dfs_sdk.chat.history import History
 from dfs_sdk.chat.messages import (
@@ -34,6 +33,7 @@ from dfs_sdk.errors import ConfigError, DfsError, MessageTooLargeError, Protocol
 from dfs_sdk.events import EventBus
 from dfs_sdk.ids import ID_BYTES, NetworkId, NodeId
 from dfs_sdk.peers.view import View
+from dfs_sdk.rpc.allowance import Allowances
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope, run_all

@@ -30,6 +30,9 @@ from dfs_sdk.peers.messages import NodeStatus
 
 ACCUSERS_MAX = 8
 ILL_HEALTH_MAX = 8
+# Probe intervals between two probes of one member that rumours call for: whoever accuses everybody without end has us
+# probe each member a little more often, and no member more often than that.
+ACCUSED_PAUSE = 5.0
 
 
 class PeerState(Enum):
@@ -65,7 +68,11 @@ class Change:
 
 @dataclass(slots=True, kw_only=True)
 class Track:
-    """What one member's liveness rests on. Instants are monotonic unless their name says wall."""
+    """What one member's liveness rests on. Instants are monotonic unless their name says wall.
+
+    What others say of it is not what it says: `has_spoken` tells whether it ever did to us, `accused_at` when a rumour
+    last called for a probe, `answered_at` when the answer to a probe of its own last held news.
+    """
 
     node_id: NodeId
     status: NodeStatus
@@ -77,6 +84,9 @@ class Track:
     why: str = "it was introduced"
     missed_at: float | None = None
     suspected_at: float | None = None
+    accused_at: float = -math.inf
+    answered_at: float = -math.inf
+    has_spoken: bool = False
     is_gone: bool = False
     accusers: dict[NodeId, None] = field(default_factory=dict)
     history: DownHistory = NO_HISTORY
@@ -155,12 +165,17 @@ class Liveness:
         self._beyond = sum(node_id not in crowd for node_id in self._tracks)
 
     def last_heard(self, count: int) -> list[Track]:
-        """List the `count` members without a farewell heard of last, the latest first, those of one instant by ids."""
+        """List the `count` members without a farewell heard of last, the latest first, those of one instant by ids.
+
+        Those that never spoke to us come last: whoever makes members up pushes out nobody who is there.
+        """
         tracks = [track for track in self._tracks.values() if track.status is not NodeStatus.LEFT]
         # Nobody was heard earlier than those who were never heard at all, and their ids are in order.
         unheard = (i for i in self._crowd if i not in self._tracks and i != self._owner)
         tracks += [self._unheard(node_id) for node_id in islice(unheard, count)]
-        return heapq.nsmallest(count, tracks, key=lambda track: (-track.last_heard, track.node_id))
+        return heapq.nsmallest(
+            count, tracks, key=lambda track: (not track.has_spoken, -track.last_heard, track.node_id)
+        )
 
     def _track(self, node_id: NodeId) -> Track:
         track = self.get(node_id)
@@ -193,6 +208,10 @@ class Liveness:
     def doubtful(self) -> list[Track]:
         """List the members that are not steadily alive, each once."""
         return list({**self._restless, **self._gone}.values())
+
+    def unheard(self) -> list[Track]:
+        """List the members that others told us of and that never spoke to us."""
+        return [track for track in self._tracks.values() if not track.has_spoken]
 
     @property
     def ill_health(self) -> int:
@@ -243,6 +262,7 @@ class Liveness:
         track = self.get(node_id)
         if track is not None:
             track.last_heard = now
+            track.has_spoken = True
             if track.state is not PeerState.ALIVE:
                 self._stir(track)
             self._clear(track, now)
@@ -272,19 +292,22 @@ class Liveness:
         self._accuse(track, now)
 
     def accused(self, node_id: NodeId, by: NodeId, now: float, wall: float) -> bool:
-        """Note that another member suspects it.
+        """Note that another member suspects it: that shortens a suspicion of ours and begins none.
+
+        Were a rumour enough, one liar could have everybody avoided, and look like a partition.
 
         Returns:
-            Whether this is the first we hear of it: probe the accused yourself.
+            Whether to probe the accused: nothing is held against it here, and no rumour called for a probe lately.
         """
         track = self.get(node_id)
         if track is None or self._excused(track, wall):
             return False
-        first = track.suspected_at is None
         if len(track.accusers) < ACCUSERS_MAX:
             track.accusers[by] = None
-        self._accuse(track, now)
-        return first
+        if track.suspected_at is not None or now - track.accused_at < ACCUSED_PAUSE * self._config.probe_interval:
+            return False
+        track.accused_at = now
+        return True
 
     def lost_storage(self, node_id: NodeId) -> None:
         """Note that a member came back with another storage."""

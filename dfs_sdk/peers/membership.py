@@ -29,9 +29,13 @@ from dfs_sdk.peers.messages import (
     verify_desc,
 )
 from dfs_sdk.peers.view import Member, View, list_digest
+from dfs_sdk.rpc.allowance import Allowances
 
 # Estimates in a view may be this old; what happens to a member is in it at once.
 PICTURE_AGE_MAX = 60.0
+# Descriptions taken of one member: so many at once, and one in each probe interval. Each is checked, drawn and passed
+# on by everybody; what is left out comes by the next comparison of lists.
+DESCS_BURST = 32
 
 
 class Membership:
@@ -46,6 +50,7 @@ class Membership:
         self._known = KnownMembers(identity.node_id)
         self._descs: Gossip[SignedDesc] = Gossip(scale=config.gossip_scale)
         self._rumours: Gossip[Rumour] = Gossip(scale=config.gossip_scale)
+        self._allowances = Allowances(rate=1 / config.probe_interval, burst=DESCS_BURST, peers_max=config.members_max)
         self._refuted_at = -config.probe_interval
         self._digest: bytes | None = None
         self._version = 1
@@ -119,8 +124,16 @@ class Membership:
         known = self._known.get(node_id)
         return known[0] if known else None
 
-    def take(self, signed: SignedDesc, now: float, wall: float) -> tuple[NodeDesc, NodeDesc | None] | None:
+    def take(
+        self, signed: SignedDesc, now: float, wall: float, *, sender: NodeId | None = None
+    ) -> tuple[NodeDesc, NodeDesc | None] | None:
         """Learn from a description that anybody passed on.
+
+        Args:
+            signed: The description.
+            now: Monotonic seconds.
+            wall: Wall seconds.
+            sender: Who gave it to us; None if it is from our own disk.
 
         Returns:
             The description and the one before it, if it is news about another node.
@@ -136,11 +149,15 @@ class Membership:
         before = self.get(node_id)
         if before is not None and before.incarnation >= desc.incarnation:
             return None
+        if before is not None and not self._allowances.take(node_id, 1, now=now):
+            return None
         verify_desc(signed, desc)
-        if before is None and not self._make_room():
+        if before is None and not self._make_room(first_hand=sender == node_id):
             return None
         self._known[node_id] = (signed, desc)
         self._note(before, desc, now, wall)
+        if sender == node_id:
+            self.liveness.heard(node_id, now)
         self._descs.add(node_id, signed)
         self._rumours.drop(node_id)
         self._changed()
@@ -169,6 +186,8 @@ class Membership:
         Returns:
             Whether it is the first we hear of it: probe the accused.
         """
+        if by not in self._known:
+            return False
         if rumour.node_id == self.me:
             # Once a turn: a peer that accuses us without end costs no storm of descriptions.
             due = now - self._refuted_at >= self._config.probe_interval
@@ -177,7 +196,7 @@ class Membership:
                 self.describe(wall)
             return False
         desc = self.get(rumour.node_id)
-        if desc is None or by not in self._known or rumour.incarnation < desc.incarnation:
+        if desc is None or rumour.incarnation < desc.incarnation:
             return False
         return self.liveness.accused(rumour.node_id, by, now, wall)
 
@@ -212,11 +231,26 @@ class Membership:
         count, members = self._config.gossip_items_max, len(self)
         descs = self._descs.take(count, members=members)
         rumours = self._rumours.take(count - 1, members=members)
+        told = self._told(to)
+        return descs, (*(rumour for rumour in rumours if rumour not in told), *told)
+
+    def answer(self, to: NodeId, now: float) -> tuple[tuple[SignedDesc, ...], tuple[Rumour, ...]]:
+        """Choose the news for the answer to a probe: for members, and not for one that probes out of its turn.
+
+        News is told a bounded number of times: whoever could take it all would keep it from the others.
+        """
+        track = self.liveness.get(to)
+        if track is None or now - track.answered_at < self._config.probe_interval / 2:
+            return (), self._told(to)
+        track.answered_at = now
+        return self.news(to)
+
+    def _told(self, to: NodeId | None) -> tuple[Rumour, ...]:
+        """What a suspected receiver is told of itself."""
         accused = self.liveness.get(to) if to is not None else None
-        if accused is not None and accused.suspected_at is not None:
-            told = Rumour(node_id=accused.node_id, incarnation=self._known[accused.node_id][1].incarnation)
-            rumours = (*(rumour for rumour in rumours if rumour != told), told)
-        return descs, rumours
+        if accused is None or accused.suspected_at is None:
+            return ()
+        return (Rumour(node_id=accused.node_id, incarnation=self._known[accused.node_id][1].incarnation),)
 
     def suspicions(self, count: int) -> tuple[Rumour, ...]:
         """List members we hold for silent, at most `count`."""
@@ -335,13 +369,17 @@ class Membership:
     def _stale(self, track: Track, now: float) -> bool:
         return track.status is not NodeStatus.LEFT or now - track.since > self._config.forget_after / 2
 
-    def _make_room(self) -> bool:
+    def _make_room(self, *, first_hand: bool) -> bool:
         if len(self) < self._config.members_max:
             return True
         gone = self.liveness.gone()
-        if not gone:
+        if gone:
+            self._forget(min(gone, key=lambda track: (track.since, track.node_id)).node_id)
+        elif first_hand and (unheard := self.liveness.unheard()):
+            # Anybody can make members up; who speaks to us is there.
+            self._forget(min(unheard, key=lambda track: (track.known_at, track.node_id)).node_id)
+        else:
             return False
-        self._forget(min(gone, key=lambda track: (track.since, track.node_id)).node_id)
         return True
 
     def _forget(self, node_id: NodeId) -> None:

@@ -77,7 +77,7 @@ class NewsDesk:
             ProtocolError: It is malformed or forged.
         """
         now, wall = self._clock.monotonic(), self._clock.wall()
-        taken = self._membership.take(signed, now, wall)
+        taken = self._membership.take(signed, now, wall, sender=sender)
         if taken is None:
             return
         desc, before = taken

@@ -383,7 +383,7 @@ class Peers:
         self._desk.take(caller.node_id, request.descs, request.rumours)
         if caller.node_id not in self._membership:
             self._meet(caller.node_id)
-        descs, rumours = self._membership.news(caller.node_id)
+        descs, rumours = self._membership.answer(caller.node_id, self._clock.monotonic())
         return Pong(descs=descs, rumours=rumours)
 
     async def _on_probe_for(self, caller: Caller, request: ProbeFor, _body: memoryview) -> ProbeReply:
@@ -447,18 +447,19 @@ class Peers:
     def _banish(self, node_id: NodeId) -> None:
         self._scope.spawn("disconnect", self._rpc.disconnect(node_id))
 
-    async def _sync(self, node_id: NodeId) -> bool:
+    async def _sync(self, node_id: NodeId) -> None:
         if node_id in self._syncing:
-            return False
+            return
         self._syncing.add(node_id)
         try:
-            await self._syncer.sync(node_id)
-        except CALL_ERRORS:
-            return False
+            # Who dawdles over hundreds of pages keeps us from nobody else; what it gave until then is taken.
+            async with asyncio.timeout(self._config.sync_interval):
+                await self._syncer.sync(node_id)
+        except (*CALL_ERRORS, TimeoutError):
+            return
         finally:
             self._syncing.discard(node_id)
         self._desk.review()
-        return True
 
     async def _introduce(self, told_max: int = ARRIVAL_TOLD_MAX, *, busy_too: bool = False) -> None:
         others = self.view.reachable(busy_too=busy_too)
@@ -473,7 +474,10 @@ class Peers:
     async def _revisit(self, peer: KnownPeer) -> bool:
         try:
             await self._rpc.connect(peer.desc.contact, timeout=self._config.probe_timeout)
-            await self._syncer.sync(peer.desc.node_id, full=True)
+            async with asyncio.timeout(self._config.sync_interval):
+                await self._syncer.sync(peer.desc.node_id, full=True)
         except CALL_ERRORS:
             return False
+        except TimeoutError:
+            return True  # it answered page by page, for as long as the others may be kept waiting
         return True

@@ -1,4 +1,4 @@
-"""How much each peer may post: a token bucket a peer, in a table of bounded length. Pure."""
+"""How much of something each peer may send: a token bucket a peer, in a table of bounded length. Pure."""
 
 from __future__ import annotations
 
