@@ -10,6 +10,7 @@ keys arrives, which a replayed HELLO can never bring about.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dfs_sdk.crypto.identity import Identity
@@ -20,7 +21,7 @@ from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.cookies import CookieJar, LoadMeter, PrefixLimiter, mac1_key
 from dfs_sdk.transport.handshake import Agreement, Network, answer_hello, hello_is_for
 from dfs_sdk.transport.keys import ReceiveKeys
-from dfs_sdk.transport.packet import HELLO_BYTES, HELLO_HEADER, MAC_BYTES, PROTOCOL_VERSION
+from dfs_sdk.transport.packet import HELLO_BYTES, HELLO_HEADER, INITIAL_WINDOW_BYTES, MAC_BYTES, PROTOCOL_VERSION
 
 EPHEMERAL_BYTES = 32
 RESENDS_MAX = 8
@@ -68,7 +69,20 @@ class Acceptor:
         instance: bytes,
         entropy: Entropy,
         counters: Counter[str],
+        first_window: Callable[[int], int],
     ) -> None:
+        """Take the parts.
+
+        Args:
+            identity: Our keys.
+            network: Who is answered.
+            config: Settings.
+            instance: What differs after each start of this program.
+            entropy: For keys and cookies.
+            counters: Where dropped datagrams are counted.
+            first_window: Says how much an initiator may be told that it may send, given how much more than
+                `INITIAL_WINDOW_BYTES` those that are half open were told in all.
+        """
         self._identity = identity
         self._network = network
         self._config = config
@@ -82,6 +96,8 @@ class Acceptor:
         self._load = LoadMeter(config.handshakes_under_load)
         self._half_open: OrderedDict[int, HalfOpen] = OrderedDict()
         self._by_ephemeral: dict[bytes, int] = {}
+        self._first_window = first_window
+        self._pledged = 0
         self.counters = counters
 
     def __len__(self) -> int:
@@ -141,6 +157,7 @@ class Acceptor:
             local_index=index,
             instance=self._instance,
             source=source,
+            window_bytes=self._first_window(self._pledged),
             entropy=self._entropy,
         )
         return welcome, self._keep(datagram, agreement, source=source, welcome=welcome, now=now)
@@ -149,6 +166,7 @@ class Acceptor:
         """Remove a handshake because it was confirmed."""
         half = self._half_open.pop(index)
         del self._by_ephemeral[half.ephemeral]
+        self._pledged -= half.agreement.window_bytes - INITIAL_WINDOW_BYTES
         return half
 
     def expire(self, now: float) -> None:
@@ -164,6 +182,7 @@ class Acceptor:
         """Forget all keys."""
         self._half_open.clear()
         self._by_ephemeral.clear()
+        self._pledged = 0
 
     def _repeat(self, datagram: memoryview, source: Address) -> HalfOpen | None:
         index = self._by_ephemeral.get(_ephemeral(datagram))
@@ -189,6 +208,7 @@ class Acceptor:
         )
         self._half_open[agreement.local_index] = half
         self._by_ephemeral[half.ephemeral] = agreement.local_index
+        self._pledged += agreement.window_bytes - INITIAL_WINDOW_BYTES
         if len(self._half_open) > self._config.half_open_max:
             self.take(next(iter(self._half_open)))
         return half

@@ -93,6 +93,7 @@ class Endpoint:
             entropy=entropy,
             counters=self.counters,
             is_taken=lambda index: self._registry.by_index(index) is not None,
+            first_window=self._budget.first_window,
         )
         self.set_network(network)
 

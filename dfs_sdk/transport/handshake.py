@@ -23,6 +23,7 @@ from dfs_sdk.transport.cookies import compute_mac1, compute_mac2, equal, mac1_ke
 from dfs_sdk.transport.packet import (
     HELLO_BYTES,
     HELLO_HEADER,
+    INITIAL_WINDOW_BYTES,
     MAC_BYTES,
     NOISE_HELLO_BYTES,
     PROTOCOL_VERSION,
@@ -40,8 +41,9 @@ PUBLIC_BYTES = 32
 
 # ed, certificate, proof of membership, instance; then zeros
 _HELLO_PAYLOAD = Struct(">32s64s32s8s")
-# ed, certificate, instance, the initiator's address
-_WELCOME_PAYLOAD = Struct(">32s64s8s20s")
+# ed, certificate, instance; then family of the initiator's address, window, the rest of that address. The place of the
+# window is a byte that an address leaves free: who does not know of it takes the same WELCOME.
+_WELCOME_PAYLOAD = Struct(">32s64s8s1sB18s")
 # Noise message 1: ephemeral, sealed static key, sealed payload; message 2: ephemeral, sealed payload
 _HELLO_PAYLOAD_BYTES = NOISE_HELLO_BYTES - 32 - 48 - 16
 NOISE_WELCOME_BYTES = 32 + _WELCOME_PAYLOAD.size + 16
@@ -90,12 +92,13 @@ class Agreement(SecretObject):
         remote_index: How we address it.
         observed: How the peer sees our address, if it said so.
         initiated: Whether we began.
+        window_bytes: What the side that began may send before it is granted more.
         rtt: How long the peer took to answer, in seconds, where no repetition makes that ambiguous.
     """
 
     __slots__ = (
         "initiated", "instance", "local_index", "observed", "peer", "receive_secret", "remote_index", "rtt",
-        "send_secret",
+        "send_secret", "window_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +112,7 @@ class Agreement(SecretObject):
         remote_index: int,
         observed: Address | None,
         initiated: bool,
+        window_bytes: int,
     ) -> None:
         self.peer = peer
         self.instance = instance
@@ -118,6 +122,7 @@ class Agreement(SecretObject):
         self.remote_index = remote_index
         self.observed = observed
         self.initiated = initiated
+        self.window_bytes = window_bytes
         self.rtt: float | None = None
 
 
@@ -183,7 +188,7 @@ class Initiation(SecretObject):
             raise ProtocolError("a WELCOME for somebody else")
         _, remote_index, _ = WELCOME_HEADER.unpack_from(datagram)
         payload = self._noise.read_message(bytes(covered[WELCOME_HEADER.size :]))
-        ed, certificate, instance, observed = _WELCOME_PAYLOAD.unpack(payload)
+        ed, certificate, instance, family, window, host = _WELCOME_PAYLOAD.unpack(payload)
         if ed != self.peer.ed:
             raise ProtocolError("the peer's signing key is not the one of its contact")
         verify_certificate(self.peer, certificate)
@@ -195,8 +200,9 @@ class Initiation(SecretObject):
             receive_secret=receive_secret,
             local_index=self.local_index,
             remote_index=remote_index,
-            observed=unpack_address(observed),
+            observed=unpack_address(family + b"\0" + host),
             initiated=True,
+            window_bytes=(1 + window) * INITIAL_WINDOW_BYTES,
         )
 
 
@@ -208,9 +214,20 @@ def answer_hello(
     local_index: int,
     instance: bytes,
     source: Address,
+    window_bytes: int,
     entropy: Entropy,
 ) -> tuple[bytes, Agreement]:
     """Answer a HELLO whose mac1 was checked.
+
+    Args:
+        datagram: All its bytes.
+        identity: Our keys.
+        network: Ours.
+        local_index: An unused receiver index.
+        instance: What differs after each start of this program.
+        source: Where it came from.
+        window_bytes: What its sender may send us before it is granted more, 1 … 256 times `INITIAL_WINDOW_BYTES`.
+        entropy: For the ephemeral key.
 
     Returns:
         The WELCOME, and the agreement that holds once the initiator confirms it with a first packet.
@@ -238,7 +255,8 @@ def answer_hello(
     if peer.x == identity.public.x:
         raise ProtocolError("our own HELLO came back")
     verify_certificate(peer, certificate)
-    answer = _WELCOME_PAYLOAD.pack(identity.public.ed, identity.certificate, instance, pack_address(source))
+    window, address = window_bytes // INITIAL_WINDOW_BYTES - 1, pack_address(source)
+    answer = _WELCOME_PAYLOAD.pack(identity.public.ed, identity.certificate, instance, address[:1], window, address[2:])
     body = WELCOME_HEADER.pack(Kind.WELCOME, local_index, remote_index) + noise.write_message(answer)
     welcome = body + compute_mac1(mac1_key(peer.x, network.network_id), body)
     receive_secret, send_secret = noise.split()
@@ -251,6 +269,7 @@ def answer_hello(
         remote_index=remote_index,
         observed=None,
         initiated=False,
+        window_bytes=window_bytes,
     )
 
 

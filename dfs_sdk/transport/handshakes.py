@@ -47,6 +47,7 @@ class Handshakes:
         entropy: Entropy,
         counters: Counter[str],
         is_taken: Callable[[int], bool],
+        first_window: Callable[[int], int],
     ) -> None:
         """Take the parts; `join` says of which network.
 
@@ -56,12 +57,14 @@ class Handshakes:
             entropy: For keys, tokens and indices.
             counters: Where dropped datagrams are counted.
             is_taken: Says whether a receiver index belongs to a session.
+            first_window: See `Acceptor`.
         """
         self._identity = identity
         self._config = config
         self._entropy = entropy
         self._counters = counters
         self._is_taken = is_taken
+        self._first_window = first_window
         self._instance = entropy.token(INSTANCE_BYTES)
         self._dials: dict[NodeId, Dial] = {}
         self._questions: dict[bytes, Address] = {}
@@ -84,6 +87,7 @@ class Handshakes:
             instance=self._instance,
             entropy=self._entropy,
             counters=self._counters,
+            first_window=self._first_window,
         )
 
     def dial(self, contact: Contact, address: Address, now: float) -> None:

@@ -16,6 +16,7 @@ from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.transport.config import KIB, MIB, TransportConfig
 from dfs_sdk.transport.frames import check_segment
 from dfs_sdk.transport.outbox import OPEN_MESSAGES_MAX, charge
+from dfs_sdk.transport.packet import INITIAL_WINDOW_BYTES
 from dfs_sdk.transport.ranges import RangeSet
 
 BASE_WINDOW_BYTES_MIN = 128 * KIB
@@ -25,6 +26,9 @@ EXTRA_WINDOW_SHARE = 2
 SCARCE_SHARE = 8  # memory is scarce when less than this fraction is left beside the reserve
 RESERVE_SHARE = 4  # this fraction of the budget is kept for the first allowances of all peers
 GRANT_STEP_BYTES = 128 * KIB
+# What all half-open handshakes were told together is at most this fraction of the budget. Once they are sessions it is
+# taken from whatever is free, even the reserve: who was told must not be refused because others were faster.
+PLEDGED_SHARE = 8
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
 INCOMPLETE_MAX = 2 * OPEN_MESSAGES_MAX
@@ -75,11 +79,31 @@ class Budget:
         """Whether beside what is kept for further peers too little is left for one large window."""
         return self.spare_bytes < self.total // SCARCE_SHARE
 
-    def enter(self, first: int) -> bool:
-        """Reserve the first allowance of a peer, out of what is kept for that; says whether it could."""
-        if self._free < first:
+    def first_window(self, pledged: int) -> int:
+        """Say how much a peer that has proved nothing yet may be told that it may send once it has.
+
+        Nothing is reserved for it: whoever forges handshakes uses up pledges, and no memory of those who are connected.
+
+        Args:
+            pledged: How much more than `INITIAL_WINDOW_BYTES` others of that kind were told, in all.
+
+        Returns:
+            Bytes, a multiple of `INITIAL_WINDOW_BYTES` and at least that.
+        """
+        base = (self.spare_bytes - pledged) // BASE_WINDOW_SHARE
+        room = self.total // PLEDGED_SHARE - pledged + INITIAL_WINDOW_BYTES
+        units = min(base, room, BASE_WINDOW_BYTES_MAX) // INITIAL_WINDOW_BYTES
+        return max(units, 1) * INITIAL_WINDOW_BYTES
+
+    def enter(self, first: int, pledged: int) -> bool:
+        """Reserve the first allowance of a peer, out of what is kept for that, and what it was told beside it.
+
+        Returns:
+            Whether it could; if not, nothing is reserved.
+        """
+        if self._free < first + pledged:
             return False
-        self._free -= first
+        self._free -= first + pledged
         self._first += first
         return True
 
@@ -131,27 +155,29 @@ class Inbox:
     """All messages that come in from one peer."""
 
     def __init__(
-        self, config: TransportConfig, budget: Budget, *, initial: int, buffers: Buffers | None = None
+        self, config: TransportConfig, budget: Budget, *, initial: int, pledged: int = 0, buffers: Buffers | None = None
     ) -> None:
-        """Start with the allowance both sides know of without telling.
+        """Start with the allowance both sides know of.
 
         Args:
             config: Settings.
             budget: Shared with all peers.
-            initial: That allowance in bytes.
+            initial: What every peer may send without being told, in bytes.
+            pledged: How much more this one was told that it may send.
             buffers: Where messages land, shared with all peers; None for memory of its own.
 
         Raises:
             NodeClosedError: The shared budget cannot cover even that.
         """
-        if not budget.enter(initial):
+        if not budget.enter(initial, pledged):
             raise NodeClosedError("no memory is left in the budget for incoming messages")
         self._config = config
         self._budget = budget
         self._buffers = buffers or Buffers()
         self._incomplete: dict[int, IncomingMessage] = {}
         self._finished = RangeSet()
-        self._limit = self._first = initial
+        self._first = initial
+        self._limit = initial + pledged
         self._begun = 0
         self._consumed = 0
         self._wanted = 0

@@ -17,6 +17,7 @@ from struct import Struct
 from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import Address
 from dfs_sdk.runtime.ports import Buffer
+from dfs_sdk.transport.config import KIB
 
 PROTOCOL_VERSION = 1
 
@@ -60,6 +61,9 @@ DATA_OVERHEAD = DATA_HEADER.size + TAG_BYTES
 DATA_BYTES_MIN = DATA_OVERHEAD + 1
 # What every path carries: as long as a HELLO.
 ASIDE_BYTES_MAX = HELLO_BYTES
+
+# What each side of a session may send before it was granted more, and the unit in which WELCOME grants that.
+INITIAL_WINDOW_BYTES = 64 * KIB
 
 # family (4 or 6), port, IP (an IPv4 one in the first four bytes); 1 reserved byte
 _ADDRESS = Struct(">BxH16s")

@@ -16,7 +16,7 @@ from dfs_sdk.runtime.buffers import Buffers
 from dfs_sdk.runtime.ports import Entropy, Rng
 from dfs_sdk.transport.asides import Asides
 from dfs_sdk.transport.bbr import Bbr
-from dfs_sdk.transport.config import KIB, TransportConfig
+from dfs_sdk.transport.config import TransportConfig
 from dfs_sdk.transport.congestion import CongestionFactory
 from dfs_sdk.transport.frames import (
     Ack,
@@ -37,7 +37,7 @@ from dfs_sdk.transport.inbox import Budget, Inbox
 from dfs_sdk.transport.keys import ReceiveKeys, SendKeys
 from dfs_sdk.transport.mtu import MtuSearch
 from dfs_sdk.transport.outbox import OutgoingMessage
-from dfs_sdk.transport.packet import DATA_OVERHEAD
+from dfs_sdk.transport.packet import DATA_OVERHEAD, INITIAL_WINDOW_BYTES
 from dfs_sdk.transport.path import PathKeeper
 from dfs_sdk.transport.receiving import Receiver
 from dfs_sdk.transport.refusal import RefusalWatch
@@ -46,8 +46,6 @@ from dfs_sdk.transport.sending import Sender
 from dfs_sdk.transport.slots import Slots
 from dfs_sdk.transport.trace import Samples, Trace, TraceSample, in_rows, joined
 
-# What each side may send before it was granted anything.
-INITIAL_WINDOW_BYTES = 64 * KIB
 IDLE_GRACE = 10.0
 # A responder that seems not to have taken a session up is asked once more: its answer may lie in the socket of a
 # process that slept.
@@ -132,8 +130,10 @@ class Session:
         if agreement.rtt is not None and agreement.rtt < INITIAL_RTT:
             # A slower answer may mean a busy peer: the usual first guess is kept then.
             self.sender.recovery.on_first_rtt(agreement.rtt)
-        self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES, buffers=buffers)
-        self.sender.outbox.grant(INITIAL_WINDOW_BYTES)
+        beyond = agreement.window_bytes - INITIAL_WINDOW_BYTES
+        granted, pledged = (beyond, 0) if self.initiated else (0, beyond)
+        self._inbox = Inbox(config, budget, initial=INITIAL_WINDOW_BYTES, pledged=pledged, buffers=buffers)
+        self.sender.outbox.grant(INITIAL_WINDOW_BYTES + granted)
         self.receiver = Receiver(
             config=config,
             keys=ReceiveKeys(agreement.receive_secret, local_index=agreement.local_index),
@@ -227,7 +227,10 @@ class Session:
 
     def begin(self) -> None:
         """Send the first packet: it confirms the handshake to the responder and tells the peer its window."""
-        self._extend_window()
+        self._inbox.extend()
+        if self._inbox.limit > INITIAL_WINDOW_BYTES:
+            # What WELCOME told as well: an initiator of an older version did not read it there.
+            self.sender.controls.window = self._inbox.limit
         self.sender.controls.ping = True
         self.sender.tell_address(self.address)
 

@@ -45,6 +45,7 @@ from dfs_sdk.transport.contact import Contact
 from dfs_sdk.transport.handshake import Agreement
 from dfs_sdk.transport.inbox import Budget
 from dfs_sdk.transport.keys import SendKeys
+from dfs_sdk.transport.packet import INITIAL_WINDOW_BYTES
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.transport.receiving import SCRATCH_BYTES
 from dfs_sdk.transport.sending import BURST_BYTES_MAX
@@ -96,6 +97,7 @@ class Frames:
                 remote_index=2,
                 observed=None,
                 initiated=True,
+                window_bytes=INITIAL_WINDOW_BYTES,
             ),
             address=HERE,
             config=self._config,

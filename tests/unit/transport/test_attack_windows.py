@@ -11,7 +11,7 @@ from dfs_sdk.transport.config import MIB, TransportConfig
 from dfs_sdk.transport.frames import Cancel, Close, Wanted, Window
 from dfs_sdk.transport.inbox import BASE_WINDOW_BYTES_MIN, Budget, Inbox
 from dfs_sdk.transport.outbox import MESSAGE_ID_MAX, OPEN_MESSAGES_MAX, SendState
-from dfs_sdk.transport.session import INITIAL_WINDOW_BYTES
+from dfs_sdk.transport.packet import INITIAL_WINDOW_BYTES
 from tests.fakes.pair import Pair, Peer, Wire
 from tests.fakes.rogue import Rogue
 

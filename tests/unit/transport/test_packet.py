@@ -24,6 +24,7 @@ from dfs_sdk.transport.packet import (
     HELLO_HEADER,
     IDENTIFIED_LAYOUT,
     IDENTIFY_BYTES,
+    INITIAL_WINDOW_BYTES,
     WELCOME_HEADER,
     Kind,
     data_prefix,
@@ -70,8 +71,9 @@ def initiation(peer, seed="left"):
     )
 
 
-def test_handshake_gives_both_sides_the_same_keys_crosswise():
-    """P-HS-2."""
+@pytest.mark.parametrize("units", [1, 32, 256])
+def test_handshake_gives_both_sides_the_same_keys_crosswise_and_the_same_window(units):
+    """P-HS-2, P-HS-13."""
     responder = Identity.generate(SeededEntropy("right"))
     left = initiation(responder)
     hello = left.hello()
@@ -84,12 +86,14 @@ def test_handshake_gives_both_sides_the_same_keys_crosswise():
         local_index=2,
         instance=b"another1",
         source=HERE,
+        window_bytes=units * INITIAL_WINDOW_BYTES,
         entropy=SeededEntropy("e"),
     )
     ours = left.on_welcome(memoryview(welcome))
     assert (ours.send_secret, ours.receive_secret) == (theirs.receive_secret, theirs.send_secret)
     assert (ours.local_index, ours.remote_index) == (theirs.remote_index, theirs.local_index) == (1, 2)
     assert ours.observed == HERE
+    assert ours.window_bytes == theirs.window_bytes == units * 65_536
     assert (ours.instance, theirs.instance) == (b"another1", b"instance")
 
 
@@ -126,7 +130,11 @@ def test_identify_reads_back_and_checks_the_certificate():
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "0.0.0.0", "2001:db8::1", "::"])
 def test_address_reads_back(host):
-    assert unpack_address(pack_address(Address(host, 65535))) == Address(host, 65535)
+    packed = pack_address(Address(host, 65535))
+    assert unpack_address(packed) == Address(host, 65535)
+    # WELCOME has its window in that byte, which nodes that do not know of it must take for nothing.
+    assert packed[1] == 0
+    assert unpack_address(packed[:1] + b"\x1f" + packed[2:]) == Address(host, 65535)
 
 
 def test_mapped_address_is_an_ipv4_address():
