@@ -5,7 +5,9 @@ Rules P-CHAT-1 to P-CHAT-9 of docs/protocol/chat.md.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated, ClassVar
 
 from dfs_sdk.chat.clock import STAMP_MAX
@@ -127,6 +129,16 @@ class Head:
     def has(self, sequence: int) -> bool:
         """Whether that side has a post, as far as it says."""
         return sequence <= self.sequence and sequence not in self.holes
+
+
+def check_order(heads: Iterable[Head]) -> None:
+    """Return only if each stream is named once, in the order of the keys: looking into one costs more than naming it.
+
+    Raises:
+        ProtocolError: They are in another order, or some stream is named twice.
+    """
+    if any(head.key <= before.key for before, head in pairwise(heads)):
+        raise ProtocolError("the heads of a comparison are not in strict order of their streams")
 
 
 def stream_key(sender: NodeId, stream: int) -> bytes:

@@ -27,6 +27,7 @@ from dfs_sdk.chat.messages import (
     Missing,
     Post,
     PostId,
+    check_order,
 )
 from dfs_sdk.chat.news import ChatMessage
 from dfs_sdk.errors import ConfigError, DfsError, MessageTooLargeError, ProtocolError, StoreError
@@ -105,9 +106,12 @@ class Chat:
         self._outbox: dict[PostId, Post] = {}
         self._queues: dict[NodeId, list[Post]] = {}
         self._comparing: dict[NodeId, asyncio.Event] = {}
-        self._allowances = Allowances(
-            rate=config.posts_per_second, burst=config.posts_burst, peers_max=config.streams_max
-        )
+        rate, peers_max = config.posts_per_second, config.streams_max
+        self._allowances = Allowances(rate=rate, burst=config.posts_burst, peers_max=peers_max)
+        self._compares = Allowances(rate=rate, burst=config.posts_burst, peers_max=peers_max)
+        # A newcomer takes the whole history of one peer at once; nobody gives it anew again and again.
+        whole = config.history_length_max + config.streams_max
+        self._compared = Allowances(rate=rate, burst=whole, peers_max=peers_max)
 
     async def start(self) -> None:
         """Read the history, serve peers, begin comparing."""
@@ -327,6 +331,10 @@ class Chat:
             heads, until = room.heads(after=after, limit=HEADS_MAX)
             request = Compare(heads=heads, after=after, until=until)
             missing = (await self._rpc.call(peer, request, timeout=self._config.call_timeout)).reply
+            check_order(missing.heads)
+            if not self._compared.take(peer, len(missing.posts), now=self._clock.monotonic()):
+                logger.info("%s gives more of the history than there can be", peer.short)
+                return
             gained = await self._take_compared(missing.posts, heads)
             await self._credit(peer, missing.heads)
             covered = min((border for border in (until, missing.until) if border), default=b"")
@@ -359,6 +367,9 @@ class Chat:
         return gained
 
     async def _on_compare(self, caller: Caller, request: Compare, _body: memoryview) -> Missing:
+        if not self._compares.take(caller.node_id, 1, now=self._clock.monotonic()):
+            raise Refusal(RefusalCode.BUSY, "too many comparisons in a short time")
+        check_order(request.heads)
         room, after = self._history.room, request.after
         await self._credit(caller.node_id, request.heads)
         heads, until = room.heads(after=after, until=request.until, limit=HEADS_MAX)

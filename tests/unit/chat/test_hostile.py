@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -85,6 +86,68 @@ def test_a_peer_that_answers_a_comparison_with_forgeries_is_disconnected() -> No
         await ada.chat.catch_up()
         assert ada.heard == []
         assert ada.rpc.connected() == []
+
+    evening(test)
+
+
+def test_a_stream_named_twice_or_out_of_order_is_refused_on_both_sides() -> None:
+    """P-CHAT-8: looking into a long stream costs much more than naming it."""
+
+    async def test(club: Club) -> None:
+        ada = await club.add()
+        await ada.chat.send("hello")
+        heads, _ = ada.chat._history.room.heads(limit=1)
+        liar = club.network.rpc()
+        club.network.introduce(ada.rpc, liar)
+        later = replace(heads[0], stream=heads[0].stream + 1)
+        for hostile in ((heads[0], heads[0]), (later, heads[0])):
+            with pytest.raises(RemoteError) as refusal:
+                await liar.call(ada.node_id, Compare(heads=hostile))
+            assert refusal.value.code == "DENIED"
+
+        async def lie(caller: Any, request: Compare, body: memoryview) -> Missing:
+            return Missing(posts=(), heads=(heads[0], heads[0]))
+
+        liar.serve(Compare, lie)
+        await ada.chat.catch_up()
+        assert ada.rpc.connected() == []
+
+    evening(test)
+
+
+def test_a_history_without_end_is_taken_no_faster_than_messages() -> None:
+    """P-CHAT-9: what comes by comparison counts, too; a newcomer gets a whole history at once."""
+
+    async def test(club: Club) -> None:
+        ada = await club.add(config=replace(QUICK, history_length_max=100, streams_max=28, posts_per_second=1))
+        liar = club.network.rpc()
+        club.network.introduce(ada.rpc, liar)
+        numbers = count(1)
+
+        async def invent(caller: Any, request: Compare, body: memoryview) -> Missing:
+            posts = tuple(post_of(liar.identity, club.network.network_id, next(numbers)) for _ in range(32))
+            return Missing(posts=posts, heads=())
+
+        liar.serve(Compare, invent)
+        await ada.chat.catch_up()
+        assert len(ada.heard) == 128
+        await ada.chat.catch_up()
+        assert len(ada.heard) == 128
+
+    evening(test)
+
+
+def test_comparisons_have_a_rate() -> None:
+    async def test(club: Club) -> None:
+        ada = await club.add(config=replace(QUICK, posts_burst=20, posts_per_second=1))
+        asker = club.network.rpc()
+        club.network.introduce(ada.rpc, asker)
+        asker.serve(Compare, lambda *_: asyncio.sleep(60))
+        for _ in range(20):
+            await asker.call(ada.node_id, Compare(heads=()))
+        with pytest.raises(RemoteError) as refusal:
+            await asker.call(ada.node_id, Compare(heads=()))
+        assert refusal.value.code == "BUSY"
 
     evening(test)
 
