@@ -38,6 +38,7 @@ class Findings:
         closest: The nodes closest to the target that answered, closest first.
         tokens: The write tokens they gave.
         records: Verified records under the key asked for, the newest of each owner; withdrawn ones, too.
+        checked: Signatures of all records that were verified: most answers hold the same ones.
         crowded: Whether the region looks as if somebody crowds it.
         cut_short: Whether some answer was as long as answers may be: its sender knows more nodes.
         met_everybody: Whether every node that anybody knows was asked.
@@ -46,6 +47,7 @@ class Findings:
     closest: list[Contact] = field(default_factory=list)
     tokens: dict[NodeId, bytes] = field(default_factory=dict)
     records: dict[NodeId, Record] = field(default_factory=dict)
+    checked: set[bytes] = field(default_factory=set)
     crowded: bool = False
     cut_short: bool = False
     met_everybody: bool = False
@@ -198,7 +200,7 @@ class Seeker:
         self, question: FindRecord, records: Sequence[Record], source: NodeId, findings: Findings
     ) -> None:
         for record in records:
-            if record in findings.records.values():
+            if record.signature in findings.checked:
                 continue
             try:
                 if (record.kind, record.key) != (question.kind, question.key):
@@ -208,6 +210,7 @@ class Seeker:
                 # The rest of a liar's answer is not worth the signatures to check.
                 logger.info("%s gave a bad record: %s", source.short, error)
                 return
+            findings.checked.add(record.signature)
             keep_newest(findings.records, owner, record)
 
 

@@ -20,6 +20,7 @@ from dfs_sdk.dht.messages import (
     StoreResult,
 )
 from dfs_sdk.dht.records import sign_record
+from dfs_sdk.dht.seeker import Findings
 from dfs_sdk.errors import ProtocolError, RemoteError
 from dfs_sdk.ids import NetworkId
 from dfs_sdk.rpc import Caller, Rpc
@@ -187,6 +188,36 @@ def test_after_a_bad_record_the_rest_of_an_answer_is_not_looked_at() -> None:
             Liar(other, records, [])
             all_know_each_other(world, [other])
             assert await seeker.find(KEY, kind=RecordKind.PROVIDER) == expected
+
+    on_virtual_time(test)
+
+
+def test_records_of_very_many_owners_are_not_compared_with_each_other() -> None:
+    """Whoever crowds a key can answer with 32 others each time: 200 answers would make 20 million comparisons."""
+    compared = 0
+
+    class Counted(Record):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return self is other
+
+        __hash__ = Record.__hash__
+
+    async def test(world: World) -> None:
+        (seeker,) = await world.acquaint(1)
+        entropy = world.network.runtimes[world.id_of(seeker)].entropy
+        owners = [Identity.generate(entropy) for _ in range(64)]
+        records = [record_of(world, owner) for owner in owners]
+        counted = [Counted(body=record.body, signature=record.signature) for record in records]
+        findings = Findings()
+        question = FindRecord(kind=RecordKind.PROVIDER, key=KEY, serves=True)
+        for at in (0, 16, 32, 32):  # most answers hold what others held
+            seeker._seeker._take_records(question, counted[at : at + 32], world.id_of(seeker), findings)
+        assert len(findings.records) == 64
+        assert compared == 0
 
     on_virtual_time(test)
 
