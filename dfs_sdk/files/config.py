@@ -30,7 +30,7 @@ class FilesConfig:
         patience: No further round begins after this.
         audit_delay: From a change of the network to the audit it causes.
         audit_interval: Between two audits without a cause.
-        catalog_files_max: Files remembered; a share beyond that is refused.
+        catalog_files_max: Files remembered; shares are refused beyond half of that.
         shares_per_sender_max: Shares of one peer in the catalog; further ones are refused.
         transfers_max: Finished transfers remembered.
         drafts_max: Interrupted uploads that can be resumed.

@@ -10,6 +10,7 @@ from dfs_sdk.dht.messages import Record, RecordKind
 from dfs_sdk.errors import DfsError, ProtocolError
 from dfs_sdk.ids import Address, ChunkId, NodeId
 from dfs_sdk.rpc.base import RpcService
+from dfs_sdk.runtime.ports import Rng
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.wire.codec import decode, encode
 
@@ -42,11 +43,13 @@ class Providers:
     Args:
         directory: The DHT, None in networks without one.
         rpc: Our own contact, and the book of others.
+        rng: Draws whom to ask where many say that they provide a file.
     """
 
-    def __init__(self, directory: Directory | None, rpc: RpcService) -> None:
+    def __init__(self, directory: Directory | None, rpc: RpcService, rng: Rng) -> None:
         self._directory = directory
         self._rpc = rpc
+        self._rng = rng
 
     async def publish(self, manifest_id: ChunkId) -> None:
         """Say that this node provides a file."""
@@ -67,7 +70,10 @@ class Providers:
             records = await self._directory.find(provider_key(manifest_id), kind=RecordKind.PROVIDER)
         except DfsError:
             return []
-        found = [self._meet(record) for record in records[:PROVIDERS_MAX]]
+        if len(records) > PROVIDERS_MAX:
+            # They come in the order of their owners, who choose their ids: by chance, none is passed over each time.
+            records = self._rng.sample(records, PROVIDERS_MAX)
+        found = [self._meet(record) for record in records]
         return [node_id for node_id in found if node_id is not None and node_id != self._rpc.node_id]
 
     def _meet(self, record: Record) -> NodeId | None:

@@ -113,7 +113,7 @@ class Files:
             clock=runtime.clock,
             config=config,
         )
-        self._providers = Providers(dht, rpc)
+        self._providers = Providers(dht, rpc, runtime.rng.child("providers"))
         self._finder = Finder(
             catalog=self._catalog,
             supply=self._supply,

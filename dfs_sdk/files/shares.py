@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -19,6 +20,11 @@ from dfs_sdk.files.ports import Membership
 from dfs_sdk.ids import NodeId
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Clock
+
+# Of the catalog, what shares may fill: many senders together leave the rest to what our user puts and gets.
+SHARED_DIVISOR = 2
+# Each may ask hundreds of nodes, for a link that somebody made up; the others wait.
+LOOK_UPS_MAX = 8
 
 
 class Shares:
@@ -60,6 +66,7 @@ class Shares:
         self._config = config
         self._on_received = on_received
         self._spawn = spawn
+        self._looking_up = asyncio.Semaphore(LOOK_UPS_MAX)
 
     def serve(self) -> None:
         """Begin to take shares."""
@@ -113,9 +120,11 @@ class Shares:
         return Shared()
 
     async def _take(self, note: ShareNote, link: Link, sender: NodeId) -> None:
-        taken = sum(entry.record.sender == sender for entry in self._catalog)
-        if taken >= self._config.shares_per_sender_max:
+        senders = [entry.record.sender for entry in self._catalog if entry.record.sender is not None]
+        if senders.count(sender) >= self._config.shares_per_sender_max:
             raise Refusal(RefusalCode.BUSY, "too many files of yours wait here")
+        if len(senders) >= self._config.catalog_files_max // SHARED_DIVISOR:
+            raise Refusal(RefusalCode.STORE_FULL, "no room for another share")
         sender_name = self._peers.view.name(sender)
         now_wall = self._clock.wall()
         record = Record(
@@ -143,4 +152,8 @@ class Shares:
                 sender_name=sender_name,
             )
         )
-        self._spawn(f"look up {link.manifest_id.short}", self._on_received(link))
+        self._spawn(f"look up {link.manifest_id.short}", self._look_up(link))
+
+    async def _look_up(self, link: Link) -> None:
+        async with self._looking_up:
+            await self._on_received(link)

@@ -14,8 +14,9 @@ from dfs_sdk.errors import ConfigError, ContentNotFoundError, ContentUnavailable
 from dfs_sdk.exchange import ExchangeConfig
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.link import Link
-from dfs_sdk.files.providers import provider_key
+from dfs_sdk.files.providers import PROVIDERS_MAX, Providers, provider_key
 from dfs_sdk.ids import Address
+from dfs_sdk.runtime.system import SeededRng
 from dfs_sdk.transport.contact import Contact
 from dfs_sdk.wire.codec import encode
 from tests.fakes.filenodes import CHUNK, FileNode, file_nodes, some
@@ -194,3 +195,17 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, float]):
 def test_settings_of_the_exchange_out_of_range_are_refused(wrong: dict[str, float]):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         ExchangeConfig(**wrong)  # type: ignore[arg-type]
+
+
+async def test_of_too_many_providers_none_is_passed_over_each_time(network: FakeNetwork):
+    """Records come in the order of ids, which their owners choose: sixteen low ones would be all that is ever asked."""
+    node, *_ = await file_nodes(network, 3)
+    link = (await node.files.put(b"known")).link
+    entropy = network.runtimes[node.node_id].entropy
+    owners = sorted((Identity.generate(entropy) for _ in range(2 * PROVIDERS_MAX)), key=lambda owner: owner.node_id)
+    dht = FakeDht()
+    dht.records = [record(network, owner, link, contact(owner, "203.0.114.5")) for owner in owners]
+    providers = Providers(dht, node.base.rpc, SeededRng(1))
+    asked = [await providers.find(link.manifest_id) for _ in range(20)]
+    assert {len(found) for found in asked} == {PROVIDERS_MAX}
+    assert {node_id for found in asked for node_id in found} == {owner.node_id for owner in owners}

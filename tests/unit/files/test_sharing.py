@@ -17,6 +17,7 @@ from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.link import Link, LinkKind
 from dfs_sdk.files.messages import Share, Shared, ShareNote, make_share, read_share
 from dfs_sdk.files.news import FileGiven, FileShared
+from dfs_sdk.files.shares import LOOK_UPS_MAX
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.wire.codec import decode, encode
 from tests.fakes.entropy import SeededEntropy
@@ -136,14 +137,36 @@ async def test_one_sender_cannot_fill_the_catalog(network: FakeNetwork):
     assert len(await b.files.ls()) == 4
 
 
-async def test_a_full_catalog_refuses_shares(network: FakeNetwork):
-    config = FilesConfig(catalog_files_max=2, rounds=1)
+async def test_shares_fill_half_of_the_catalog_and_leave_the_rest_to_its_user(network: FakeNetwork):
+    config = FilesConfig(catalog_files_max=4, rounds=1)
     a, b, c, _ = await file_nodes(network, 4, config=config)
     await a.files.share(await a.files.put(b"1"), b.node_id)
     await a.files.share(await a.files.put(b"2"), b.node_id)
     with pytest.raises(RemoteError) as refused:
         await c.files.share(await c.files.put(b"3"), b.node_id)
     assert refused.value.code == "STORE_FULL"
+    for content in (b"4", b"5"):
+        await b.files.put(content)
+    assert len(await b.files.ls()) == 4
+
+
+async def test_links_that_others_made_up_are_looked_up_a_few_at_a_time(network: FakeNetwork):
+    a, b, _ = await file_nodes(network, 3)
+    looked_up: list[Link] = []
+    stuck = asyncio.Event()
+
+    async def look_up(link: Link) -> None:
+        looked_up.append(link)
+        await stuck.wait()
+
+    b.files._shares._on_received = look_up
+    for number in range(2 * LOOK_UPS_MAX):
+        await a.files.share(await a.files.put(bytes([number])), b.node_id)
+    await settle()
+    assert len(looked_up) == LOOK_UPS_MAX
+    stuck.set()
+    await settle()
+    assert len(looked_up) == 2 * LOOK_UPS_MAX
 
 
 @pytest.mark.parametrize("kind", ["unsigned", "for another", "another network", "verify link", "no link"])
