@@ -34,6 +34,11 @@ class Claims:
         self._peers: dict[NodeId, _Peer] = {}
         # cell → peer → chunk → what it says of it
         self._cells: dict[int, dict[NodeId, dict[ChunkId, HeldChunk]]] = {}
+        self._length = 0
+
+    def __len__(self) -> int:
+        """How many claims of all peers are remembered."""
+        return self._length
 
     def __contains__(self, peer: object) -> bool:
         """Whether a peer told us in this life of the node what it holds."""
@@ -115,18 +120,19 @@ class Claims:
                 known.looked_into[cell] = known.summaries[cell].digest
         for chunk in chunks:
             if chunk.role is not Role.CACHE:
-                self._cells.setdefault(chunk.cell, {}).setdefault(peer, {})[chunk.chunk_id] = chunk
+                self._enter(peer, chunk)
 
     def note(self, peer: NodeId, chunk: HeldChunk) -> None:
         """Take over a receipt: the peer has just confirmed this chunk. Its cell is read again in the next survey."""
         known = self._peers.get(peer)
         if chunk.role is not Role.CACHE and known is not None:
             known.looked_into.pop(chunk.cell, None)
-            self._cells.setdefault(chunk.cell, {}).setdefault(peer, {})[chunk.chunk_id] = chunk
+            self._enter(peer, chunk)
 
     def drop(self, peer: NodeId, chunk_id: ChunkId, cell: int) -> None:
         """Take note that a peer no longer has a chunk."""
-        self._cells.get(cell, {}).get(peer, {}).pop(chunk_id, None)
+        dropped = self._cells.get(cell, {}).get(peer, {}).pop(chunk_id, None)
+        self._length -= dropped is not None
         if peer in self._peers:
             self._peers[peer].looked_into.pop(cell, None)
 
@@ -162,10 +168,15 @@ class Claims:
                 found.setdefault(chunk_id, {}).setdefault(word, chunk)
         return {chunk_id: found[chunk_id][counts.most_common(1)[0][0]] for chunk_id, counts in words.items()}
 
+    def _enter(self, peer: NodeId, chunk: HeldChunk) -> None:
+        chunks = self._cells.setdefault(chunk.cell, {}).setdefault(peer, {})
+        self._length += chunk.chunk_id not in chunks
+        chunks[chunk.chunk_id] = chunk
+
     def _drop_cell(self, peer: NodeId, cell: int) -> None:
         holders = self._cells.get(cell)
         if holders is not None:
-            holders.pop(peer, None)
+            self._length -= len(holders.pop(peer, ()))
             if not holders:
                 del self._cells[cell]
         if peer in self._peers:

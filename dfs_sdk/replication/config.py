@@ -41,6 +41,8 @@ class ReplicationConfig:
         promise_time: How long a holder keeps what another one's trim relies on.
         promises_max: Promises and repair claims remembered, each; beyond that none are given or noted.
         claims_per_peer_max: Chunks of one peer that are remembered; further ones are not asked for.
+        claims_max: The same for all peers together, of which none may have more than half of what the others left:
+            some 300 bytes each.
     """
 
     replicas: int = 3
@@ -67,6 +69,7 @@ class ReplicationConfig:
     promise_time: float = 120.0
     promises_max: int = 100_000
     claims_per_peer_max: int = 200_000
+    claims_max: int = 2_000_000
 
     def __post_init__(self) -> None:
         if not 1 <= self.replicas <= 32:
@@ -79,7 +82,7 @@ class ReplicationConfig:
         positive = (
             "interest_rank", "push_timeout", "ask_timeout", "repair_interval", "claim_ttl", "repair_bytes_per_second",
             "repair_parallel", "survey_peers_max", "confirm_age_max", "promise_time", "promises_max",
-            "claims_per_peer_max",
+            "claims_per_peer_max", "claims_max",
         )  # fmt: skip
         for name in positive:
             if getattr(self, name) <= 0:

@@ -197,17 +197,18 @@ class Repairer:
 
     async def _pull(self, pull: Pull) -> int:
         chunk = pull.chunk
-        if self._exchange.removed(chunk.chunk_id):
+        # Who offered what it does not have is asked no more, and its other offers use up no rate.
+        sources = [source for source in pull.sources if source not in self._avoid]
+        if not sources or self._exchange.removed(chunk.chunk_id):
             return 0
         await self._wait_for_tokens(chunk.size)
         try:
-            data = await self._exchange.fetch(chunk.chunk_id, pull.sources, priority=Priority.BACKGROUND)
+            data = await self._exchange.fetch(chunk.chunk_id, sources, priority=Priority.BACKGROUND)
             if self._exchange.removed(chunk.chunk_id):
                 return 0
             await self._store.put([_new_chunk(chunk, data, Role.PRIMARY)])
         except (DfsError, OSError):
-            for source in pull.sources[:1]:
-                self.avoid(source)
+            self.avoid(sources[0])
             return 0
         self._events.publish(
             CopyFetched(

@@ -90,7 +90,10 @@ class Surveyor:
         return True
 
     async def _read(self, peer: NodeId, cells: Sequence[int]) -> None:
-        room = self._config.claims_per_peer_max - self._claims.count(peer)
+        known = self._claims.count(peer)
+        # None may fill what is there for all: the next liar finds half of what this one left.
+        share = (self._config.claims_max - len(self._claims) + known) // 2
+        room = min(self._config.claims_per_peer_max, share) - known
         for at in range(0, len(cells), ASK_CELLS_MAX):
             batch = tuple(cells[at : at + ASK_CELLS_MAX])
             chunks = await self._list(peer, batch, room)

@@ -266,3 +266,4 @@ def test_book_agrees_with_a_naive_one(story: list[tuple[str, NodeId, int, int]])
             assert claims.holders(cell, held(number).chunk_id) == expected
     for peer, entries in naive.items():
         assert claims.count(peer) == len(entries)
+    assert len(claims) == sum(map(len, naive.values()))

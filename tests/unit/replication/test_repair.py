@@ -13,7 +13,7 @@ from dfs_sdk.replication.events import RepairFinished, RepairStarted
 from dfs_sdk.replication.messages import HeldChunk
 from dfs_sdk.replication.planner import Pull, Push
 from dfs_sdk.replication.policy import Policy
-from dfs_sdk.store.base import NewChunk, Role
+from dfs_sdk.store.base import CHUNK_BYTES_MAX, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
 from tests.fakes.stories import QUICK, holder_of, pushes, put, tell
 from tests.fakes.swarm import FakeSwarm, SwarmNode, new_chunk
@@ -295,6 +295,20 @@ def test_removed_chunk_is_not_fetched():
         assert chunk.chunk_id not in a.store
 
     tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
+
+
+def test_offers_of_one_who_does_not_have_them_use_up_no_rate():
+    """A lister of thousands of chunks that are not there would keep repair waiting for as many bytes."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        offered = [replace(push_of(new_chunk(n), b).chunk, size=CHUNK_BYTES_MAX) for n in range(100)]
+        pulls = [Pull(chunk=chunk, sources=(b.node_id,), reason="test") for chunk in offered]
+        began = swarm.network.clock.monotonic()
+        assert await a.replication._repairer.apply(pulls) == 0
+        assert swarm.network.clock.monotonic() - began < 10
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0, repair_bytes_per_second=float(CHUNK_BYTES_MAX)))
 
 
 def test_fresh_chunk_is_left_to_its_writer():

@@ -200,6 +200,27 @@ def test_survey_lists_many_chunks_in_pages():
     tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
 
 
+def test_what_all_peers_together_claim_is_bounded_and_the_first_ones_leave_room():
+    """P-REPL-22: each of a liar's identities may claim as much as the largest store holds."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        honest, *liars = swarm.nodes
+        claims, counts = honest.replication._claims, []
+        for number, liar in enumerate(liars):
+            cells = range(10 * number, 10 * number + 10)
+            chunks = [replace(new_chunk(n, size=40), cell=n % 10 + cells[0], role=Role.PRIMARY) for n in range(200)]
+            await liar.store.put(chunks[: 200 - 40 * number])
+            await asyncio.sleep(1)
+            for cell in cells:  # little by little, as the cells of interest change
+                assert await honest.replication._surveyor.survey(liar.node_id, [cell])
+            counts.append(claims.count(liar.node_id))
+        assert len(claims) == sum(counts) <= 200
+        assert 80 <= counts[0] <= 100, "half of all there is"
+        assert 40 <= counts[1] <= 60, "half of what that left"
+
+    tell(story, count=4, config=replace(QUICK, repair_interval=1000.0, claims_max=200))
+
+
 def test_unsound_survey_and_unknown_cells_are_refused():
     async def story(swarm: FakeSwarm) -> None:
         honest, liar = swarm.nodes[:2]
