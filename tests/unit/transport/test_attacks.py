@@ -100,7 +100,12 @@ def test_a10_acknowledging_a_skipped_number_closes_the_session():
 @pytest.mark.parametrize(
     "ranges",
     [
-        b"\x02\x01" + bytes(4) + (5).to_bytes(8, "big") + (1).to_bytes(4, "big") + bytes(8),  # a gap of nothing
+        b"\x02\x01"
+        + bytes(4)
+        + (5).to_bytes(8, "big")
+        + (1).to_bytes(4, "big")
+        + bytes(7)
+        + b"\x01",  # a gap of nothing
         b"\x02\x01"
         + bytes(4)
         + (5).to_bytes(8, "big")
