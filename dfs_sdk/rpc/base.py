@@ -27,6 +27,10 @@ ReplyT = TypeVar("ReplyT")
 RequestT = TypeVar("RequestT", bound=Request[Any])
 
 
+def nothing() -> None:
+    """Do nothing: nobody asked to be told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Who asks: an authenticated peer.
@@ -86,7 +90,8 @@ class Refusal(Exception):  # noqa: N818 - an answer that a handler gives, not so
         self.text = text
 
 
-# Answers a request: the reply message, or a pair of the reply message and bulk bytes. The body is whole and ours.
+# Answers a request: the reply message, or (reply, bulk bytes), or (reply, bulk bytes, what is called once when the peer
+# has taken both or never will). The body is whole and ours.
 Handler = Callable[[Caller, RequestT, memoryview], Awaitable[object]]
 # The same from a plain function, for what is known without waiting.
 PlainHandler = Callable[[Caller, RequestT, memoryview], object]
@@ -122,7 +127,7 @@ class RpcService(Protocol):
         concurrency_max: int = HANDLER_CONCURRENCY,
         bulk: bool = False,
     ) -> None:
-        """Answer calls of one kind. The handler returns the reply or (reply, body), or raises `Refusal`.
+        """Answer calls of one kind. The handler returns what `Handler` says, or raises `Refusal`.
 
         Args:
             request_type: The request's class; each tag is served once.
@@ -199,6 +204,10 @@ class RpcService(Protocol):
 
     def rtt(self, peer: NodeId) -> float | None:
         """Give the smoothed round-trip time to a connected peer in seconds."""
+        ...
+
+    def received_bytes(self, peer: NodeId) -> int:
+        """Count the bytes that came over the connection to a peer, of messages under way as well; 0 without one."""
         ...
 
     def address(self, peer: NodeId) -> Address | None:

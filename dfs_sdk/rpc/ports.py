@@ -69,6 +69,11 @@ class ConnectionPort(Protocol):
         ...
 
     @property
+    def received_bytes(self) -> int:
+        """Bytes of authentic packets that came since the connection began, whatever they carried."""
+        ...
+
+    @property
     def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         ...

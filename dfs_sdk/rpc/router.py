@@ -19,7 +19,7 @@ from typing import Any
 
 from dfs_sdk.errors import DfsError, ProtocolError
 from dfs_sdk.ids import NodeId
-from dfs_sdk.rpc.base import Caller, Handler, PlainHandler, Refusal, RefusalCode
+from dfs_sdk.rpc.base import Caller, Handler, PlainHandler, Refusal, RefusalCode, nothing
 from dfs_sdk.rpc.config import RpcConfig
 from dfs_sdk.rpc.queues import PeerQueues
 from dfs_sdk.runtime.ports import Buffer
@@ -32,12 +32,17 @@ logger = logging.getLogger(__name__)
 ANSWERS_PER_TURN = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What to tell the caller: an encoded reply and its bulk bytes, or a refusal."""
+    """What to tell the caller: an encoded reply and its bulk bytes, or a refusal.
+
+    Attributes:
+        on_settled: Called once when the caller has taken it or never will.
+    """
 
     header: bytes = b""
     body: Buffer = b""
+    on_settled: Callable[[], None] = nothing
     refusal: Refusal | None = None
 
 
@@ -130,10 +135,10 @@ class _Route:
 
     def outcome(self, result: object) -> Outcome:
         """Check what a handler returned; an error here is a mistake in our own code."""
-        reply, body = result if isinstance(result, tuple) else (result, b"")
+        reply, *rest = result if isinstance(result, tuple) else (result,)
         if not isinstance(reply, self.reply_type):
             raise TypeError(f"the handler of {self.request_type.__name__} returned {type(reply).__name__}")
-        return Outcome(header=encode(reply), body=body)
+        return Outcome(encode(reply), *rest)
 
 
 @dataclass(slots=True)

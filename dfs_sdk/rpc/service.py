@@ -240,6 +240,11 @@ class Rpc:
         session = self._current.get(peer)
         return session.connection.rtt if session is not None else None
 
+    def received_bytes(self, peer: NodeId) -> int:
+        """Count the bytes that came over the connection to a peer; 0 without one."""
+        session = self._current.get(peer)
+        return session.connection.received_bytes if session is not None else 0
+
     def address(self, peer: NodeId) -> Address | None:
         """Give the address a connected peer is reached at."""
         session = self._current.get(peer)

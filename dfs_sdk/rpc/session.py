@@ -1,7 +1,8 @@
 """The calls of one connection, in both directions: which answers we wait for, which calls of the peer run here.
 
 A call is sent once and answered at most once. An answer to a call that nobody waits for any more is dropped. When the
-caller gives up, CANCEL goes out and the handler over there ends; when the connection ends, so do all its calls.
+caller gives up, CANCEL goes out and the handler over there ends, or the rest of a large answer is not sent; when the
+connection ends, so do all its calls.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from dfs_sdk.wire.text import safe_text
 EARLY_CANCELS_MAX = 256
 CALL_ID_MAX = 2**32 - 1
 REFUSAL_TEXT_CHARS_MAX = 200
+# Smaller answers are gone before anybody can give them up.
+REVOCABLE_BYTES_MIN = 16 * 1024
 
 ReplyT = TypeVar("ReplyT")
 
@@ -74,6 +77,7 @@ class Session:
         self._pending: dict[int, _Pending] = {}
         self._incoming: dict[int, IncomingCall] = {}
         self._early_cancels: OrderedDict[int, None] = OrderedDict()
+        self._revocable: dict[int, SentPort] = {}  # bounded by the bytes of `replies`
         self._refusals = 0
         self._last_caller: Caller | None = None  # calls of one packet come from the same
         self.replies = UnackedBytes(config.peer_reply_bytes_max, budget)
@@ -218,10 +222,15 @@ class Session:
         pending.answer.set_exception(error)
 
     def _on_cancel(self, call_id: int) -> None:
-        call = self._incoming.get(call_id)
+        call, answer = self._incoming.get(call_id), self._revocable.get(call_id)
         if call is not None:
             self._router.cancel(call)
-            return
+        elif answer is not None:
+            answer.cancel()
+        else:
+            self._remember_cancel(call_id)
+
+    def _remember_cancel(self, call_id: int) -> None:
         self._early_cancels[call_id] = None
         if len(self._early_cancels) > EARLY_CANCELS_MAX:
             self._early_cancels.popitem(last=False)
@@ -240,13 +249,17 @@ class Session:
 
     async def _respond(self, asked: Envelope, outcome: Outcome) -> None:
         parts, priority = _answer_parts(asked, outcome)
-        size = sum(map(len, parts))
-        # Once the peer has taken enough of the earlier ones.
-        with self.replies.made(size + REPLY_CHARGE):
-            await self.replies.wait_for_room()
-            sent = await self._send(parts, priority=priority)
-            if sent is not None:
-                self.replies.add(size, sent)
+        size, sent = sum(map(len, parts)), None
+        try:
+            # Once the peer has taken enough of the earlier ones.
+            with self.replies.made(size + REPLY_CHARGE):
+                await self.replies.wait_for_room()
+                sent = await self._send(parts, priority=priority)
+                if sent is not None:
+                    self._count_reply(asked.call_id, size, sent, outcome)
+        finally:
+            if sent is None:
+                outcome.on_settled()
 
     def _respond_now(self, asked: Envelope, outcome: Outcome) -> bool:
         """Send an answer at once; say whether it needed no waiting."""
@@ -256,11 +269,19 @@ class Session:
         try:
             sent = self.connection.send_now(parts, priority=priority)
         except PeerUnreachableError:
+            outcome.on_settled()
             return True  # gone meanwhile: nobody waits for it
         if sent is None:
             return False
-        self.replies.add(sum(map(len, parts)), sent)
+        self._count_reply(asked.call_id, sum(map(len, parts)), sent, outcome)
         return True
+
+    def _count_reply(self, call_id: int, size: int, sent: SentPort, outcome: Outcome) -> None:
+        """Keep track of an answer until the peer has it, or gives it up."""
+        self.replies.add(size, sent, outcome.on_settled)
+        if size >= REVOCABLE_BYTES_MIN:
+            self._revocable[call_id] = sent
+            sent.acked.add_done_callback(lambda _acked: self._revocable.pop(call_id, None))
 
     def _refuse_later(self, call_id: int, refusal: Refusal) -> None:
         if self._refusals >= self._config.peer_refusals_max:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from dfs_sdk.rpc.base import nothing
 from dfs_sdk.rpc.ports import SentPort
 
 # Beside its bytes a reply under way costs about this much for what keeps track of it: 1.4 KiB measured for a small one.
@@ -142,8 +143,8 @@ class UnackedBytes:
             self._budget.give(size)
             self._wake()
 
-    def add(self, size: int, sent: SentPort) -> None:
-        """Count a message until it is settled."""
+    def add(self, size: int, sent: SentPort, on_settled: Callable[[], None] = nothing) -> None:
+        """Count a message until it is settled, and tell then."""
         size += REPLY_CHARGE
         self._sent += size
         self._budget.take(size)
@@ -152,6 +153,7 @@ class UnackedBytes:
             self._sent -= size
             self._budget.give(size)
             self._wake()
+            on_settled()
 
         sent.acked.add_done_callback(on_done)
 

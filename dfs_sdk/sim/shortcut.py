@@ -262,6 +262,7 @@ class ShortcutTransport:
             self.transmit(_NUMBERS.pack(CLOSE, theirs, 0), source)
             return
         connection.heard(source)
+        connection.received_bytes += len(datagram)
         self._acknowledge(connection, number)
         if connection.is_first(number):
             self.on_message(connection, payload)

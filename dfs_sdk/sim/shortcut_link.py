@@ -90,6 +90,7 @@ class ShortcutConnection:
         moved: Whether it was heard somewhere else before.
         observed_address: How it sees us.
         arrived_bytes: See `ConnectionPort`.
+        received_bytes: See `ConnectionPort`.
         heard_at: When it was heard last.
         opened_at: When it began.
     """
@@ -116,6 +117,7 @@ class ShortcutConnection:
         "number",
         "observed_address",
         "opened_at",
+        "received_bytes",
         "remote_number",
     )
 
@@ -136,7 +138,7 @@ class ShortcutConnection:
         self.observed_address: Address | None = None
         self.heard_at = self.opened_at = clock.monotonic()
         self.next_number = 1
-        self.arrived_bytes = 0
+        self.arrived_bytes = self.received_bytes = 0
         self._transport = transport
         self._peer = peer
         self._clock = clock

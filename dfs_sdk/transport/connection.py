@@ -140,6 +140,11 @@ class Connection:
         return self._session.sender.outbox.arrived_bytes
 
     @property
+    def received_bytes(self) -> int:
+        """Bytes of authentic packets that came."""
+        return self._session.receiver.received_bytes
+
+    @property
     def trace(self) -> Samples:
         """What it went through while data moved, oldest first."""
         return self._session.trace

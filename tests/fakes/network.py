@@ -36,6 +36,7 @@ class FakeSent:
 
     def cancel(self) -> None:
         self.cancelled = True
+        self.acked.cancel()
 
 
 class FakeConnection:
@@ -47,7 +48,7 @@ class FakeConnection:
         self.remote: FakeConnection | None = None
         self.is_open = True
         self.rtt = max(RTT, 2 * transport.network.latency)
-        self.sent_bytes = self.arrived_bytes = 0
+        self.sent_bytes = self.arrived_bytes = self.received_bytes = 0
         self.trace: Samples = in_rows()
 
     @property
@@ -93,6 +94,7 @@ class FakeConnection:
         if remote is None or not remote.is_open or sent.cancelled or cut:
             return
         self.arrived_bytes += len(message)
+        remote.received_bytes += len(message)
         if not sent.acked.done():
             sent.acked.set_result(None)
         remote.transport.on_message(remote, memoryview(message))
