@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from dfs_sdk.exchange.asking import Wanted
 from dfs_sdk.exchange.budget import ByteBudget
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
-from dfs_sdk.exchange.fetching import NotHeldError, Wanted
+from dfs_sdk.exchange.fetching import NotHeldError
 from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
 from dfs_sdk.exchange.scheduler import PeerLoad
 from dfs_sdk.exchange.service import Exchange, HaveReport, Receipt

@@ -23,6 +23,8 @@ class ExchangeConfig:
         peer_push_bytes_max: The same to one peer, so that a silent one cannot hold up the others.
         fetch_bytes_max: Chunk bytes this node fetches at one time; apart from the above, so that storing and repair
             cannot hold up reading.
+        lend_bytes_max: Chunk bytes kept in memory for others that want them at the same time; 0 for none, and then this
+            node is not served by others' either.
         push_timeout: For one chunk to reach a peer's disk: 4 MiB at 1 Mbit/s take 34 s.
         fetch_timeout: For one chunk to arrive from one source.
         ask_timeout: For questions without bulk bytes.
@@ -45,6 +47,7 @@ class ExchangeConfig:
     push_bytes_max: int = 32 * MIB
     peer_push_bytes_max: int = 16 * MIB
     fetch_bytes_max: int = 32 * MIB
+    lend_bytes_max: int = 16 * MIB
     push_timeout: float = 60.0
     fetch_timeout: float = 60.0
     ask_timeout: float = 5.0

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
-from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.errors import (
     ContentNotFoundError,
     ContentUnavailableError,
     CorruptContentError,
-    DeadlineError,
     DfsError,
-    PeerUnreachableError,
-    ProtocolError,
-    RemoteError,
     StoreError,
 )
+from dfs_sdk.exchange.asking import Asking, Given, Wanted
 from dfs_sdk.exchange.budget import ByteBudget
-from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
+from dfs_sdk.exchange.config import ExchangeConfig
+from dfs_sdk.exchange.delivery import Delivery
+from dfs_sdk.exchange.demand import PutOff
 from dfs_sdk.exchange.loads import LoadBook
-from dfs_sdk.exchange.messages import Fetch, Fetched
-from dfs_sdk.exchange.race import Miss, Pace, Race
+from dfs_sdk.exchange.race import Manner, Miss, Pace, Race
 from dfs_sdk.exchange.scheduler import FAILOVER_FACTOR, HedgeBudget, Latencies, PeerLoad, choose_source, clip
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.rpc.base import Answer, RefusalCode, RpcService
-from dfs_sdk.runtime.ports import Buffer, Rng, Runtime
+from dfs_sdk.rpc.base import RpcService
+from dfs_sdk.runtime.ports import Buffer, Clock, Rng
 from dfs_sdk.runtime.tasks import TaskScope
 from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk
 from dfs_sdk.transport.priority import Priority
@@ -56,36 +53,15 @@ class NoIntactCopyError(CorruptContentError):
     """Every peer that holds this chunk sent damaged bytes: ask others."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted(Generic[T]):
-    """A chunk that somebody wants, and what for.
-
-    Attributes:
-        chunk_id: The chunk.
-        use: What is done with its verified bytes, which are lent for the call. A slow source's answer may come after
-            another's: then it is called twice, at one time or one after the other. What it raises ends the fetch.
-        inline_bytes_max: Up to so many bytes `use` is called on the loop, above in a worker thread.
-        priority: How urgent it is.
-        size_max: The length expected, for the budget; a whole chunk if not given.
-        on_source: Told which peer gave it; not called for a local copy.
-    """
-
-    chunk_id: ChunkId
-    use: Callable[[Buffer], T]
-    inline_bytes_max: int = 0
-    priority: Priority = Priority.TRANSFER
-    size_max: int = SEALED_BYTES_MAX
-    on_source: Callable[[NodeId], None] | None = None
-
-
 class Fetching:
     """Fetches chunks within a budget of bytes.
 
     Args:
-        rpc: Calls.
+        rpc: Knows peers.
         store: The local store.
+        asking: Asks them.
         scope: The parent of its tasks.
-        runtime: Clock and worker threads.
+        clock: Times fetches.
         rng: Draws among sources.
         loads: What is known of peers.
         config: What can be tuned.
@@ -96,17 +72,18 @@ class Fetching:
         *,
         rpc: RpcService,
         store: ChunkStore,
+        asking: Asking,
         scope: TaskScope,
-        runtime: Runtime,
+        clock: Clock,
         rng: Rng,
         loads: LoadBook,
         config: ExchangeConfig,
     ) -> None:
         self._rpc = rpc
         self._store = store
+        self._asking = asking
         self._scope = scope
-        self._clock = runtime.clock
-        self._offload = runtime.offload
+        self._clock = clock
         self._rng = rng
         self._loads = loads
         self._config = config
@@ -135,13 +112,13 @@ class Fetching:
                 # The store has put a damaged copy aside: an intact one replaces it below.
                 logger.warning("chunk %s cannot be read here: %s", chunk_id.short, type(error).__name__)
             else:
-                return await self._run(wanted, wanted.use, data)
+                return await self._asking.run(wanted, wanted.use, data)
         others = [source for source in dict.fromkeys(sources) if source != self._rpc.node_id]
         if info is None or chunk_id in self._store:  # nothing was put aside here
             return await self._from_peers(wanted, wanted.use, others)
         data = await self._from_peers(wanted, bytes, others)
         await self._restore(info, data)
-        return await self._run(wanted, wanted.use, data)
+        return await self._asking.run(wanted, wanted.use, data)
 
     async def _from_peers(self, wanted: Wanted[Any], use: Callable[[Buffer], T], sources: list[NodeId]) -> T:
         await self._budget.take(wanted.size_max)
@@ -155,29 +132,38 @@ class Fetching:
             raise missing(wanted.chunk_id, misses)
         self._latencies.note(self._clock.monotonic() - started_at)
         if wanted.on_source is not None:
-            wanted.on_source(winner)
-        return outcome
+            wanted.on_source(winner, outcome.lent)
+        return outcome.value
 
     async def _raced(
         self, wanted: Wanted[Any], use: Callable[[Buffer], T], sources: list[NodeId]
-    ) -> tuple[T | Miss, NodeId | None, Mapping[NodeId, Miss]]:
+    ) -> tuple[Given[T] | Miss, NodeId | None, Mapping[NodeId, Miss]]:
         """Return what came of it, who gave it and who did not; where there is one source nobody races."""
+        deliveries: dict[NodeId, Delivery] = {}
+
+        def attempt(source: NodeId, manner: Manner) -> Awaitable[Given[T] | Miss | PutOff]:
+            deliveries[source] = self._asking.delivery(source, wanted)
+            return self._asking.ask(source, wanted, use, manner)
+
         if len(sources) == 1:
-            outcome = await self._ask(sources[0], wanted, use)
+            outcome = await self._asking.ask(sources[0], wanted, use, Manner.WILLING)
             if outcome is Miss.UNCHECKED:
-                outcome = await self._ask(sources[0], wanted, use, check=True)
-            return outcome, sources[0], {sources[0]: outcome} if isinstance(outcome, Miss) else {}
-        race: Race[T] = Race(
+                outcome = await self._asking.ask(sources[0], wanted, use, Manner.TO_CHECK)
+            if not isinstance(outcome, PutOff):
+                return outcome, sources[0], {sources[0]: outcome} if isinstance(outcome, Miss) else {}
+            sources = [*outcome.others, *sources]
+        race: Race[Given[T]] = Race(
             sources,
             choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
-            attempt=lambda source, check: self._ask(source, wanted, use, check=check),
+            attempt=attempt,
             may_hedge=self._hedges.take,
+            advances=lambda source: self._asking.advances(source, deliveries[source]),
             pace=self._pace(),
             scope=self._scope,
         )
         outcome = await race.run()
         for source in race.unchecked:
-            self._tell(source, wanted.chunk_id)
+            self._tell(source, wanted)
         return outcome, race.winner, race.misses
 
     def _pace(self) -> Pace:
@@ -189,58 +175,19 @@ class Fetching:
             parallel_max=config.sources_parallel_max,
         )
 
-    async def _ask(
-        self, source: NodeId, wanted: Wanted[Any], use: Callable[[Buffer], T], *, check: bool = False
-    ) -> T | Miss:
-        """Ask one source, or once more if its bytes were others: an honest one finds that out then and says so."""
-        try:
-            answer = await self._call(source, wanted.chunk_id, wanted.priority, check=check)
-        except RemoteError as error:
-            if error.code == RefusalCode.NOT_FOUND.name:
-                return Miss.NOT_HELD
-            return Miss.DAMAGED if check else Miss.REFUSED
-        except (PeerUnreachableError, DeadlineError):
-            return Miss.DAMAGED if check else Miss.UNREACHABLE
-        except ProtocolError:
-            self._blame(source)
-            return Miss.DAMAGED
-        outcome = await self._run(wanted, use_intact, wanted.chunk_id, use, answer.body)
-        if outcome is not Miss.DAMAGED:
-            self._loads.learn(source, answer.reply.load)
-            return outcome
-        if check:
-            return Miss.DAMAGED
-        # Before it is asked again: who lied may be silent then, or say that it has nothing.
-        self._blame(source)
-        return Miss.UNCHECKED
-
-    async def _call(self, source: NodeId, chunk_id: ChunkId, priority: Priority, *, check: bool) -> Answer[Fetched]:
-        with self._loads.calling(source):
-            request = Fetch(chunk_id=chunk_id, check=check)
-            return await self._rpc.call(source, request, timeout=self._config.fetch_timeout, priority=priority)
-
-    def _tell(self, source: NodeId, chunk_id: ChunkId) -> None:
+    def _tell(self, source: NodeId, wanted: Wanted[Any]) -> None:
         """Let a source find out that its bytes are others, though nobody waits for what it answers."""
         if self._checks < CHECKS_MAX:
             self._checks += 1
-            task = self._scope.spawn(f"check at {source.short}", self._check(source, chunk_id))
+            task = self._scope.spawn(f"check at {source.short}", self._check(source, wanted))
             task.add_done_callback(self._on_checked)
 
-    async def _check(self, source: NodeId, chunk_id: ChunkId) -> None:
+    async def _check(self, source: NodeId, wanted: Wanted[Any]) -> None:
         with suppress(DfsError):
-            await self._call(source, chunk_id, Priority.BACKGROUND, check=True)
+            await self._asking.call(source, replace(wanted, priority=Priority.BACKGROUND), Manner.TO_CHECK)
 
     def _on_checked(self, _task: asyncio.Task[None]) -> None:
         self._checks -= 1
-
-    async def _run(self, wanted: Wanted[Any], function: Callable[..., T], /, *arguments: Any) -> T:
-        """Call a function whose last argument is the chunk's bytes: here where they are few, else in a worker."""
-        if len(arguments[-1]) <= wanted.inline_bytes_max:
-            return function(*arguments)
-        return await self._offload.compute(function, *arguments)
-
-    def _blame(self, source: NodeId) -> None:
-        self._loads.blame(source, now=self._clock.monotonic())
 
     async def _restore(self, info: ChunkInfo, data: bytes) -> None:
         """Put an intact copy where a damaged one was quarantined; a store that refuses does not spoil the fetch."""
@@ -250,11 +197,6 @@ class Fetching:
                 await self._store.set_pinned([info.chunk_id], True)
         except StoreError as error:
             logger.warning("chunk %s could not be replaced here: %s", info.chunk_id.short, type(error).__name__)
-
-
-def use_intact(chunk_id: ChunkId, use: Callable[[Buffer], T], body: Buffer) -> T | Miss:
-    """Hand bytes that hash to the id to `use`; others are damaged."""
-    return use(body) if blake3_256(body) == chunk_id else Miss.DAMAGED
 
 
 def missing(chunk_id: ChunkId, misses: Mapping[NodeId, Miss]) -> ContentUnavailableError | CorruptContentError:

@@ -6,65 +6,55 @@ when they are on disk, so a `Pushed` reply is a receipt. Rules P-EXC-1 to P-EXC-
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from dfs_sdk.errors import (
-    ContentNotFoundError,
-    CorruptContentError,
     ProtocolError,
     QuotaExceededError,
     StoreError,
     StoreReadOnlyError,
 )
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
+from dfs_sdk.exchange.giving import Giving
 from dfs_sdk.exchange.messages import (
     REMOVAL_KEYS_MAX,
     STATE_ABSENT,
     STATE_REMOVED,
     Fetch,
-    Fetched,
     Have,
     HaveStates,
-    HolderLoad,
     Push,
     Pushed,
     Remove,
     Removed,
 )
 from dfs_sdk.exchange.tombstones import Tombstones
+from dfs_sdk.exchange.workload import Workload
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
-from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.store.base import REMOVAL_HASH_BYTES, ChunkStore, NewChunk, Role
-
-SERVICE_TIME_WEIGHT = 0.1
-QUEUE_SHOWN_MAX = 2**16 - 1
-SERVICE_TIME_SHOWN_MAX = 3600.0
 
 
 class Holder:
     """Answers the calls of `messages.py` from one store."""
 
-    def __init__(self, store: ChunkStore, tombstones: Tombstones, clock: Clock, config: ExchangeConfig) -> None:
+    def __init__(
+        self,
+        store: ChunkStore,
+        *,
+        giving: Giving,
+        tombstones: Tombstones,
+        workload: Workload,
+        config: ExchangeConfig,
+    ) -> None:
         self._store = store
+        self._giving = giving
         self._tombstones = tombstones
-        self._clock = clock
+        self._workload = workload
         self._config = config
-        self._queue = 0
-        self._service_time = 0.0
-
-    @property
-    def load(self) -> HolderLoad:
-        """How busy this node is with others' chunks."""
-        return HolderLoad(
-            queue=min(self._queue, QUEUE_SHOWN_MAX), service_time=min(self._service_time, SERVICE_TIME_SHOWN_MAX)
-        )
 
     def serve(self, rpc: RpcService) -> None:
         """Register the handlers."""
         rpc.serve(Push, self._on_push, concurrency_max=self._config.push_concurrency)
-        rpc.serve(Fetch, self._on_fetch, concurrency_max=self._config.fetch_concurrency, bulk=True)
+        rpc.serve(Fetch, self._giving.on_fetch, concurrency_max=self._config.fetch_concurrency, bulk=True)
         rpc.serve(Have, self._on_have)
         rpc.serve(Remove, self._on_remove)
 
@@ -72,7 +62,7 @@ class Holder:
         self._check_push(request, body)
         self._check_owner(request)
         already = request.chunk_id in self._store
-        with self._working():
+        with self._workload.working():
             await self._keep(
                 NewChunk(
                     chunk_id=request.chunk_id,
@@ -87,7 +77,7 @@ class Holder:
         if info is None:  # removed again while this call came back from the disk
             raise Refusal(RefusalCode.DENIED, "the chunk was removed meanwhile")
         self._check_owner(request)  # two may have pushed it at one time
-        return Pushed(role=info.role, already=already, load=self.load)
+        return Pushed(role=info.role, already=already, load=self._workload.load)
 
     def _check_push(self, request: Push, body: memoryview) -> None:
         if not 0 < len(body) <= SEALED_BYTES_MAX:
@@ -117,24 +107,10 @@ class Holder:
         except StoreError:
             raise Refusal(RefusalCode.FAILED, "the disk refused") from None
 
-    async def _on_fetch(self, _caller: Caller, request: Fetch, _body: memoryview) -> tuple[Fetched, Buffer]:
-        info = self._store.info(request.chunk_id)
-        if info is None:
-            raise Refusal(RefusalCode.NOT_FOUND, "not here")
-        with self._working():
-            try:
-                data = await self._store.get(request.chunk_id, verify=request.check)
-            except (ContentNotFoundError, CorruptContentError):
-                raise Refusal(RefusalCode.NOT_FOUND, "not here") from None
-            except StoreError:
-                raise Refusal(RefusalCode.FAILED, "the disk refused") from None
-        reply = Fetched(cell=info.cell, removal_hash=info.removal_hash, load=self.load, replicas=info.replicas)
-        return reply, data
-
     async def _on_have(self, _caller: Caller, request: Have, _body: memoryview) -> HaveStates:
         keys: dict[bytes, int] = {}
         states = bytes(self._state(chunk_id, keys) for chunk_id in request.chunk_ids)
-        return HaveStates(states=states, removal_keys=tuple(keys), load=self.load)
+        return HaveStates(states=states, removal_keys=tuple(keys), load=self._workload.load)
 
     def _state(self, chunk_id: ChunkId, keys: dict[bytes, int]) -> int:
         info = self._store.info(chunk_id)
@@ -151,14 +127,3 @@ class Holder:
         except StoreError:
             raise Refusal(RefusalCode.FAILED, "the disk refused") from None
         return Removed(count=len(removed))
-
-    @contextmanager
-    def _working(self) -> Iterator[None]:
-        started_at = self._clock.monotonic()
-        self._queue += 1
-        try:
-            yield
-        finally:
-            self._queue -= 1
-            elapsed = self._clock.monotonic() - started_at
-            self._service_time += SERVICE_TIME_WEIGHT * (elapsed - self._service_time)

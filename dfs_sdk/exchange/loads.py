@@ -16,6 +16,7 @@ FAULTS_MAX = 1024.0
 @dataclass(slots=True)
 class _Record:
     inflight: int = 0
+    owed_bytes: int = 0
     queue: int = 0
     service_time: float = SERVICE_TIME_UNKNOWN
     faults: float = 0.0
@@ -49,15 +50,22 @@ class LoadBook:
             faults=self._faults(record, now),
         )
 
+    def owed_bytes(self, peer: NodeId) -> int:
+        """Bytes that calls under way are to bring from a peer."""
+        record = self._records.get(peer)
+        return 0 if record is None else record.owed_bytes
+
     @contextmanager
-    def calling(self, peer: NodeId) -> Iterator[None]:
-        """Count a call to a peer as under way inside the block."""
+    def calling(self, peer: NodeId, *, owed_bytes: int = 0) -> Iterator[None]:
+        """Count a call to a peer as under way inside the block, and what it is to bring."""
         record = self._touch(peer)
         record.inflight += 1
+        record.owed_bytes += owed_bytes
         try:
             yield
         finally:
             record.inflight -= 1
+            record.owed_bytes -= owed_bytes
 
     def learn(self, peer: NodeId, load: HolderLoad) -> None:
         """Take in what an answer told."""

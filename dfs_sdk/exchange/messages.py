@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from dfs_sdk.ids import ChunkId
+from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.store.base import CELL_MAX, REMOVAL_HASH_BYTES, Role
 from dfs_sdk.wire.codec import U8, U16, Bytes32, Packed, Range, Request, Size
 
 ASK_CHUNKS_MAX = 1000
 REMOVAL_KEYS_MAX = 200
+OTHERS_MAX = 8
+PUT_OFF_SECONDS_MAX = 60.0
 
 # One byte for each chunk asked about: absent, a role, or removed under the removal key of that position.
 STATE_ABSENT = 0
@@ -75,12 +77,27 @@ class Push(Request[Pushed]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """The chunk asked for is the body of the answer; its other fields are those of `Push`."""
+    """The chunk asked for is the body of the answer; its first fields are those of `Push`.
+
+    Attributes:
+        cell: Placement cell.
+        removal_hash: Hash of the key that allows its removal: 32 bytes, or none.
+        load: How busy the holder is.
+        replicas: Copies its owner wants.
+        keep: Whether the reader is asked to keep it for others that want it just now.
+        lent: Whether it comes from somebody who was asked to, and holds it for a while only.
+        put_off: Above 0 there is no body: the seconds after which to ask again.
+        others: Who may give it meanwhile.
+    """
 
     cell: Cell
     removal_hash: RemovalHash
     load: HolderLoad
     replicas: U8 = 3
+    keep: bool = False
+    lent: bool = False
+    put_off: Annotated[float, Range(0, PUT_OFF_SECONDS_MAX)] = 0.0
+    others: Annotated[tuple[NodeId, ...], Packed(OTHERS_MAX)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +107,7 @@ class Fetch(Request[Fetched]):
     Attributes:
         chunk_id: BLAKE3 of the body of the answer.
         check: Whether the holder is to hold its bytes against the id: those it sent a moment ago were others.
+        willing: Whether the reader may be put off, named to others and asked to keep the chunk for them.
     """
 
     tag: ClassVar[int] = 0x0302
@@ -97,6 +115,7 @@ class Fetch(Request[Fetched]):
 
     chunk_id: ChunkId
     check: bool = False
+    willing: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

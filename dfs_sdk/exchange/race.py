@@ -1,23 +1,34 @@
 """One chunk from several sources: ask the best, hedge when it is slow, go on to the next when it fails.
 
-A source that is slower than most gets company early, within a small budget; one that is silent gets company in any
-case. The first intact answer wins and the others are cancelled, waited for and gone when `run` returns. A source that
-sent other bytes is asked a second time, to check, only when no other source is left.
+A source that is slower than most gets company early, within a small budget; one that delivers nothing gets company in
+any case. The first intact answer wins and the others are cancelled, waited for and gone when `run` returns.
+
+A source that sent other bytes is asked a second time, to check, only when no other source is left. One that puts us off
+is asked again when it said, unless another one gives the chunk meanwhile; after some seconds we are put off no more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, auto
 from typing import Generic, TypeVar
 
 from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.exchange.demand import PutOff
 from dfs_sdk.ids import NodeId
 from dfs_sdk.runtime.tasks import TaskScope, settle
 
 T = TypeVar("T")
+
+SOURCES_MAX = 64
+# A source that puts us off is asked again after ever longer pauses, and may do so for so many seconds in all.
+PUT_OFF_SECONDS_MAX = 10.0
+PAUSE_FIRST = 0.05
+PAUSE_FACTOR = 1.5
+PAUSE_MAX = 2.0
 
 
 class Miss(Enum):
@@ -28,6 +39,14 @@ class Miss(Enum):
     DAMAGED = "sent damaged bytes"
     REFUSED = "refused"
     UNREACHABLE = "gave no answer"
+
+
+class Manner(Enum):
+    """How a source is asked: so that it may put us off, so that it may not, or to hold its bytes against the id."""
+
+    WILLING = auto()
+    FIRM = auto()
+    TO_CHECK = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +75,10 @@ class Race(Generic[T]):
     Args:
         sources: Whom to ask, each once.
         choose: Picks the next of those left.
-        attempt: Asks one source, to check if the second argument says so; returns what came of its verified bytes or
-            why there are none, and raises only what ends the race.
+        attempt: Asks one source in a manner; returns what came of its verified bytes or why there are none, and raises
+            only what ends the race.
         may_hedge: Spends one hedge of the budget.
+        advances: Says whether a source that was asked has delivered since this was last asked.
         pace: When to ask a further source.
         scope: The parent of the attempts.
     """
@@ -68,8 +88,9 @@ class Race(Generic[T]):
         sources: Sequence[NodeId],
         *,
         choose: Callable[[Sequence[NodeId]], NodeId],
-        attempt: Callable[[NodeId, bool], Awaitable[T | Miss]],
+        attempt: Callable[[NodeId, Manner], Awaitable[T | Miss | PutOff]],
         may_hedge: Callable[[], bool],
+        advances: Callable[[NodeId], bool],
         pace: Pace,
         scope: TaskScope,
     ) -> None:
@@ -77,20 +98,27 @@ class Race(Generic[T]):
         self.winner: NodeId | None = None
         self.unchecked: list[NodeId] = []
         self._left = list(dict.fromkeys(sources))
+        self._known = set(self._left)
         self._choose = choose
         self._attempt = attempt
         self._may_hedge = may_hedge
+        self._advances = advances
         self._pace = pace
         self._scope = scope
+        self._loop = asyncio.get_running_loop()
         self._running: dict[NodeId, asyncio.Task[None]] = {}
-        self._results: asyncio.Queue[tuple[NodeId, T | Miss | BaseException]] = asyncio.Queue()
+        self._results: asyncio.Queue[tuple[NodeId, T | Miss | PutOff | BaseException]] = asyncio.Queue()
         self._hedged = False
+        # Who may be asked again at which instant of the loop, and how often each has put us off.
+        self._put_off: dict[NodeId, float] = {}
+        self._times_put_off: Counter[NodeId] = Counter()
+        self._put_off_since: float | None = None
 
     async def run(self) -> T | Miss:
         """Return what came of the chunk, `winner` says from whom; or a miss when no source gave it, see `misses`."""
         try:
             self._start_next()
-            while self._running:
+            while self._running or self._put_off:
                 result = await self._next_result()
                 if result is None:
                     self._start_company()
@@ -99,37 +127,65 @@ class Race(Generic[T]):
                 del self._running[source]
                 if isinstance(outcome, BaseException):
                     raise outcome
-                if not isinstance(outcome, Miss):
+                if not isinstance(outcome, Miss | PutOff):
                     self.winner = source
                     return outcome
-                self.misses[source] = outcome
-                if outcome is Miss.UNCHECKED:
-                    self.unchecked.append(source)
+                self._pass_over(source, outcome)
                 if not self._running:
                     self._start_next()
             return Miss.NOT_HELD
         finally:
             await self._stop()
 
+    def _pass_over(self, source: NodeId, outcome: Miss | PutOff) -> None:
+        if isinstance(outcome, PutOff):
+            now = self._loop.time()
+            if self._put_off_since is None:
+                self._put_off_since = now
+            pause = min(PAUSE_FIRST * PAUSE_FACTOR ** self._times_put_off[source], PAUSE_MAX)
+            self._put_off[source] = now + min(max(outcome.seconds, pause), PAUSE_MAX)
+            self._times_put_off[source] += 1
+            for other in outcome.others:
+                if other not in self._known and len(self._known) < SOURCES_MAX:
+                    self._known.add(other)
+                    self._left.insert(0, other)
+            return
+        self.misses[source] = outcome
+        if outcome is Miss.UNCHECKED:
+            self.unchecked.append(source)
+
     def _start_next(self) -> None:
-        check = not self._left
-        candidates = self._left or self.unchecked
-        if candidates:
-            source = self._choose(candidates)
+        now = self._loop.time()
+        due = [source for source, at in self._put_off.items() if at <= now]
+        candidates = self._left or due or ([] if self._put_off else self.unchecked)
+        if not candidates:
+            return
+        source = self._choose(candidates)
+        if candidates is due:
+            del self._put_off[source]
+        else:
             candidates.remove(source)
-            self._running[source] = self._scope.spawn(f"fetch from {source.short}", self._ask(source, check=check))
+        self._running[source] = self._scope.spawn(f"fetch from {source.short}", self._ask(source, self._manner(source)))
+
+    def _manner(self, source: NodeId) -> Manner:
+        if source in self.misses:
+            return Manner.TO_CHECK
+        since = self._put_off_since
+        return Manner.WILLING if since is None or self._loop.time() < since + PUT_OFF_SECONDS_MAX else Manner.FIRM
 
     def _start_company(self) -> None:
-        if len(self._running) == 1 and not self._hedged:
+        if len(self._running) == 1 and not self._hedged and self._left:
             self._hedged = True
             if not self._may_hedge():
                 return
+        elif [source for source in self._running if self._advances(source)]:  # each notes that it was looked at
+            return
         self._start_next()
 
-    async def _ask(self, source: NodeId, *, check: bool) -> None:
-        outcome: T | Miss | BaseException
+    async def _ask(self, source: NodeId, manner: Manner) -> None:
+        outcome: T | Miss | PutOff | BaseException
         try:
-            outcome = await self._attempt(source, check)
+            outcome = await self._attempt(source, manner)
         except asyncio.CancelledError:
             # Either the race is over and nobody looks, or the node is closing under a caller that must not wait on.
             self._results.put_nowait((source, NodeClosedError("the node was closed while it fetched a chunk")))
@@ -138,7 +194,7 @@ class Race(Generic[T]):
             outcome = error
         self._results.put_nowait((source, outcome))
 
-    async def _next_result(self) -> tuple[NodeId, T | Miss | BaseException] | None:
+    async def _next_result(self) -> tuple[NodeId, T | Miss | PutOff | BaseException] | None:
         try:
             async with asyncio.timeout(self._patience()):
                 return await self._results.get()
@@ -146,9 +202,12 @@ class Race(Generic[T]):
             return None
 
     def _patience(self) -> float | None:
-        if not (self._left or self.unchecked) or len(self._running) >= self._pace.parallel_max:
+        again = min(self._put_off.values(), default=None)
+        if not self._running:
+            return None if again is None else max(again - self._loop.time(), 0.0)
+        if not (self._left or self._put_off or self.unchecked) or len(self._running) >= self._pace.parallel_max:
             return None
-        if self._hedged or len(self._running) > 1:
+        if self._hedged or len(self._running) > 1 or not self._left:
             return self._pace.failover_after
         return self._pace.hedge_after
 

@@ -6,16 +6,21 @@ Which peers should have a chunk is the business of `replication`; what is in a c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dfs_sdk.errors import ProtocolError
+from dfs_sdk.exchange.asking import Asking, Wanted
 from dfs_sdk.exchange.budget import ByteBudget
 from dfs_sdk.exchange.config import SEALED_BYTES_MAX, ExchangeConfig
-from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, Fetching, Wanted
+from dfs_sdk.exchange.demand import Demand
+from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, Fetching
+from dfs_sdk.exchange.giving import Giving
 from dfs_sdk.exchange.holder import Holder
+from dfs_sdk.exchange.lending import Lending
 from dfs_sdk.exchange.loads import LoadBook
 from dfs_sdk.exchange.messages import (
     ASK_CHUNKS_MAX,
@@ -28,6 +33,7 @@ from dfs_sdk.exchange.messages import (
 )
 from dfs_sdk.exchange.scheduler import PeerLoad
 from dfs_sdk.exchange.tombstones import Tombstones
+from dfs_sdk.exchange.workload import Workload
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.rpc.base import RpcService
 from dfs_sdk.runtime.ports import Runtime
@@ -38,6 +44,7 @@ from dfs_sdk.transport.priority import Priority
 T = TypeVar("T")
 
 EXPIRY_INTERVAL = 3600.0
+LENT_INTERVAL = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +111,14 @@ class Exchange:
         self._loads = LoadBook(peers_max=self._config.peers_max, fault_half_life=self._config.fault_half_life)
         self._push_budget = ByteBudget(self._config.push_bytes_max)
         self._peer_budgets: dict[NodeId, ByteBudget] = {}
+        self._lending = Lending(self._config.lend_bytes_max, self._clock.monotonic, on_kept=self._on_kept)
+        self._letting_go = False
         self._fetching = Fetching(
             rpc=rpc,
             store=store,
+            asking=Asking(rpc=rpc, runtime=runtime, loads=self._loads, lending=self._lending, config=self._config),
             scope=scope,
-            runtime=runtime,
+            clock=self._clock,
             rng=self._rng,
             loads=self._loads,
             config=self._config,
@@ -119,7 +129,15 @@ class Exchange:
             ttl_seconds=self._config.tombstone_seconds,
             count_max=self._config.tombstones_max,
         )
-        self._holder = Holder(store, self._tombstones, self._clock, self._config)
+        workload = Workload(self._clock)
+        giving = Giving(
+            store=store,
+            lending=self._lending,
+            demand=Demand(self._clock.monotonic),
+            tombstones=self._tombstones,
+            workload=workload,
+        )
+        self._holder = Holder(store, giving=giving, tombstones=self._tombstones, workload=workload, config=self._config)
 
     async def start(self) -> None:
         """Read the tombstones and begin to serve."""
@@ -186,7 +204,7 @@ class Exchange:
         *,
         priority: Priority = Priority.TRANSFER,
         size_max: int | None = None,
-        on_source: Callable[[NodeId], None] | None = None,
+        on_source: Callable[[NodeId, bool], None] | None = None,
     ) -> bytes:
         """Get a chunk from the local store or from the best of `sources`; the bytes are verified.
 
@@ -195,7 +213,8 @@ class Exchange:
             sources: Peers that may hold it, most promising first.
             priority: How urgent it is.
             size_max: The length expected, for the budget; a whole chunk if not given.
-            on_source: Told which peer gave it; not called for a local copy.
+            on_source: Told which peer gave it, and whether that one keeps it for a while only; not called for a local
+                copy.
 
         Raises:
             NotHeldError: All of them answered that they do not hold it, or there was nobody to ask.
@@ -271,6 +290,17 @@ class Exchange:
         request = Remove(removal_key=removal_key, chunk_ids=tuple(chunk_ids))
         answer = await self._rpc.call(peer, request, timeout=timeout or self._config.ask_timeout)
         return answer.reply.count
+
+    def _on_kept(self) -> None:
+        if not self._letting_go:
+            self._letting_go = True
+            self._scope.spawn("let go of what is lent", self._let_go())
+
+    async def _let_go(self) -> None:
+        while self._lending.kept_bytes:
+            await asyncio.sleep(LENT_INTERVAL)
+            self._lending.expire()
+        self._letting_go = False
 
     async def _keep(self, chunk: NewChunk) -> Receipt:
         already = chunk.chunk_id in self._store

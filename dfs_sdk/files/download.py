@@ -7,10 +7,10 @@ needs no hash of its own (docs/decisions/0011-no-second-hash.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from dfs_sdk.exchange.fetching import Wanted
+from dfs_sdk.exchange.asking import Wanted
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.opened import OpenedFile
 from dfs_sdk.files.sink import Sink
@@ -86,10 +86,13 @@ class Download:
             chunk_id=self._file.manifest.chunk_ids[index],
             use=partial(self._sink.land, index),
             size_max=self._file.sealed_size(index),
-            on_source=self._transfer.sources.add,
+            on_source=self._note_source,
         )
         cell, patience = self._file.cells[index], self._transfer.patience
         await self._supply.fetch_into(wanted, cell, extra=self._extra, patience=patience)
+
+    def _note_source(self, source: NodeId, _lent: bool) -> None:  # noqa: FBT001 - as it is told
+        self._transfer.sources.add(source)
 
 
 async def fetch_chunk(
@@ -98,7 +101,6 @@ async def fetch_chunk(
     supply: Supply,
     *,
     extra: Sequence[NodeId] = (),
-    on_source: Callable[[NodeId], None] | None = None,
 ) -> bytes:
     """Get the plain bytes of one chunk, verified.
 
@@ -111,7 +113,6 @@ async def fetch_chunk(
         use=partial(file.decrypt, index),
         inline_bytes_max=INLINE_DECRYPT_BYTES_MAX,
         size_max=file.sealed_size(index),
-        on_source=on_source,
     )
     return await supply.fetch_into(wanted, file.cells[index], extra=extra)
 

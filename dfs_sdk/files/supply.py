@@ -13,7 +13,8 @@ from functools import partial
 from typing import TypeVar
 
 from dfs_sdk.errors import ContentUnavailableError
-from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, NoIntactCopyError, NotHeldError, Wanted
+from dfs_sdk.exchange.asking import Wanted
+from dfs_sdk.exchange.fetching import INLINE_BYTES_MAX, NoIntactCopyError, NotHeldError
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.holders import Copy, Holders
@@ -123,15 +124,15 @@ class Supply:
                 remember(chunk_id, found[chunk_id])
         return found
 
-    def _note_source(self, wanted: Wanted[T], cell: int | None, source: NodeId) -> None:
+    def _note_source(self, wanted: Wanted[T], cell: int | None, source: NodeId, lent: bool) -> None:  # noqa: FBT001 - as it is told
         """Remember who gave a chunk: what it delivered it holds. Why it does is a guess until an audit asks."""
         chunk_id = wanted.chunk_id
-        if source not in self._holders.holders(chunk_id):
+        if not lent and source not in self._holders.holders(chunk_id):
             role = Role.PRIMARY if source in self._replication.candidates(chunk_id, cell) else Role.CACHE
             copy = Copy(holder=source, role=role, confirmed_at_wall=self._clock.wall())
             self._holders.add(chunk_id, (copy,))
         if wanted.on_source is not None:
-            wanted.on_source(source)
+            wanted.on_source(source, lent)
 
     def _sources(self, chunk_id: ChunkId, cell: int | None, extra: Iterable[NodeId]) -> list[NodeId]:
         view = self._peers.view

@@ -12,7 +12,7 @@ from dfs_sdk.errors import ProtocolError
 from dfs_sdk.exchange import messages
 from dfs_sdk.exchange.messages import Fetch, Fetched, Have, HaveStates, HolderLoad, Push, Pushed, Remove, Removed
 from dfs_sdk.exchange.service import read_states
-from dfs_sdk.ids import ChunkId
+from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.store import Role
 from dfs_sdk.wire.codec import decode, encode
 
@@ -25,8 +25,10 @@ SAMPLES = {
     + "68" * 32
     + "03",
     Pushed(role=Role.SURPLUS, already=True, load=LOAD): "9302c39203cb3fd0000000000000",
-    Fetch(chunk_id=CHUNK, check=True): "92c420" + bytes(range(32)).hex() + "c3",
-    Fetched(cell=300, removal_hash=b"", load=LOAD): "94cd012cc4009203cb3fd000000000000003",
+    Fetch(chunk_id=CHUNK, check=True): "93c420" + bytes(range(32)).hex() + "c3c2",
+    Fetched(cell=300, removal_hash=b"", load=LOAD, keep=True, put_off=0.25, others=(NodeId(b"n" * 32),)): (
+        "98cd012cc4009203cb3fd000000000000003c3c2cb3fd0000000000000c420" + "6e" * 32
+    ),
     Have(chunk_ids=(CHUNK, CHUNK)): "91c440" + bytes(range(32)).hex() * 2,
     HaveStates(states=b"\x00\x03\x10", removal_keys=(b"k" * 32,), load=LOAD): "93c40300031091c420"
     + "6b" * 32
@@ -40,6 +42,13 @@ SAMPLES = {
 def test_golden_bytes_and_round_trip(message: object):
     assert encode(message).hex() == SAMPLES[message]
     assert decode(type(message), encode(message)) == message
+
+
+def test_fetches_of_older_nodes_are_understood():
+    older = "92c420" + bytes(range(32)).hex() + "c3"
+    assert decode(Fetch, bytes.fromhex(older)) == Fetch(chunk_id=CHUNK, check=True, willing=False)
+    older = "94cd012cc4009203cb3fd000000000000003"
+    assert decode(Fetched, bytes.fromhex(older)) == Fetched(cell=300, removal_hash=b"", load=LOAD)
 
 
 def test_tags_are_in_the_slice_and_unique():

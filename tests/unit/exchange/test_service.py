@@ -375,7 +375,7 @@ async def test_answers_teach_how_busy_a_holder_is(network: FakeNetwork):
     a, b = await holder_nodes(network, 2)
     chunk = chunk_of(b"truth")
     await give(chunk, b)
-    b.exchange._holder._service_time = 0.5
+    b.exchange._holder._workload._service_time = 0.5
     await a.exchange.fetch(chunk.chunk_id, [b.node_id])
     assert a.exchange.load(b.node_id).service_time == pytest.approx(0.5, rel=0.2)
 
