@@ -113,7 +113,9 @@ def plot_load(frame: pd.DataFrame, ax: Axes | None = None) -> Axes:
         words_of_it = f" {words.size(int(part))} of {words.size(int(whole))}"
         axes.text(part / unit_bytes, place, words_of_it, va="center", size=8)
     axes.margins(x=0.25)
-    _label(axes, "y", [_member(name, state) for name, state in zip(shown["name"], shown["state"], strict=True)])
+    of_swarm = "node" in shown.columns  # where everybody is "this node"
+    members = zip(shown["name"], shown["state"].astype(str), strict=True)
+    _label(axes, "y", [_member(name, "" if of_swarm and state == "self" else state) for name, state in members])
     axes.set_ylim(max(len(shown), 1) - 0.4, -0.6)
     axes.set_xlabel(unit)
     axes.set_title(f"Stored on {words.count(len(frame), 'node')}")
@@ -194,7 +196,7 @@ def short_label(name: str) -> str:
 
 
 def _member(name: str, state: str) -> str:
-    return f"{short_label(name)} ({words.state(state)})"
+    return f"{short_label(name)} ({words.state(state)})" if state else short_label(name)
 
 
 def _chunk(index: int) -> str:

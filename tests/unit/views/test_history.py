@@ -1,10 +1,12 @@
 """A swarm over time: frames with fixed columns, plots that draw what the frames say, a bar."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import matplotlib as mpl
 import pytest
+from matplotlib.axes import Axes
 
 from dfs_sdk.node.snapshot import EventRow
 from dfs_sdk.sim.chronicle import Standing
@@ -46,8 +48,46 @@ def test_plots_draw_any_history(standings: tuple[Standing, ...]):
     for plot in (history.plot_availability, history.plot_copies, history.plot_traffic):
         axes = plot(frame)
         assert axes.get_title()
-        assert axes.get_xlabel() == "hours"
+        assert axes.get_xlabel() in history.TIME_UNITS
         axes.figure.canvas.draw()
+        mpl.pyplot.close(axes.figure)
+
+
+@pytest.mark.parametrize(("seconds", "unit"), [(3.0, "seconds"), (300.0, "minutes"), (90_000.0, "hours")])
+def test_time_is_drawn_in_the_unit_it_lasted_in(seconds: float, unit: str):
+    axes = history.plot_copies(history.history((FIRST, replace(FIRST, seconds=seconds))))
+    assert axes.get_xlabel() == unit
+    assert axes.get_lines()[0].get_xdata()[1] == pytest.approx(seconds / history.TIME_UNITS[unit])
+    history.plot_copies(history.history(STANDINGS), axes)
+    assert axes.get_lines()[3].get_xdata()[1] == pytest.approx(3600 / history.TIME_UNITS[unit])
+    mpl.pyplot.close(axes.figure)
+
+
+@pytest.mark.parametrize("plot", [history.plot_copies, history.plot_availability])
+def test_swarms_drawn_side_by_side_fit_the_axis_that_they_share(plot: Callable[..., Axes]):
+    figure, both = mpl.pyplot.subplots(1, 2, sharey=True)
+    few, many = replace(FIRST, nodes=2, up=2, answering=2, copies_mean=2.0, copies_kept=2.0, copies_min=1), FIRST
+    for axes, standing in zip(both, (few, many), strict=True):
+        plot(history.history((standing, replace(standing, seconds=60.0))), axes)
+    for axes in both:
+        low, high = axes.get_ylim()
+        assert low == 0
+        assert all(max(line.get_ydata()) <= high for each in both for line in each.get_lines())
+    mpl.pyplot.close(figure)
+
+
+def test_copies_of_no_file_are_a_sentence_and_no_blank():
+    axes = history.plot_copies(history.history([replace(FIRST, files=0, chunks=0)]))
+    assert "settled" in axes.texts[0].get_text()
+    assert axes.get_legend() is None
+    mpl.pyplot.close(axes.figure)
+
+
+def test_no_line_hides_one_of_the_same_values():
+    for plot in (history.plot_availability, history.plot_copies):
+        axes = plot(history.history(STANDINGS))
+        assert [line.get_linestyle() for line in axes.get_lines()].index("-") == 0  # what lies above it has gaps
+        assert len({line.get_linestyle() for line in axes.get_lines()}) == 3
         mpl.pyplot.close(axes.figure)
 
 

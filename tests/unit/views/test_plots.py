@@ -56,6 +56,13 @@ def test_load_has_a_bar_per_node_with_its_figure():
     draw(axes)
 
 
+def test_load_of_a_swarm_names_each_node_as_itself():
+    rows = [(f"n{n}", [peer_row(n, state="self")]) for n in range(3)]
+    axes = plots.plot_load(frames.of_swarm("peers", rows))
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["node-0", "node-1", "node-2"]
+    draw(axes)
+
+
 def test_little_load_of_a_large_offer_is_still_seen():
     rows = tuple(peer_row(n, capacity_bytes=10 * 2**40) for n in range(3))
     axes = plots.plot_load(frames.peers(empty_snapshot(peers=rows)))
