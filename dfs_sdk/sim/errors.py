@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from dfs_sdk.errors import DfsError
+from dfs_sdk.errors import ConfigError, DfsError
+
+
+class NoSuchNodeError(ConfigError, IndexError):
+    """A swarm has no node of that number or name; the message says which there are.
+
+    Args:
+        who: What was asked for.
+        count: How many nodes there are.
+    """
+
+    def __init__(self, who: object, count: int) -> None:
+        last = count - 1
+        super().__init__(
+            f"there is no node {who!r} in this swarm: give a number from 0 to {last}, or a name, n0 to n{last}"
+        )
 
 
 class DeadlockError(DfsError, RuntimeError):

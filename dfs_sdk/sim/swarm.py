@@ -26,6 +26,7 @@ from dfs_sdk.runtime.homes import HomeKind
 from dfs_sdk.runtime.tasks import TaskScope, run_all, to_the_end
 from dfs_sdk.sim.arguments import count_of, fidelity_of, seconds_of, seed_of, timeline_of
 from dfs_sdk.sim.chronicle import Chronicle
+from dfs_sdk.sim.errors import NoSuchNodeError
 from dfs_sdk.sim.fidelity import Fidelity
 from dfs_sdk.sim.ground import Ground, Loopback
 from dfs_sdk.sim.pace import hurried
@@ -50,7 +51,7 @@ FAILURES_MAX = 100
 
 
 class Swarm(Lifetime, Seen):
-    """Several nodes in one kernel.
+    """Several nodes in one kernel. Each goes by its number or its name: `swarm[3]` is `swarm["n3"]`.
 
     Args:
         count: How many to start.
@@ -193,26 +194,26 @@ class Swarm(Lifetime, Seen):
             raise
 
     @hops
-    async def kill(self, index: int) -> Node:
+    async def kill(self, who: int | str) -> Node:
         """Let a node vanish without a goodbye, as if its process were killed."""
-        node = self._at(index)
+        node = self._at(who)
         await self._fall(node.name, power=False)
         return node
 
     @hops
-    async def restart(self, index: int) -> Node:
+    async def restart(self, who: int | str) -> Node:
         """Bring a node that is down back: in a simulated world on what its disk kept, over loopback as a new one.
 
         Returns:
-            The node of the host's next life; `swarm[index]` is this one from now on.
+            The node of the host's next life; `swarm[who]` is this one from now on.
         """
-        await self._rise(self._at(index).name)
-        return self._at(index)
+        await self._rise(self._at(who).name)
+        return self._at(who)
 
     @hops
-    async def leave(self, index: int) -> Node:
+    async def leave(self, who: int | str) -> Node:
         """Let a node leave in order: it hands over what it holds and says goodbye."""
-        node = self._at(index)
+        node = self._at(who)
         await node.leave()
         return node
 
@@ -220,7 +221,7 @@ class Swarm(Lifetime, Seen):
     async def strike(
         self,
         kind: ActKind | str,
-        *indices: int,
+        *who: int | str,
         seconds: Duration | None = None,
         amount: float = AMOUNT,
         power: bool = True,
@@ -230,7 +231,8 @@ class Swarm(Lifetime, Seen):
 
         Args:
             kind: A word of the scenarios' vocabulary.
-            indices: Whom it happens to; `repair` needs none, `restart` without any brings back all that are down.
+            who: Numbers or names of those it happens to; `repair` needs none, `restart` without any brings back all
+                that are down.
             seconds: How long, also in words such as "10 min"; None until it is ended by `repair` or `restart`.
             amount: Of `corrupt`, the ratio of reads that go wrong.
             power: Of `crash`, whether the power goes; otherwise only the process ends.
@@ -240,7 +242,7 @@ class Swarm(Lifetime, Seen):
             ConfigError: There is no such word, it happens to nobody, needs a duration, or cannot happen here.
         """
         self._check_running()
-        names = tuple(self._at(index).name for index in indices)
+        names = tuple(self._at(each).name for each in who)
         act = Act(at=0.0, do=kind, who=names or "all", seconds=seconds, amount=amount, power=power, shape=shape)
         if not names and act.kind not in (ActKind.REPAIR, ActKind.RESTART):
             raise ConfigError(
@@ -251,7 +253,7 @@ class Swarm(Lifetime, Seen):
 
     @hops
     async def settled(self, *, timeout: float = SETTLE_TIMEOUT) -> float:
-        """Wait until every chunk of every running node's catalog has its copies again.
+        """Wait until every chunk of every running node's catalog has its copies again. Each look goes to `history`.
 
         Returns:
             The seconds it took, of the time that passes here.
@@ -262,6 +264,7 @@ class Swarm(Lifetime, Seen):
         self._check_running()
         begun = self._ground.clock.monotonic()
         await self._until(self._whole, "not every chunk has its copies yet", timeout=timeout)
+        self._chronicle.look(self._nodes)
         return self._ground.clock.monotonic() - begun
 
     # Seeing: the rest is in `seeing`
@@ -281,9 +284,9 @@ class Swarm(Lifetime, Seen):
         """What the swarm's own work met and nobody handled, in words."""
         return tuple(self._failures)
 
-    def __getitem__(self, index: int) -> Node:
+    def __getitem__(self, who: int | str) -> Node:
         self._check_begun()
-        return self._nodes[index]
+        return self._find(who)
 
     def __len__(self) -> int:
         return len(self._nodes)
@@ -365,13 +368,15 @@ class Swarm(Lifetime, Seen):
     def _is_up(self) -> bool:
         return self._started and not self._closed
 
-    def _at(self, index: int) -> Node:
+    def _at(self, who: int | str) -> Node:
         self._check_running()
+        return self._find(who)
+
+    def _find(self, who: int | str) -> Node:
         try:
-            return self._nodes[index]
-        except (IndexError, TypeError):
-            last = len(self._nodes) - 1
-            raise ConfigError(f"there is no node {index!r} in this swarm: give a number from 0 to {last}") from None
+            return self._nodes[self._names.index(who) if isinstance(who, str) else who]
+        except (IndexError, TypeError, ValueError):
+            raise NoSuchNodeError(who, len(self._nodes)) from None
 
     def _check_open(self) -> None:
         if self._closed:
@@ -432,6 +437,7 @@ class Swarm(Lifetime, Seen):
         return all(node.peer_count >= len(alive) - 1 for node in alive)
 
     async def _whole(self) -> bool:
+        self._chronicle.look(self._nodes)
         for node in self._nodes:
             if node.running and self._ground.answers(node.name) and await node.ls():
                 await node.audit()

@@ -104,6 +104,29 @@ async def test_crashed_host_comes_back_on_its_disk_with_what_it_had():
         assert failures(swarm) == []
 
 
+async def test_node_goes_by_number_and_by_name():
+    async with Swarm(3, net="lan", seed=2) as swarm:
+        assert swarm["n2"] is swarm[2] is swarm[-1]
+        await swarm.kill("n1")
+        await swarm.strike("sleep", "n2", seconds=5)
+        assert not swarm[1].running
+        assert await swarm.restart("n1") is swarm["n1"]
+        for stranger in ("n3", 3, -4):
+            with pytest.raises(IndexError, match=r"n0 to n2") as told:
+                swarm[stranger]
+            assert isinstance(told.value, ConfigError)
+
+
+async def test_settling_leaves_looks_at_the_copies():
+    async with Swarm(4, net="lan", seed=2, replicas=2) as swarm:
+        before = len(swarm.history())
+        await swarm[0].put(DATA, name="data")
+        await swarm.settled()
+        looks = swarm.history()[before:]
+        assert len(looks) >= 2
+        assert looks["copies_min"].iloc[-1] >= 2
+
+
 async def test_scenario_strikes_at_its_instants_and_is_told():
     scenario = (
         Scenario(spared=("n0",))
