@@ -6,9 +6,45 @@ without knowing this module. Bytes that a peer sent raise `ProtocolError` and no
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
+from pathlib import Path
+from types import TracebackType
+
+_HERE = f"{Path(__file__).parent}{os.sep}"
+
 
 class DfsError(Exception):
-    """Something in dfs_sdk failed; the message says what happened and what to do."""
+    """Something in dfs_sdk failed; the message says what happened and what to do.
+
+    A notebook shows the message below the lines of the user's own code; after `%xmode Verbose` all frames and causes.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """Render for IPython, which asks for it: without the frames in here, which say less than the message."""
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if shell is None:
+            return traceback.format_exception(self)
+        own = _above_sdk(self.__traceback__)
+        shown: BaseException = self
+        if own is not None and shell.InteractiveTB.mode != "Verbose":
+            shown = Exception(str(self)).with_traceback(own)  # the message without its causes
+            shown.__notes__ = list(getattr(self, "__notes__", ()))
+        lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), shown, shown.__traceback__)
+        return lines
+
+
+def _above_sdk(trace: TracebackType | None) -> TracebackType | None:
+    """The frames of a traceback down to the first one of this package; None if it begins there."""
+    above: list[TracebackType] = []
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_HERE):
+        above.append(trace)
+        trace = trace.tb_next
+    made: TracebackType | None = None
+    for each in reversed(above):
+        made = TracebackType(made, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return made
 
 
 class ProtocolError(DfsError):

@@ -7,6 +7,7 @@ such an object needs to stand after `with` and `async with`.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import inspect
 from abc import ABC, abstractmethod
@@ -43,7 +44,13 @@ def hops(method: MethodT) -> MethodT:
 
     @functools.wraps(method)
     async def hopping(self: Housed, *args: Any, **kwargs: Any) -> Any:
-        return await self._home.run(method(self, *args, **kwargs))
+        try:
+            return await self._home.run(method(self, *args, **kwargs))
+        except asyncio.CancelledError as error:
+            # What a notebook shows of an interrupted cell; to everybody else the error is what it was.
+            text = f"{method.__name__} was interrupted and has ended; everything else goes on."
+            error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined] # IPython's hook
+            raise
 
     return cast("MethodT", hopping)
 

@@ -52,6 +52,11 @@ class Thing:
         """Raise."""
         raise KeyError("ours")
 
+    @hops
+    async def wait(self) -> None:
+        """Never end."""
+        await asyncio.Event().wait()
+
     def plain(self) -> int:
         """Give seven at once."""
         return 7
@@ -79,6 +84,15 @@ async def test_method_runs_at_home_wherever_it_is_awaited(thing: Thing) -> None:
 async def test_error_of_a_method_arrives(thing: Thing) -> None:
     with pytest.raises(KeyError, match="ours"):
         await thing.fail()
+
+
+async def test_cell_of_an_interrupted_call_says_so_in_one_line(thing: Thing) -> None:
+    with pytest.raises(TimeoutError) as told:
+        async with asyncio.timeout(0.01):
+            await thing.wait()
+    cancelled = told.value.__cause__
+    assert type(cancelled) is asyncio.CancelledError
+    assert cancelled._render_traceback_() == ["wait was interrupted and has ended; everything else goes on."]  # type: ignore[attr-defined] # IPython's hook
 
 
 async def test_generator_runs_at_home_step_by_step(thing: Thing) -> None:
@@ -130,7 +144,7 @@ def test_facade_iterator_left_early_closes_the_generator(thing: Thing) -> None:
 
 def test_facade_shows_what_it_offers_and_nothing_else(thing: Thing) -> None:
     sync = SyncFacade(thing)
-    assert dir(sync) == ["chat", "count", "fail", "where"]
+    assert dir(sync) == ["chat", "count", "fail", "wait", "where"]
     assert sync.where.__name__ == "where"
     assert sync.where.__doc__ == "Name the thread."
     assert not inspect.iscoroutinefunction(sync.where)
