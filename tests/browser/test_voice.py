@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from dfs_sdk.ui import ChatPanel, FilesPanel, JoinPanel
+from dfs_sdk.ui import ChatPanel, FilesPanel, JoinPanel, PeersPanel
 from tests.browser.blank import draw, sent
 
 pytestmark = pytest.mark.browser
@@ -127,3 +127,14 @@ def test_details_of_an_error_say_whether_they_are_unfolded(page: Page) -> None:
         expect(details).to_have_attribute("aria-expanded", expanded)
         details.click()
     assert [each["number"] for each in sent(page, "traceback")] == [1, 1], "asked for each time it is unfolded"
+
+
+def test_names_of_peers_stay_readable_where_there_is_little_room(page: Page) -> None:
+    page.set_viewport_size({"width": 360, "height": 800})
+    member = {
+        "id": "00", "short": "00000000", "name": "ada-at-home", "state": "alive", "about": "", "load": "",
+        "address": "192.0.2.7:4000", "rtt": "≤ 20 ms", "up_since": 0, "stored": "3 MiB", "offered": "9 GiB", "fill": 0,
+    }  # fmt: skip
+    draw(page, PeersPanel, {"members": [member], "members_total": 1, "summary": "1 peer"})
+    name = page.get_by_role("cell", name="ada-at-home")
+    assert name.evaluate("(cell) => cell.clientHeight") < 70, "a name is broken letter by letter"
