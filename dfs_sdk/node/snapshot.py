@@ -53,7 +53,7 @@ class PeerRow(Shown):
         address: Where it was last reached, `host:port`, or empty.
         host: The first digits of its machine's hash: the same for nodes of one machine.
         rtt: Smoothed round-trip time in seconds; NaN while unknown.
-        used_bytes: Bytes it stores for the network.
+        used_bytes: Bytes it stores for the network; of others, to a hundredth of what they offer.
         capacity_bytes: Bytes it offers.
         load: Requests it is serving for us or has queued.
         uptime: Seconds since it came up.
