@@ -64,6 +64,7 @@ def test_the_hostile_corpus_stays_inside_its_folder(tmp_path: Path):
         ("CON", "_CON"),
         ("nul.txt", "_nul.txt"),
         ("x.", "x"),
+        ("x.\u1680", "x"),  # a space that NFKC leaves alone
         ("x:ads", "x_ads"),
         (".bashrc", "_bashrc"),
         ("-rf", "_rf"),
