@@ -118,7 +118,11 @@ def test_a10_acknowledging_a_skipped_number_closes_the_session():
         + (5).to_bytes(8, "big")
         + (1).to_bytes(4, "big")
         + (bytes(3) + b"\x09") * 2,  # below zero
-        b"\x02\xff" + bytes(4) + (5).to_bytes(8, "big") + (1).to_bytes(4, "big") + bytes(8 * 255),  # too many
+        b"\x02\xff"
+        + bytes(4)
+        + (1000).to_bytes(8, "big")
+        + (1).to_bytes(4, "big")
+        + (bytes(3) + b"\x01") * 510,  # many
         b"\x02\x00" + bytes(4) + (5).to_bytes(8, "big") + (9).to_bytes(4, "big"),  # below zero
         b"\x02\x00" + bytes(4) + (5).to_bytes(8, "big") + bytes(4),  # empty
     ],

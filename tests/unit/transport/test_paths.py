@@ -231,6 +231,23 @@ def test_delivery_rate_is_never_above_the_rate_of_sending():
         assert rate is None or rate <= 1000 / 0.01 * 1.01
 
 
+def test_acknowledgements_held_back_and_given_at_once_show_no_more_than_was_sent():
+    """A11: what left within a second is acknowledged a hundredth after the first of it; the sender saw both."""
+    meter = DeliveryMeter()
+    meter.snapshot(now=0.0, in_flight_bytes=0)
+    meter.on_acked(now=1.0, size_bytes=1000, sent_at=0.0)
+    late = meter.snapshot(now=1.0, in_flight_bytes=999_000)
+    meter.on_acked(now=1.01, size_bytes=999_000, sent_at=1.0)
+    rate = meter.rate(late, now=1.01, sent_at=1.0, rtt_min=0.01)
+    assert rate is not None
+    assert rate <= 1e6
+    # Nor does what was acknowledged sooner than a round trip takes show anything.
+    meter.on_acked(now=2.0, size_bytes=1000, sent_at=1.99)
+    early = meter.snapshot(now=2.0, in_flight_bytes=1000)
+    meter.on_acked(now=2.001, size_bytes=1000, sent_at=1.99)
+    assert meter.rate(early, now=2.001, sent_at=1.99, rtt_min=0.01) is None
+
+
 def test_what_leaves_after_a_pause_is_no_measure_of_the_path():
     meter = DeliveryMeter()
     assert not meter.snapshot(now=0.0, in_flight_bytes=0)[3]

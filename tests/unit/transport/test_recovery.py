@@ -166,6 +166,22 @@ def test_ack_delay_never_pushes_the_average_below_the_minimum():
     assert rtt.smoothed >= 0.1
 
 
+def test_a_delay_beyond_what_is_allowed_counts_no_further_for_either_kind_of_traffic(recovery):
+    """A11: a receiver that says that it waited makes the queue it causes look empty."""
+    most = TransportConfig().ack_delay_max
+    recovery.on_sent(run(0, 1))
+    acked(recovery, (0, 1), at=0.05)
+    recovery.on_sent(replace(run(1, 2, at=1.0), is_background=True))
+    before = recovery.rtt.smoothed
+    recovery.on_ack(Ack(ranges=((0, 2),), delay=4000.0), next_number=2, now=1.5)
+    assert recovery.background.told[-1].rtt == pytest.approx(0.5 - most)
+    assert recovery.rtt.smoothed == pytest.approx(0.875 * before + 0.125 * (0.5 - most))
+    recovery.on_sent(replace(run(2, 3, at=2.0), is_background=True))
+    before = recovery.rtt.smoothed
+    recovery.on_ack(Ack(ranges=((0, 3),), delay=0.4), next_number=3, now=2.5)
+    assert recovery.rtt.smoothed == pytest.approx(0.875 * before + 0.125 * (0.5 - most)), "above the minimum, too"
+
+
 def test_log_takes_any_cut_and_keeps_the_rest():
     log = SentLog()
     for start in range(0, 100, 10):
