@@ -281,6 +281,8 @@ BOMBS = {
     "text that promises 2^32": b"\xdb\xff\xff\xff\xff",
     "a map that promises 2^32 entries": b"\xdf\xff\xff\xff\xff",
     "empty maps": b"\xdc\x00\x40" + b"\x80" * 64,
+    "a map of all entries that fit": b"\xde\x33\x33"
+    + b"".join(b"\xc4\x02%b\xc0" % n.to_bytes(2, "big") for n in range(13_107)),
     "a timestamp past every calendar": b"\x91\xc7\x0c\xff" + b"\xff" * 12,
     "the reserved type": b"\xc1" * 100,
 }
