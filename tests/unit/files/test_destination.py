@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -235,6 +236,14 @@ async def test_a_full_disk_is_told_before_anything_is_fetched(network: FakeNetwo
         await reader.files.get(file.link, tmp_path / "x")
     assert network.bytes - before < 2 * CHUNK  # the manifest
     assert os.listdir(tmp_path) == []
+
+
+def test_what_others_send_is_saved_where_nothing_is_imported_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """B3: a kernel imports from the folder it was started in, and a fetched `numpy.py` would be found there."""
+    monkeypatch.chdir(tmp_path)
+    folder = resolved(FilesConfig().download_folder)
+    assert folder.parent == resolved(tmp_path)
+    assert folder not in {resolved(Path(entry)) for entry in (os.curdir, *sys.path)}
 
 
 async def test_the_download_folder_is_made_and_files_that_act_are_told(network: FakeNetwork, tmp_path: Path):

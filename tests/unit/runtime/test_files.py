@@ -100,6 +100,16 @@ def test_what_is_no_part_file_of_ours_is_not_opened(tmp_path: Path, kind: str):
     assert not (tmp_path / "nowhere").exists()
 
 
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="only root gives a file to somebody else")
+def test_a_part_file_of_somebody_else_is_in_the_way(tmp_path: Path):
+    part = tmp_path / "part"
+    part.write_bytes(b"planted")
+    os.chown(part, 12_345, -1)
+    with pytest.raises(FileExistsError):
+        open_part(part)
+    assert part.read_bytes() == b"planted"
+
+
 def test_a_source_is_a_regular_file_also_behind_a_link(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"data")
     (tmp_path / "link").symlink_to(tmp_path / "file")
