@@ -174,6 +174,7 @@ class Bbr:
                 min(self._window, self._round_in_flight),
                 packet_bytes=self._packet_bytes,
                 shared=overflows,
+                ordered=self._queue.is_ordered,
                 floor_bytes=MINIMUM_WINDOW_PACKETS * self._packet_bytes,
                 round_number=self._round,
                 now=delivery.now,

@@ -36,7 +36,12 @@ class QueueSigns:
         self._sum = 0.0
         self._count = 0
         self._standing_rounds = 0
-        self._ordered_rounds = ORDERED_ROUNDS
+        self._ordered_rounds = ORDERED_ROUNDS + 1
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the path kept packets in order of late."""
+        return self._ordered_rounds > ORDERED_ROUNDS
 
     def on_rtt(self, rtt: float) -> None:
         """Take a round-trip sample in seconds."""
@@ -64,7 +69,7 @@ class QueueSigns:
         self.is_long = inf > self._least > shortest + 2 * margin
         self._standing_rounds = self._standing_rounds + 1 if self.is_long else 0
         self._ordered_rounds += 1
-        likely = self._sum > self._count * (shortest + margin) and self._ordered_rounds > ORDERED_ROUNDS
+        likely = self._sum > self._count * (shortest + margin) and self.is_ordered
         overflows = (likely and lost_bytes > LOSS_RATIO_BY_CHANCE * sent_bytes) or (
             self._standing_rounds >= STANDING_ROUNDS and lost_bytes > 0
         )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs_sdk.transport.loss_cap import BACKOFF, RENO_STEP, LossCap
+from dfs_sdk.transport.loss_cap import BACKOFF, RENO_STEP, ROOM_RATIO, LossCap
 
 PACKET = 1000
 MOST = 1e7
@@ -18,14 +18,17 @@ def overflown(packets: int, *, shared: bool = True, most: float = MOST) -> LossC
     return cap
 
 
-def lower(cap: LossCap, packets: int, *, round_number: int = 1, shared: bool = True) -> None:
+def lower(
+    cap: LossCap, packets: int, *, round_number: int = 1, shared: bool = True, ordered: bool = True, now: float = 0.0
+) -> None:
     cap.lower(
         packets * PACKET,
         packet_bytes=PACKET,
         shared=shared,
+        ordered=ordered,
         floor_bytes=4 * PACKET,
         round_number=round_number,
-        now=0.0,
+        now=now,
     )
 
 
@@ -60,6 +63,22 @@ def test_large_window_is_back_after_the_time_of_cubic(packets, rtt):
         now += rtt
         cap.on_round(PACKET, now)
     assert now == pytest.approx(min(back_after, reno_after), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("packets", "ordered", "back_to"),
+    [(900, True, ROOM_RATIO * 900), (1000, True, 1000), (1100, True, 1100), (900, False, 900)],
+)
+def test_flow_that_had_less_than_at_the_overflow_before_comes_back_to_less_unless_it_may_be_jitter(
+    packets, ordered, back_to
+):
+    """RFC 9438 section 4.7."""
+    cap = overflown(1000, most=1e9)
+    cap.on_round(PACKET, 100.0)
+    lower(cap, packets, round_number=3, ordered=ordered, now=100.0)
+    assert cap.window_bytes == pytest.approx(BACKOFF * packets * PACKET)
+    cap.on_round(PACKET, 100.0 + (back_to * (1 - BACKOFF) / 0.4) ** (1 / 3))
+    assert cap.window_bytes == pytest.approx(back_to * PACKET)
 
 
 def test_heavy_loss_without_a_queue_is_forgotten_within_some_ten_rounds():

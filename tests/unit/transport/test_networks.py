@@ -124,12 +124,16 @@ def test_a_newcomer_meets_a_flow_of_ours_at_equal_shares(queue):
     assert sum(rates) > 0.95 * 10 * MEGABIT
 
 
-def test_a_newcomer_has_its_share_in_the_first_twenty_seconds():
-    flows = [Flow(), Flow(begins=1)]
-    bottleneck = Bottleneck(link(10, 0.05), flows)
-    bottleneck.run(21)
-    rates = [flow.rate(1, 21) for flow in flows]
-    assert sum(rates) ** 2 / (2 * sum(rate**2 for rate in rates)) >= 0.95
+NEWCOMERS = [(link(10, 0.05), 1, 0.95), (link(20, 0.05, jitter=0.0014, seed=7), 3, 0.93)]
+
+
+@pytest.mark.parametrize(("wire", "begins", "bar"), NEWCOMERS, ids=["10 Mbit/s", "20 Mbit/s"])
+def test_a_newcomer_has_its_share_in_the_first_twenty_seconds(wire, begins, bar):
+    flows = [Flow(), Flow(begins=begins)]
+    bottleneck = Bottleneck(wire, flows)
+    bottleneck.run(begins + 21)
+    rates = [flow.rate(begins, begins + 20) for flow in flows]
+    assert sum(rates) ** 2 / (2 * sum(rate**2 for rate in rates)) >= bar
 
 
 BESIDE_TCP = [(0.25, 0.35, 0.25), (0.5, 0.35, 0.3), (1, 0.3, 0.3), (3, 0.15, 0.5)]

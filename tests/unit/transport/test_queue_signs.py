@@ -43,9 +43,10 @@ def test_a_standing_queue_overflows_with_any_loss_however_many_packets_were_sent
 
 def test_where_packets_overtake_each_other_delay_on_average_is_no_queue():
     signs = QueueSigns()
+    assert signs.is_ordered
     signs.on_late()
-    late = [end(signs, 0.05, 0.09, lost=10) for _ in range(ORDERED_ROUNDS + 2)]
-    assert late == [False] * (ORDERED_ROUNDS + 1) + [True]
+    late = [(end(signs, 0.05, 0.09, lost=10), signs.is_ordered) for _ in range(ORDERED_ROUNDS + 2)]
+    assert late == [(False, False)] * (ORDERED_ROUNDS + 1) + [(True, True)]
 
 
 @pytest.mark.parametrize("packets", [4, 16, 64])
