@@ -7,8 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,20 +142,28 @@ def _set_up_log() -> None:
 async def _until_terminated(command: Coroutine[Any, Any, int | None]) -> int | None:
     """Await a command; SIGTERM, with which services are stopped, cancels it so that the node ends in order."""
     task = asyncio.current_task()
-    if task is not None:
-        _on_terminate(task.cancel)
-    return await command
+    assert task is not None  # noqa: S101 - a coroutine that runs has a task
+    with _on_terminate(task.cancel):
+        return await command
 
 
-def _on_terminate(act: Callable[[], object]) -> None:
-    """Call `act` on the loop when the program is to end; on Windows that is Ctrl-Break."""
+@contextmanager
+def _on_terminate(act: Callable[[], object]) -> Iterator[None]:
+    """Call `act` on the loop when the program is to end while the block runs; on Windows that is Ctrl-Break."""
     loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {}
     try:
-        loop.add_signal_handler(signal.SIGTERM, act)
+        loop.add_signal_handler(signal.SIGTERM, act)  # a loop that is closed takes its own handlers back
     except NotImplementedError:
-        for name in ("SIGTERM", "SIGBREAK"):
-            if (number := getattr(signal, name, None)) is not None:
-                signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(act))
+        numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGBREAK") if hasattr(signal, name)]
+        before = {
+            number: signal.signal(number, lambda _number, _frame: loop.call_soon_threadsafe(act)) for number in numbers
+        }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)  # None: not set by Python, and not to be set by it
 
 
 def _checked_size(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:

@@ -151,26 +151,44 @@ def test_a_stream_of_another_kind_is_left_alone(monkeypatch):
     show.accept_any_text()
 
 
-async def test_a_loop_without_signals_is_told_of_them_all_the_same(monkeypatch):
-    """As Windows: its loops take no signal handlers, and Ctrl-Break comes as SIGBREAK."""
+@pytest.fixture
+def windows_signals(monkeypatch):
+    """As on Windows: its loops take no signal handlers, and Ctrl-Break comes as SIGBREAK. Gives both ends' numbers."""
 
     def refuse(*_arguments):
         raise NotImplementedError
 
-    loop, told = asyncio.get_running_loop(), asyncio.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    monkeypatch.setattr(loop, "add_signal_handler", refuse)
+    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in numbers}
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "add_signal_handler", refuse)
     monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
-    try:
-        for number in before:
+    yield numbers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+async def test_a_loop_without_signals_is_told_of_them_all_the_same(windows_signals):
+    told = asyncio.Event()
+    with session._on_terminate(told.set):
+        for number in windows_signals:
             told.clear()
-            session._on_terminate(told.set)
             os.kill(os.getpid(), number)
             async with asyncio.timeout(10):
                 await told.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+
+
+def test_an_end_that_is_asked_for_after_the_loop_was_closed_meets_whoever_was_there_before(windows_signals):
+    heard = []
+    for number in windows_signals:
+        signal.signal(number, lambda number, _frame: heard.append(number))
+
+    async def done() -> int:
+        return 3
+
+    assert asyncio.run(session._until_terminated(done())) == 3
+    for number in windows_signals:
+        os.kill(os.getpid(), number)
+    assert heard == list(windows_signals)
 
 
 async def test_input_that_cannot_be_read_ends_the_conversation(monkeypatch):
