@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, RemoteError
+from dfs_sdk.errors import RemoteError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.membership import Membership
 from dfs_sdk.peers.messages import NodeStatus, Ping, ProbeFor, Rumour, SignedDesc
-from dfs_sdk.rpc.base import RpcService
+from dfs_sdk.rpc.base import CALL_ERRORS, RpcService
 from dfs_sdk.runtime.ports import Clock, Rng
 from dfs_sdk.runtime.tasks import run_all
-
-# Where a call ends because of the other side; anything else is our own mistake and is reported.
-CALL_ERRORS = (PeerUnreachableError, DeadlineError, ProtocolError, RemoteError)
 
 # A helper needs a whole time-out for its probe, and time for the ways to it and back.
 HELPER_PATIENCE = 2.0
@@ -106,7 +103,7 @@ class Prober:
         except RemoteError:
             self._membership.heard(node_id, self._clock.monotonic())  # it refused, so it is there
             return True
-        except (PeerUnreachableError, DeadlineError, ProtocolError):
+        except CALL_ERRORS:
             return False
         self._membership.heard(node_id, self._clock.monotonic())
         self._on_news(node_id, answer.reply.descs, answer.reply.rumours)

@@ -31,14 +31,14 @@ from dfs_sdk.peers.messages import (
     Taken,
 )
 from dfs_sdk.peers.newsdesk import NewsDesk
-from dfs_sdk.peers.prober import CALL_ERRORS, Prober
+from dfs_sdk.peers.prober import Prober
 from dfs_sdk.peers.remembering import PeerMemory
 from dfs_sdk.peers.saved import KnownPeer, restore_histories
 from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
 from dfs_sdk.peers.standstill import AsidePort, Spokesman, read_aside
 from dfs_sdk.peers.sync import Syncer
 from dfs_sdk.peers.view import View
-from dfs_sdk.rpc.base import Caller, RpcService
+from dfs_sdk.rpc.base import CALL_ERRORS, Caller, RpcService
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.runtime.tasks import TaskScope, run_all
 from dfs_sdk.store.base import ChunkStore

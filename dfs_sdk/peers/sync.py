@@ -18,9 +18,9 @@ from dfs_sdk.peers.messages import (
     Sync,
     SyncReply,
 )
-from dfs_sdk.peers.prober import CALL_ERRORS, NewsHandler
+from dfs_sdk.peers.prober import NewsHandler
 from dfs_sdk.peers.view import pack_summary, read_summary
-from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode, RpcService
+from dfs_sdk.rpc.base import CALL_ERRORS, Caller, Refusal, RefusalCode, RpcService
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.runtime.tasks import run_all
 

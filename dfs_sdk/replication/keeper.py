@@ -10,10 +10,9 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.messages import CLAIM_CHUNKS_MAX, Noted, Promise, Promised, RepairClaim
-from dfs_sdk.rpc.base import Caller, RpcService
+from dfs_sdk.rpc.base import CALL_ERRORS, Caller, RpcService
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, Role

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from dfs_sdk.errors import DfsError
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.replication.claims import Claims
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.placement import Placement, cells_of
+from dfs_sdk.rpc.base import CALL_ERRORS
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role, ScrubReport

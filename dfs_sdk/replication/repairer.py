@@ -11,7 +11,6 @@ from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, DfsError
 from dfs_sdk.events import EventBus
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NodeId
-from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.peers.service import Peers
 from dfs_sdk.replication.bucket import TokenBucket
 from dfs_sdk.replication.claims import Claims
@@ -20,6 +19,7 @@ from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished,
 from dfs_sdk.replication.keeper import Keeper
 from dfs_sdk.replication.messages import HeldChunk
 from dfs_sdk.replication.planner import Action, Pull, Push, Reclassify, Trim, Wait
+from dfs_sdk.rpc.base import CALL_ERRORS
 from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role

@@ -12,15 +12,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, RemoteError, TooFewReplicasError
+from dfs_sdk.errors import TooFewReplicasError
 from dfs_sdk.exchange.service import Receipt
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.placement import Placement, distinct_hosts
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.rpc.base import CALL_ERRORS
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import Role
 
-PUSH_ERRORS = (PeerUnreachableError, DeadlineError, RemoteError, ProtocolError, OSError)
+PUSH_ERRORS = (*CALL_ERRORS, OSError)
 
 # How often somebody who is slow to take a chunk is looked at again.
 WATCH_SECONDS = 1.0

@@ -11,7 +11,6 @@ from collections.abc import Container, Sequence
 
 from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.ids import NodeId
-from dfs_sdk.peers.prober import CALL_ERRORS
 from dfs_sdk.replication.claims import NOTHING_KNOWN, Claims
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.messages import (
@@ -30,7 +29,7 @@ from dfs_sdk.replication.messages import (
     read_cells,
     read_chunks,
 )
-from dfs_sdk.rpc.base import Caller, RpcService
+from dfs_sdk.rpc.base import CALL_ERRORS, Caller, RpcService
 from dfs_sdk.runtime.ports import Clock
 from dfs_sdk.store.base import ChunkInfo, ChunkStore, Role
 

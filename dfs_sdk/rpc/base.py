@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 from dfs_sdk.crypto.identity import Identity
+from dfs_sdk.errors import DeadlineError, PeerUnreachableError, ProtocolError, RemoteError
 from dfs_sdk.ids import Address, NodeId
 from dfs_sdk.rpc.addressbook import AddressBook
 from dfs_sdk.rpc.ports import IdentifiedPort
@@ -22,6 +23,8 @@ from dfs_sdk.wire.codec import Request
 
 CALL_TIMEOUT = 10.0
 HANDLER_CONCURRENCY = 64
+# Where a call ends because of the other side; anything else is our own mistake and is reported.
+CALL_ERRORS = (PeerUnreachableError, DeadlineError, RemoteError, ProtocolError)
 
 ReplyT = TypeVar("ReplyT")
 RequestT = TypeVar("RequestT", bound=Request[Any])
