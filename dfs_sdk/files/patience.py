@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from dfs_sdk.errors import ConfigError, DeadlineError
 from dfs_sdk.files.transfers import Transfer, TransferState
 from dfs_sdk.runtime.ports import Clock
-from dfs_sdk.runtime.tasks import run_all
+from dfs_sdk.runtime.tasks import run_all, within
 
 T = TypeVar("T")
 
@@ -37,16 +37,14 @@ async def found_within(work: Coroutine[Any, Any, T], timeout: float | None) -> T
     Raises:
         DeadlineError: It took longer.
     """
-    try:
-        async with asyncio.timeout(timeout):
-            return await work
-    except TimeoutError as error:
-        if isinstance(error, DeadlineError):
-            raise
-        raise DeadlineError(
+    return await within(
+        timeout,
+        work,
+        otherwise=lambda: DeadlineError(
             f"nobody gave this file's list of chunks within {timeout:g} s: its holders may be blocked or gone; "
             "try again later, or give a longer timeout"
-        ) from None
+        ),
+    )
 
 
 async def patiently(work: Coroutine[Any, Any, T], transfer: Transfer, clock: Clock, *, timeout: float | None) -> T:

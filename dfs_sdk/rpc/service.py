@@ -27,7 +27,7 @@ from dfs_sdk.rpc.session import Session
 from dfs_sdk.rpc.unacked import ReplyBudget, ReplyWatch
 from dfs_sdk.runtime.handlers import notify
 from dfs_sdk.runtime.ports import Buffer, Runtime
-from dfs_sdk.runtime.tasks import TaskScope
+from dfs_sdk.runtime.tasks import TaskScope, within
 from dfs_sdk.transport.contact import ADDRESSES_MAX, Contact
 from dfs_sdk.transport.priority import Priority
 from dfs_sdk.wire.codec import Request
@@ -191,13 +191,14 @@ class Rpc:
         if self._scope.closed:
             raise NodeClosedError("this node is closed: it calls nobody")
         started = self._clock.monotonic()
-        session = self._current.get(peer) or await self._reach_within(peer, timeout)
+        session = self._current.get(peer)
+        if session is None:
+            text = f"peer {peer.short} could not be reached within {timeout:.3g} s"
+            session = await within(timeout, self._reach(peer), otherwise=lambda: PeerUnreachableError(text))
         rest = max(timeout - (self._clock.monotonic() - started), 0.001)
         try:
             reply, answer_body = await session.call(request, body=body, timeout=rest, priority=priority)
-        except TimeoutError as error:
-            if isinstance(error, DfsError):
-                raise
+        except TimeoutError:
             what = type(request).__name__
             raise DeadlineError(f"peer {peer.short} did not answer {what} within {timeout:.3g} s") from None
         return Answer(reply=reply, body=answer_body, elapsed=self._clock.monotonic() - started)
@@ -223,13 +224,8 @@ class Rpc:
         self.book.learn(contact, None)
         if contact.node_id in self._current:
             return
-        try:
-            async with asyncio.timeout(timeout):
-                await self._reach(contact.node_id)
-        except TimeoutError as error:
-            if isinstance(error, DfsError):
-                raise
-            raise DeadlineError(f"peer {contact.node_id.short} did not answer within {timeout:.3g} s") from None
+        text = f"peer {contact.node_id.short} did not answer within {timeout:.3g} s"
+        await within(timeout, self._reach(contact.node_id), otherwise=lambda: DeadlineError(text))
 
     def connected(self) -> list[NodeId]:
         """List the peers with an open connection, oldest first."""
@@ -292,15 +288,6 @@ class Rpc:
         if session is None:
             raise PeerUnreachableError(f"the connection to {peer.short} ended at once")
         return session
-
-    async def _reach_within(self, peer: NodeId, seconds: float) -> Session:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._reach(peer)
-        except TimeoutError as error:
-            if isinstance(error, DfsError):
-                raise
-            raise PeerUnreachableError(f"peer {peer.short} could not be reached within {seconds:.3g} s") from None
 
     async def _dial(self, contact: Contact) -> DfsError | None:
         """Connect, and give back the error: every waiting caller raises it."""

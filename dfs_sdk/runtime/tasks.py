@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.errors import DfsError, NodeClosedError
 from dfs_sdk.runtime.ports import Rng
 
 logger = logging.getLogger(__name__)
@@ -107,6 +107,23 @@ async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
             logger.error("what a cancelled caller waited for failed", exc_info=error)
         raise
     return task.result()
+
+
+async def within(seconds: float | None, work: Awaitable[T], *, otherwise: Callable[[], DfsError]) -> T:
+    """Wait for work at most so long, and say what a bare time-out does not.
+
+    Args:
+        seconds: How long, above 0; None for ever.
+        work: What to wait for; it is cancelled when the time is over.
+        otherwise: Makes the error that is raised instead of a `TimeoutError`; one that says what it is passes as it is.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except DfsError:
+        raise
+    except TimeoutError:
+        raise otherwise() from None
 
 
 class TaskScope:

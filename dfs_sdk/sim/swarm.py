@@ -23,7 +23,7 @@ from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.facade import Lifetime, hops
 from dfs_sdk.runtime.home import Home
 from dfs_sdk.runtime.homes import HomeKind
-from dfs_sdk.runtime.tasks import TaskScope, run_all, to_the_end
+from dfs_sdk.runtime.tasks import TaskScope, run_all, to_the_end, within
 from dfs_sdk.sim.arguments import count_of, fidelity_of, seconds_of, seed_of, timeline_of
 from dfs_sdk.sim.chronicle import Chronicle
 from dfs_sdk.sim.errors import NoSuchNodeError
@@ -446,15 +446,12 @@ class Swarm(Lifetime, Seen):
         return True
 
     async def _until(self, condition: Condition, complaint: str, *, timeout: float = SETTLE_TIMEOUT) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                # Many nodes change on their own, and none of them rings a bell for all: look again and again.
-                while not await condition():  # noqa: ASYNC110 - nothing to wait on
-                    await asyncio.sleep(self._ground.look_interval)
-        except TimeoutError as error:
-            if isinstance(error, DeadlineError):
-                raise
-            raise DeadlineError(f"{complaint} after {timeout:g} s") from None
+        async def look() -> None:
+            # Many nodes change on their own, and none of them rings a bell for all: look again and again.
+            while not await condition():  # noqa: ASYNC110 - nothing to wait on
+                await asyncio.sleep(self._ground.look_interval)
+
+        await within(timeout, look(), otherwise=lambda: DeadlineError(f"{complaint} after {timeout:g} s"))
 
     def _on_failure(self, task: str, error: BaseException) -> None:
         if len(self._failures) < FAILURES_MAX:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dfs_sdk.errors import NodeClosedError
+from dfs_sdk.errors import DeadlineError, NodeClosedError, PeerUnreachableError
 from dfs_sdk.runtime import tasks
 from dfs_sdk.runtime.system import SeededRng
-from dfs_sdk.runtime.tasks import TaskScope, background, in_background, run_all, settle
+from dfs_sdk.runtime.tasks import TaskScope, background, in_background, run_all, settle, within
 
 
 class Errors:
@@ -363,3 +363,30 @@ async def test_plain_function_is_not_called_once_its_scope_is_closed(errors: Err
     assert seen == []
     with pytest.raises(NodeClosedError):
         scope.soon("plain", seen.append, "later")
+
+
+async def test_work_that_takes_too_long_is_cancelled_and_said_in_the_words_of_who_waits() -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    with pytest.raises(PeerUnreachableError, match="too long") as raised:
+        await within(0.001, work(), otherwise=lambda: PeerUnreachableError("too long"))
+    assert ended.is_set()
+    assert raised.value.__cause__ is None
+
+
+async def test_error_that_says_what_it_is_passes_a_time_limit_as_it_is() -> None:
+    async def fail(error: Exception) -> None:
+        raise error
+
+    for error in (DeadlineError("the peer's own"), ValueError("something else")):
+        with pytest.raises(type(error)) as raised:
+            await within(None, fail(error), otherwise=lambda: PeerUnreachableError("too long"))
+        assert raised.value is error
+    with pytest.raises(PeerUnreachableError):
+        await within(10, fail(TimeoutError()), otherwise=lambda: PeerUnreachableError("too long"))
