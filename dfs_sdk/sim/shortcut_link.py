@@ -89,7 +89,7 @@ class ShortcutConnection:
         address: Where the peer was heard last.
         moved: Whether it was heard somewhere else before.
         observed_address: How it sees us.
-        arrived_bytes: See `ConnectionPort`.
+        arrived_bytes: See `ConnectionPort`; grows by whole messages, since that is how they travel here.
         received_bytes: See `ConnectionPort`.
         heard_at: When it was heard last.
         opened_at: When it began.
