@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import dataclass, field
 
 from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.peers.view import Member
 from dfs_sdk.replication.messages import DIGEST_BYTES, CellSummary, HeldChunk
 from dfs_sdk.store.base import Role
 
@@ -128,6 +129,11 @@ class Claims:
         if chunk.role is not Role.CACHE and known is not None:
             known.looked_into.pop(chunk.cell, None)
             self._enter(peer, chunk)
+
+    def confirmed(self, member: Member, chunk: HeldChunk) -> None:
+        """Take over a receipt of a member, which is met here if it was never asked what it holds."""
+        self.meet(member.node_id, member.desc.storage_uuid)
+        self.note(member.node_id, chunk)
 
     def drop(self, peer: NodeId, chunk_id: ChunkId, cell: int) -> None:
         """Take note that a peer no longer has a chunk."""

@@ -14,7 +14,7 @@ from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import ID_BYTES, ChunkId
 from dfs_sdk.replication.config import CELLS_MAX
 from dfs_sdk.runtime.ports import Buffer
-from dfs_sdk.store.base import CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, ChunkInfo, Role
+from dfs_sdk.store.base import CHUNK_BYTES_MAX, REMOVAL_HASH_BYTES, ChunkInfo, NewChunk, Role
 from dfs_sdk.wire.codec import U32, Packed, Range, Request, Size
 
 DIGEST_BYTES = 16
@@ -120,6 +120,18 @@ class HeldChunk:
     replicas: int
     size: int
     removal_hash: bytes
+
+    @classmethod
+    def of(cls, chunk: ChunkInfo | NewChunk) -> HeldChunk:
+        """Describe a chunk that lies in a store, or is on its way into one."""
+        return cls(
+            chunk_id=chunk.chunk_id,
+            cell=chunk.cell,
+            role=chunk.role,
+            replicas=chunk.replicas,
+            size=chunk.size,
+            removal_hash=chunk.removal_hash,
+        )
 
 
 def pack_cells(cells: Iterable[tuple[int, CellSummary]]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.peers.view import View
@@ -94,7 +93,7 @@ class Observer:
             if cell >= self._config.cells:
                 continue
             copies += [
-                self._copy(info, view, placement, now, fresh)
+                self._copy(info, view, placement, fresh)
                 for info in self._store.chunks_in_cell(cell)
                 if info.role is not Role.CACHE and (leaving or self._settled(info))
             ]
@@ -114,21 +113,14 @@ class Observer:
             leaving=leaving,
         )
 
-    def _copy(self, info: ChunkInfo, view: View, placement: Placement, now: float, fresh: Collection[NodeId]) -> Copy:
+    def _copy(self, info: ChunkInfo, view: View, placement: Placement, fresh: Collection[NodeId]) -> Copy:
         claimed = self._claims.holders(info.cell, info.chunk_id)
         return Copy(
-            chunk=HeldChunk(
-                chunk_id=info.chunk_id,
-                cell=info.cell,
-                role=info.role,
-                replicas=info.replicas,
-                size=info.size,
-                removal_hash=info.removal_hash,
-            ),
+            chunk=HeldChunk.of(info),
             holders=(*claimed, *self._presumed(info, claimed, placement, view)),
             confirmed=tuple(peer for peer in claimed if peer in fresh),
-            short_since=self._short_since.get(info.chunk_id, now),
-            spare_since=self._spare_since.get(info.chunk_id, now),
+            short_since=self._short_since.get(info.chunk_id),
+            spare_since=self._spare_since.get(info.chunk_id),
             claimed_until=self._keeper.claimed_until(info.chunk_id),
             pinned=info.pinned,
         )
@@ -150,7 +142,8 @@ class Observer:
         self, copy: Copy, observation: Observation, short: dict[ChunkId, float], spare: dict[ChunkId, float]
     ) -> None:
         chunk_id = copy.chunk.chunk_id
-        if missing_copies(copy, replace_leaving(observation), self._config) > 0:
+        # Also of a node that leaves: what is noted is what is missing while it is here.
+        if missing_copies(copy, observation.view, self._config) > 0:
             short[chunk_id] = self._short_since.get(chunk_id, observation.now)
             return
         self._keeper.settle(chunk_id)
@@ -165,11 +158,6 @@ class Observer:
         """Whether its writer has had the time to place all copies; a wall clock set back settles everything."""
         age = self._clock.wall() - info.stored_at_wall
         return age < 0 or age >= self._config.settle_time
-
-
-def replace_leaving(observation: Observation) -> Observation:
-    """Look at an observation as a node that stays: missing copies are those missing now."""
-    return replace(observation, leaving=False) if observation.leaving else observation
 
 
 def _batches(cells: list[int]) -> Iterable[list[int]]:

@@ -150,7 +150,7 @@ def plan(observation: Observation, config: ReplicationConfig, rng: Rng) -> list[
     pushes: list[Push] = []
     others: list[Action] = []
     for copy in observation.copies:
-        missing = missing_copies(copy, observation, config)
+        missing = missing_copies(copy, observation.view, config, leaving=observation.leaving)
         if missing > 0:
             for action in _repair(copy, missing, observation, config):
                 if isinstance(action, Push):
@@ -165,10 +165,10 @@ def plan(observation: Observation, config: ReplicationConfig, rng: Rng) -> list[
     return [*pushes, *others]
 
 
-def missing_copies(copy: Copy, observation: Observation, config: ReplicationConfig) -> int:
-    """Count the copies that a chunk lacks; 0 or less if none, whatever their number."""
-    own = 0 if observation.leaving else 1
-    counted = sum(1 for holder in copy.holders if observation.view.odds(holder) >= config.odds_min)
+def missing_copies(copy: Copy, view: View, config: ReplicationConfig, *, leaving: bool = False) -> int:
+    """Count the copies that a chunk lacks, ours left out if we leave; 0 or less if none, whatever their number."""
+    own = 0 if leaving else 1
+    counted = sum(1 for holder in copy.holders if view.odds(holder) >= config.odds_min)
     return copy.chunk.replicas - own - counted
 
 
@@ -257,12 +257,12 @@ def _tidy(copy: Copy, observation: Observation, config: ReplicationConfig) -> li
         if rank < chunk.replicas + config.rank_slack:
             return []  # weights drift, data should not
         return [Reclassify(chunk=chunk, role=Role.SURPLUS, reason=f"this node fell to rank {rank + 1} of its cell")]
-    if copy.pinned or observation.view.partitioned or not is_spare(copy, observation):
+    relied_on = _relied_on(copy, observation)
+    if copy.pinned or observation.view.partitioned or len(relied_on) < chunk.replicas:
         return []
     spare_for = 0.0 if copy.spare_since is None else observation.now - copy.spare_since
     if observation.fill <= config.trim_fill_min and spare_for < config.surplus_keep:
         return []
-    relied_on = _relied_on(copy, observation)
     return [
         Trim(
             chunk=chunk,

@@ -165,11 +165,9 @@ class Repairer:
         await self._keeper.claim({peer: list(chunk_ids) for peer, chunk_ids in repairs.items()})
 
     def _note(self, peer: NodeId, chunk: HeldChunk, role: Role) -> None:
-        """Take note that a peer has a chunk; a peer that was never asked what it holds is met here."""
         member = self._peers.view.get(peer)
         if member is not None:
-            self._claims.meet(peer, member.desc.storage_uuid)
-            self._claims.note(peer, replace(chunk, role=role))
+            self._claims.confirmed(member, replace(chunk, role=role))
 
     async def _push(self, push: Push, *, at_once: bool) -> int:
         chunk = push.chunk

@@ -110,24 +110,13 @@ class Writer:
         )
 
     def _note_receipt(self, chunk: NewChunk, receipt: Receipt) -> None:
-        self._note_pending(receipt.peer, len(chunk.data))
+        self._note_pending(receipt.peer, chunk.size)
         view = self._placement().view
         member = view.get(receipt.peer)
         # Holders keep track of each other; a writer that keeps no copy leaves that to them.
         if receipt.peer == view.me or member is None or chunk.chunk_id not in self._store:
             return
-        self._claims.meet(receipt.peer, member.desc.storage_uuid)
-        self._claims.note(
-            receipt.peer,
-            HeldChunk(
-                chunk_id=chunk.chunk_id,
-                cell=chunk.cell,
-                role=receipt.role,
-                replicas=chunk.replicas,
-                size=len(chunk.data),
-                removal_hash=chunk.removal_hash,
-            ),
-        )
+        self._claims.confirmed(member, HeldChunk.of(replace(chunk, role=receipt.role)))
 
     def _note_pending(self, peer: NodeId, size: int) -> None:
         """Count bytes on their way to a peer until its description shows them."""

@@ -86,6 +86,11 @@ class NewChunk:
     removal_hash: bytes = b""
     replicas: int = REPLICAS_DEFAULT
 
+    @property
+    def size(self) -> int:
+        """Length of its bytes."""
+        return len(self.data)
+
     @classmethod
     def again(cls, info: ChunkInfo, data: Buffer) -> NewChunk:
         """The chunk that `info` describes, of which only the bytes were lost."""

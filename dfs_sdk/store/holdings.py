@@ -145,7 +145,7 @@ def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> Chun
     """Describe a chunk that has just arrived."""
     return ChunkInfo(
         chunk_id=chunk.chunk_id,
-        size=len(chunk.data),
+        size=chunk.size,
         cell=chunk.cell,
         role=chunk.role,
         removal_hash=chunk.removal_hash,

@@ -208,7 +208,7 @@ class MemoryStore(HeldChunks, MemoryDocuments):
         return ScrubReport(checked_count=len(checked), read_bytes=read_bytes, corrupt=tuple(corrupt))
 
     def _make_room(self, batch: dict[ChunkId, NewChunk]) -> None:
-        needed = sum(charged_bytes(len(c.data)) for chunk_id, c in batch.items() if chunk_id not in self._holdings)
+        needed = sum(charged_bytes(chunk.size) for chunk_id, chunk in batch.items() if chunk_id not in self._holdings)
         victims = plan_eviction(
             needed,
             used_bytes=self._holdings.used_bytes,
