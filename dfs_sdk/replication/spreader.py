@@ -67,6 +67,10 @@ class Targets:
     then: tuple[NodeId, ...]
     members: int
 
+    def all(self) -> tuple[NodeId, ...]:
+        """Everybody who may get it, in the order in which they are tried."""
+        return (*self.first, *self.then)
+
     def role(self, node_id: NodeId) -> Role:
         """What the chunk is to a node."""
         return Role.PRIMARY if node_id in self.chosen else Role.SURPLUS
@@ -133,7 +137,7 @@ class SpreadJob:
     async def run(self) -> list[Receipt]:
         """Place the copies; ends when as many as wanted are there or nobody is left to ask."""
         held = {receipt.peer for receipt in self.receipts}
-        self._left.extend(i for i in (*self.targets.first, *self.targets.then) if i not in held)
+        self._left.extend(i for i in self.targets.all() if i not in held)
         wanted = min(self.policy.replicas - len(held & set(self.targets.first)), len(self._left))
         self._check()
         try:
@@ -154,12 +158,11 @@ class SpreadJob:
         await self._at_quorum.wait()
         confirmed = self._confirmed()
         if len(confirmed) < self.policy.write_quorum:
-            able = sum(1 for i in (*self.targets.first, *self.targets.then) if i != self.me)
-            raise too_few(self.policy, able=able, confirmed=len(confirmed), members=self.targets.members)
+            raise too_few(self.policy, able=self.possible(), confirmed=len(confirmed), members=self.targets.members)
 
     def possible(self) -> int:
         """How many peers may confirm at most."""
-        return sum(1 for i in (*self.targets.first, *self.targets.then) if i != self.me)
+        return len(self._peers())
 
     async def _fill_place(self) -> None:
         """Find one holder: try nodes until one takes the chunk."""
@@ -205,10 +208,12 @@ class SpreadJob:
         if len(confirmed) < self.policy.write_quorum:
             return
         view = self.placement.view
-        others = [i for i in (*self.targets.first, *self.targets.then) if i != self.me]
-        hosts_wanted = min(self.policy.write_quorum, distinct_hosts(view, others))
+        hosts_wanted = min(self.policy.write_quorum, distinct_hosts(view, self._peers()))
         if distinct_hosts(view, confirmed) >= hosts_wanted:
             self._at_quorum.set()
+
+    def _peers(self) -> list[NodeId]:
+        return [node_id for node_id in self.targets.all() if node_id != self.me]
 
     def _confirmed(self) -> list[NodeId]:
         return [receipt.peer for receipt in self.receipts if receipt.peer != self.me]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from dfs_sdk.errors import ConfigError, ProtocolError
+from dfs_sdk.errors import ConfigError, NodeClosedError, ProtocolError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer
 
@@ -282,6 +282,11 @@ class ChunkStore(DocumentStore, Protocol):
             ConfigError: `subset` is out of range.
         """
         ...
+
+
+def closed_error() -> NodeClosedError:
+    """Say that a store is not open, and how it is opened."""
+    return NodeClosedError("the store is closed: open it with `await store.open()`")
 
 
 def validate_new_chunk(chunk: NewChunk) -> None:

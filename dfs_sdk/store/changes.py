@@ -139,8 +139,7 @@ class ChunkChanges:
         """Rewrite a chunk's file with another role; see `ChunkStore.set_role`."""
         async with self._claims.hold([chunk_id]):
             self._guard.require_writable()
-            info = self._holdings.get(chunk_id)
-            if info is not None and info.role is role:
+            if self._holdings.require(chunk_id).role is role:
                 return
             data = await self._verified(chunk_id)
             changed = replace(self._holdings.require(chunk_id), role=role)
@@ -296,8 +295,7 @@ class ChunkChanges:
 
     async def _verified(self, chunk_id: ChunkId) -> Buffer:
         """Load a claimed chunk; one that is damaged or gone is no longer held afterwards."""
-        if chunk_id not in self._holdings:
-            raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
+        self._holdings.require(chunk_id)
         try:
             return (await self._guard.read(lambda: self._files.load(chunk_id)))[1]
         except CorruptContentError:

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from dfs_sdk.errors import (
-    ContentNotFoundError,
     CorruptContentError,
     DfsError,
-    NodeClosedError,
     StoreError,
     StoreLockedError,
 )
@@ -33,7 +31,7 @@ from dfs_sdk.store.base import (
     NewChunk,
     Role,
     ScrubReport,
-    StoreUsage,
+    closed_error,
     validate_batch,
 )
 from dfs_sdk.store.changes import ChunkChanges
@@ -148,9 +146,7 @@ class DiskStore(HeldChunks, StoredDocuments):
     async def get(self, chunk_id: ChunkId, *, verify: bool = True) -> Buffer:
         """See `ChunkStore.get`."""
         state = self._open_state()
-        info = self._holdings.get(chunk_id)
-        if info is None:
-            raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
+        info = self._holdings.require(chunk_id)
         try:
             data = await self._read(state, info, verify=verify)
         except (FileNotFoundError, CorruptContentError):
@@ -202,14 +198,6 @@ class DiskStore(HeldChunks, StoredDocuments):
         """See `ChunkStore.set_pinned`."""
         state = self._open_state()
         await state.operations.run("set_pinned", state.changes.set_pinned(list(chunk_ids), pinned=pinned))
-
-    def usage(self) -> StoreUsage:
-        """See `ChunkStore.usage`."""
-        return StoreUsage(
-            used_bytes=self._holdings.used_bytes,
-            capacity_bytes=self._config.capacity_bytes,
-            chunk_count=len(self._holdings),
-        )
 
     async def check(self, *, read_data: bool, subset: tuple[int, int] | None = None) -> ScrubReport:
         """See `ChunkStore.check`; other calls go on meanwhile."""
@@ -317,7 +305,7 @@ class DiskStore(HeldChunks, StoredDocuments):
 
     def _open_state(self) -> _OpenState:
         if self._state is None:
-            raise NodeClosedError("the store is closed: open it with `await store.open()`")
+            raise closed_error()
         return self._state
 
     def _load(self, chunk_id: ChunkId) -> Buffer:

@@ -14,10 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from dfs_sdk.errors import NodeClosedError, QuotaExceededError, StoreError
+from dfs_sdk.errors import QuotaExceededError, StoreError
 from dfs_sdk.ids import ID_BYTES, ChunkId
 from dfs_sdk.runtime.ports import Disk
-from dfs_sdk.store.base import RESERVED_KIND_PREFIX, validate_document
+from dfs_sdk.store.base import RESERVED_KIND_PREFIX, closed_error, validate_document
 from dfs_sdk.store.database import DamagedDatabaseError, Database, is_damage, remove_database
 from dfs_sdk.store.files import QUARANTINE_FOLDER
 from dfs_sdk.store.guard import DiskGuard
@@ -170,7 +170,7 @@ class OpenDocuments:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise NodeClosedError("the store is closed: open it with `await store.open()`")
+            raise closed_error()
 
 
 class StoredDocuments(ABC):

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from dfs_sdk.errors import DfsError, StoreReadOnlyError
 from dfs_sdk.runtime.ports import Offload
-from dfs_sdk.store.faults import Fault, fault_of, read_error, read_only_reason, write_error
+from dfs_sdk.store.faults import DiskError, Fault, fault_of, read_error, read_only_reason, write_error
 
 T = TypeVar("T")
 ItemT = TypeVar("ItemT")
@@ -51,7 +51,7 @@ class DiskGuard:
             StoreError: The disk refused; `QuotaExceededError` when it is full, `StoreReadOnlyError` when it broke.
         """
         self.require_writable()
-        errors: list[OSError | sqlite3.Error] = []
+        errors: list[DiskError] = []
         try:
             return await self._offload.run(_keeping_error, call, errors)
         except DfsError:
@@ -83,7 +83,7 @@ class DiskGuard:
         """
         return await self._offload.run(lambda: [self._attempted(call, item) for item in items])
 
-    def _note(self, error: OSError | sqlite3.Error) -> None:
+    def _note(self, error: DiskError) -> None:
         """Write nothing more after an error that leaves unknown what is on the disk."""
         if self._read_only is None and fault_of(error) is Fault.BROKEN:
             self._read_only = read_only_reason(error, self._folder)
@@ -102,7 +102,7 @@ class DiskGuard:
             return error
 
 
-def _keeping_error(call: Callable[[], T], errors: list[OSError | sqlite3.Error]) -> T:
+def _keeping_error(call: Callable[[], T], errors: list[DiskError]) -> T:
     """Call, and keep the disk's error for whoever does not get it: a cancelled caller."""
     try:
         return call()

@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
+from dfs_sdk.errors import ContentNotFoundError
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.store.base import ChunkInfo, NewChunk, Role
+from dfs_sdk.store.base import ChunkInfo, NewChunk, Role, StoreUsage
+from dfs_sdk.store.config import StoreConfig
 from dfs_sdk.store.quota import charged_bytes, eviction_order
 
 
@@ -51,9 +53,12 @@ class Holdings:
         """Return what is known of a chunk that is held.
 
         Raises:
-            KeyError: It is not.
+            ContentNotFoundError: It is not.
         """
-        return self._infos[chunk_id]
+        info = self._infos.get(chunk_id)
+        if info is None:
+            raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
+        return info
 
     def in_cell(self, cell: int) -> list[ChunkInfo]:
         """List one cell's chunks by id."""
@@ -116,6 +121,7 @@ class Holdings:
 class HeldChunks:
     """The queries of a store that its holdings answer, without a disk; part of every store."""
 
+    _config: StoreConfig
     _holdings: Holdings
 
     def info(self, chunk_id: ChunkId) -> ChunkInfo | None:
@@ -139,6 +145,14 @@ class HeldChunks:
     def cells(self) -> list[int]:
         """See `ChunkStore.cells`."""
         return self._holdings.cells()
+
+    def usage(self) -> StoreUsage:
+        """See `ChunkStore.usage`."""
+        return StoreUsage(
+            used_bytes=self._holdings.used_bytes,
+            capacity_bytes=self._config.capacity_bytes,
+            chunk_count=len(self._holdings),
+        )
 
 
 def described(chunk: NewChunk, *, now_wall: float, pinned: bool = False) -> ChunkInfo:

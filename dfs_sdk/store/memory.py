@@ -9,12 +9,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dfs_sdk.errors import (
-    ContentNotFoundError,
-    CorruptContentError,
-    NodeClosedError,
-    QuotaExceededError,
-)
+from dfs_sdk.errors import CorruptContentError, QuotaExceededError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Runtime
 from dfs_sdk.store.base import (
@@ -22,7 +17,7 @@ from dfs_sdk.store.base import (
     NewChunk,
     Role,
     ScrubReport,
-    StoreUsage,
+    closed_error,
     validate_batch,
     validate_document,
 )
@@ -98,7 +93,7 @@ class MemoryDocuments:
 
     def _require_open(self) -> None:
         if not self._opened:
-            raise NodeClosedError("the store is closed: open it with `await store.open()`")
+            raise closed_error()
 
 
 class MemoryStore(HeldChunks, MemoryDocuments):
@@ -153,9 +148,8 @@ class MemoryStore(HeldChunks, MemoryDocuments):
     async def get(self, chunk_id: ChunkId, *, verify: bool = True) -> bytes:
         """See `ChunkStore.get`."""
         self._require_open()
-        data = self._data.get(chunk_id)
-        if data is None:
-            raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
+        self._holdings.require(chunk_id)
+        data = self._data[chunk_id]
         if verify and not matches(chunk_id, data):
             self._drop([chunk_id])
             raise CorruptContentError(f"chunk {chunk_id.short} was damaged in memory; it is no longer held")
@@ -170,10 +164,7 @@ class MemoryStore(HeldChunks, MemoryDocuments):
     async def set_role(self, chunk_id: ChunkId, role: Role) -> None:
         """See `ChunkStore.set_role`."""
         self._require_open()
-        info = self._holdings.get(chunk_id)
-        if info is None:
-            raise ContentNotFoundError(f"chunk {chunk_id.short} is not in this store")
-        self._holdings.add(replace(info, role=role))
+        self._holdings.add(replace(self._holdings.require(chunk_id), role=role))
 
     async def set_pinned(self, chunk_ids: Sequence[ChunkId], pinned: bool) -> None:  # noqa: FBT001 - reads well
         """See `ChunkStore.set_pinned`."""
@@ -182,14 +173,6 @@ class MemoryStore(HeldChunks, MemoryDocuments):
             info = self._holdings.get(chunk_id)
             if info is not None:
                 self._holdings.add(replace(info, pinned=pinned))
-
-    def usage(self) -> StoreUsage:
-        """See `ChunkStore.usage`."""
-        return StoreUsage(
-            used_bytes=self._holdings.used_bytes,
-            capacity_bytes=self._config.capacity_bytes,
-            chunk_count=len(self._holdings),
-        )
 
     async def check(self, *, read_data: bool, subset: tuple[int, int] | None = None) -> ScrubReport:
         """See `ChunkStore.check`."""

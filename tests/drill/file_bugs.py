@@ -12,11 +12,11 @@ FILE_BUGS = (
                 path="dfs_sdk/replication/spreader.py",
                 old=lines(
                     "        if len(confirmed) < self.policy.write_quorum:",
-                    "            able",
+                    "            raise too_few(",
                 ),
                 new=lines(
                     "        if len(confirmed) < self.policy.write_quorum - 1:",
-                    "            able",
+                    "            raise too_few(",
                 ),
             ),
             Edit(
