@@ -147,3 +147,25 @@ class NetworkMismatchError(JoinError, ValueError):
 
 class MissingExtraError(DfsError, ImportError):
     """A feature needs a package that is not installed; the message holds the line that installs it."""
+
+
+def require_above_zero(settings: object, *names: str) -> None:
+    """Check settings of which 0 makes no sense.
+
+    Raises:
+        ConfigError: One of them is 0 or less.
+    """
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise ConfigError(f"{name} is {getattr(settings, name)}: give a number above 0")
+
+
+def require_at_least(least: int, settings: object, *names: str) -> None:
+    """Check settings that have a lowest value.
+
+    Raises:
+        ConfigError: One of them is below it.
+    """
+    for name in names:
+        if getattr(settings, name) < least:
+            raise ConfigError(f"{name} is {getattr(settings, name)}: give {least} or more")

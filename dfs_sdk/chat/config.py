@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import require_above_zero, require_at_least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,7 @@ class ChatConfig:
     outbox_length_max: int = 1_000
 
     def __post_init__(self) -> None:
-        for name in ("sync_interval", "call_timeout", "gap_timeout", "posts_per_second", "posts_burst"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0")
-        for name in ("fanout", "history_length_max", "conversations_max", "streams_max", "pending_length_max"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1")
+        require_above_zero(self, "sync_interval", "call_timeout", "gap_timeout", "posts_per_second", "posts_burst")
+        require_at_least(
+            1, self, "fanout", "history_length_max", "conversations_max", "streams_max", "pending_length_max"
+        )

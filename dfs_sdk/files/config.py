@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import require_above_zero, require_at_least
 from dfs_sdk.files.chunker import CHUNK_BYTES_MAX
 
 MIB = 1024 * 1024
@@ -60,10 +60,11 @@ class FilesConfig:
     call_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("upload_bytes_max", "tail_bytes_max", "download_bytes_max"):
-            if getattr(self, name) < CHUNK_BYTES_MAX:
-                raise ConfigError(f"{name} must hold one chunk: at least {CHUNK_BYTES_MAX} bytes")
-        for name in (
+        # One chunk has to fit.
+        require_at_least(CHUNK_BYTES_MAX, self, "upload_bytes_max", "tail_bytes_max", "download_bytes_max")
+        require_at_least(
+            1,
+            self,
             "upload_concurrency",
             "download_concurrency",
             "reader_chunks_max",
@@ -71,12 +72,6 @@ class FilesConfig:
             "catalog_files_max",
             "transfers_max",
             "drafts_max",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1")
-        for name in ("audit_delay", "audit_interval", "draft_seconds", "call_timeout"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0")
-        for name in ("round_pause", "bytes_result_max", "read_ahead_bytes_max", "shares_per_sender_max"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0")
+        )
+        require_above_zero(self, "audit_delay", "audit_interval", "draft_seconds", "call_timeout")
+        require_at_least(0, self, "round_pause", "bytes_result_max", "read_ahead_bytes_max", "shares_per_sender_max")

@@ -8,7 +8,7 @@ from typing import Self
 
 from dfs_sdk.chat.config import ChatConfig
 from dfs_sdk.dht.config import DhtConfig
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_above_zero
 from dfs_sdk.exchange.config import ExchangeConfig
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.peers.config import PeersConfig
@@ -56,8 +56,7 @@ class NodeConfig:
     leave_timeout: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.lag_interval <= 0:
-            raise ConfigError(f"lag_interval is {self.lag_interval}: give a number above 0")
+        require_above_zero(self, "lag_interval")
 
     def with_quota(self, quota: int | str | None) -> Self:
         """Return these settings with another quota; None keeps it.

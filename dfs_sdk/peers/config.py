@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_above_zero, require_at_least
+from dfs_sdk.peers.messages import GOSSIP_ITEMS_MAX
 
 DAY = 86_400.0
+MEMBERS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +66,14 @@ class PeersConfig:
     partition_silent_share: float = 0.1
     partition_window: float = 60.0
     partition_freeze: float = 600.0
-    gossip_items_max: int = 16
+    gossip_items_max: int = GOSSIP_ITEMS_MAX
     gossip_scale: float = 4.0
     sync_interval: float = 30.0
     describe_interval: float = 10.0
     persist_interval: float = 30.0
     persist_count: int = 256
     rejoin_parallel: int = 8
-    members_max: int = 10_000
+    members_max: int = MEMBERS_MAX
     forget_after: float = 7 * DAY
     leave_timeout: float = 2.0
     standstill_after: float = 1.0
@@ -79,25 +81,21 @@ class PeersConfig:
     standstill_interval: float = 10.0
 
     def __post_init__(self) -> None:
-        positive = (
+        require_above_zero(
+            self,
             "probe_interval", "probe_timeout", "probes_max", "suspicion_scale", "down_time_mean", "clock_jump_max",
             "partition_window", "gossip_scale", "sync_interval", "describe_interval", "persist_interval",
             "persist_count", "rejoin_parallel", "forget_after", "leave_timeout", "suspicion_confirmations",
             "standstill_lease", "standstill_interval",
         )  # fmt: skip
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give a number above 0")
         if not 0 < self.partition_silent_share <= 1 or not 0 < self.gone_below < 1:
             raise ConfigError("partition_silent_share and gone_below are shares: give a number between 0 and 1")
-        if not 1 <= self.gossip_items_max <= 16:
-            raise ConfigError(f"gossip_items_max is {self.gossip_items_max}: give 1 to 16")
-        if not 2 <= self.members_max <= 10_000:
-            raise ConfigError(f"members_max is {self.members_max}: give 2 to 10,000")
-        if self.standstill_after < 0:
-            raise ConfigError(f"standstill_after is {self.standstill_after}: give 0 or more")
-        if self.suspicion_slack < 1:
-            raise ConfigError(f"suspicion_slack is {self.suspicion_slack}: give 1 or more")
+        if not 1 <= self.gossip_items_max <= GOSSIP_ITEMS_MAX:
+            raise ConfigError(f"gossip_items_max is {self.gossip_items_max}: give 1 to {GOSSIP_ITEMS_MAX}")
+        if not 2 <= self.members_max <= MEMBERS_MAX:
+            raise ConfigError(f"members_max is {self.members_max}: give 2 to {MEMBERS_MAX}")
+        require_at_least(0, self, "standstill_after")
+        require_at_least(1, self, "suspicion_slack")
 
     @classmethod
     def quick(cls) -> Self:

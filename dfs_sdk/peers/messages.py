@@ -28,6 +28,9 @@ SYNC_WANTED_MAX = 256
 DESCS_KEPT = 4096
 SHED_CELLS_MAX = 64
 INCARNATION_MAX = 2**63 - 1
+NAME_BYTES_MAX = 128
+SITE_BYTES_MAX = 64
+VERSION_BYTES_MAX = 32
 HOST_BYTES = 16
 STORAGE_UUID_BYTES = 16
 WEIGHT_STEPS = 8  # a weight is 2^(exponent / 8)
@@ -68,9 +71,9 @@ class NodeDesc:
     """
 
     contact: Contact
-    name: Annotated[str, Size(0, 128)]
+    name: Annotated[str, Size(0, NAME_BYTES_MAX)]
     host: Annotated[bytes, Size(HOST_BYTES, HOST_BYTES)]
-    site: Annotated[str, Size(0, 64)]
+    site: Annotated[str, Size(0, SITE_BYTES_MAX)]
     capacity_bytes: U64
     used_bytes: U64
     weight_exponent: Annotated[int, Range(0, 1023)]
@@ -80,7 +83,7 @@ class NodeDesc:
     up_since_wall: WallTime
     storage_uuid: Annotated[bytes, Size(STORAGE_UUID_BYTES, STORAGE_UUID_BYTES)]
     shed: Annotated[tuple[U16, ...], Size(0, SHED_CELLS_MAX)] = ()
-    version: Annotated[str, Size(0, 32)] = ""
+    version: Annotated[str, Size(0, VERSION_BYTES_MAX)] = ""
 
     @property
     def node_id(self) -> NodeId:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from dfs_sdk.peers.messages import INCARNATION_MAX, STORAGE_UUID_BYTES, WEIGHT_STEPS, NodeDesc, NodeStatus
+from dfs_sdk.peers.messages import (
+    INCARNATION_MAX,
+    NAME_BYTES_MAX,
+    SITE_BYTES_MAX,
+    STORAGE_UUID_BYTES,
+    VERSION_BYTES_MAX,
+    WEIGHT_STEPS,
+    NodeDesc,
+    NodeStatus,
+)
 from dfs_sdk.store.base import StoreUsage
 from dfs_sdk.transport.contact import Contact
 
-NAME_BYTES_MAX = 128
-SITE_BYTES_MAX = 64
-VERSION_BYTES_MAX = 32
 # A change of the used bytes below this share of the capacity is not worth a new description.
 USED_STEP_SHARE = 0.01
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_above_zero, require_at_least
+from dfs_sdk.replication.policy import REPLICAS_MAX
 
 MIB = 1024 * 1024
 CELLS_MAX = 65_536
@@ -72,24 +73,22 @@ class ReplicationConfig:
     claims_max: int = 2_000_000
 
     def __post_init__(self) -> None:
-        if not 1 <= self.replicas <= 32:
-            raise ConfigError(f"replicas is {self.replicas}: give 1 to 32 copies")
+        if not 1 <= self.replicas <= REPLICAS_MAX:
+            raise ConfigError(f"replicas is {self.replicas}: give 1 to {REPLICAS_MAX} copies")
         if not 2 <= self.cells <= CELLS_MAX:
             raise ConfigError(f"cells is {self.cells}: give 2 to {CELLS_MAX}")
         for name in ("fill_max", "odds_min", "trim_fill_min"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: give a share above 0 and at most 1")
-        positive = (
+        require_above_zero(
+            self,
             "interest_rank", "push_timeout", "ask_timeout", "repair_interval", "claim_ttl", "repair_bytes_per_second",
             "repair_parallel", "survey_peers_max", "confirm_age_max", "promise_time", "promises_max",
             "claims_per_peer_max", "claims_max",
         )  # fmt: skip
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give a number above 0")
-        for name in ("rank_slack", "stand_ins_max", "settle_time", "stagger", "refusal_pause", "surplus_keep"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more")
+        require_at_least(
+            0, self, "rank_slack", "stand_ins_max", "settle_time", "stagger", "refusal_pause", "surplus_keep"
+        )
         if self.repair_burst_bytes < 5 * MIB:
             raise ConfigError(
                 f"repair_burst_bytes is {self.repair_burst_bytes}: one chunk must fit, give 5 MiB or more"

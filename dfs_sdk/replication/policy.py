@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dfs_sdk.errors import ConfigError
+from dfs_sdk.store.base import REPLICAS_DEFAULT
 
 REPLICAS_MAX = 32
 QUORUM_DEFAULT = 2
@@ -34,7 +35,7 @@ class Policy:
             and spreads it as peers join. None means 2, or `replicas` if that is less.
     """
 
-    replicas: int = 3
+    replicas: int = REPLICAS_DEFAULT
     quorum: int | None = None
 
     def __post_init__(self) -> None:

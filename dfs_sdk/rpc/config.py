@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_above_zero
 from dfs_sdk.ids import Address
 from dfs_sdk.transport.config import MESSAGE_BYTES_MAX
 
@@ -41,9 +41,7 @@ class RpcConfig:
     advertised: tuple[Address, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout_max", "handler_timeout_max", "peer_calls_max", "peer_refusals_max"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0")
+        require_above_zero(self, "connect_timeout_max", "handler_timeout_max", "peer_calls_max", "peer_refusals_max")
         if not MESSAGE_BYTES_MAX <= self.peer_bytes_max <= self.total_bytes_max:
             raise ConfigError("peer_bytes_max must hold one message of 4 MiB + 64 KiB and be at most total_bytes_max")
         if not 0 < self.peer_reply_bytes_max <= self.total_reply_bytes_max:

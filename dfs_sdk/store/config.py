@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_at_least
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -33,10 +33,8 @@ class StoreConfig:
     lock_wait_seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        for name in ("capacity_bytes", "documents_bytes_max", "free_bytes_min", "reserve_bytes"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give 0 or more bytes")
-        if self.quarantine_files_max < 0:
-            raise ConfigError(f"quarantine_files_max is {self.quarantine_files_max}: give 0 or more files")
+        require_at_least(
+            0, self, "capacity_bytes", "documents_bytes_max", "free_bytes_min", "reserve_bytes", "quarantine_files_max"
+        )
         if not 0 <= self.lock_wait_seconds <= 1:
             raise ConfigError(f"lock_wait_seconds is {self.lock_wait_seconds}: give 0 to 1 seconds")

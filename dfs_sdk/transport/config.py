@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_at_least
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -74,6 +74,4 @@ class TransportConfig:
             )
         if not 1 <= self.rekey_packets <= 2**31:
             raise ConfigError(f"rekey_packets must be 1 … 2³¹, not {self.rekey_packets}")
-        for name in ("connections_max", "sessions_per_prefix_max", "half_open_max", "handshake_burst"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1")
+        require_at_least(1, self, "connections_max", "sessions_per_prefix_max", "half_open_max", "handshake_burst")
