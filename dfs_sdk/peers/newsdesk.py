@@ -54,24 +54,33 @@ class NewsDesk:
         self._banish = banish
         self._changed = changed
 
-    def take(self, sender: NodeId, descs: Iterable[SignedDesc], rumours: Iterable[Rumour]) -> None:
-        """Take in the news of one message."""
+    def take(self, sender: NodeId, descs: Iterable[SignedDesc], rumours: Iterable[Rumour]) -> int:
+        """Take in the news of one message.
+
+        Returns:
+            How many of its descriptions were news.
+        """
+        count = 0
         try:
             for signed in descs:
-                self.learn(signed, sender)
+                count += self.learn(signed, sender)
         except ProtocolError as error:
             # An honest node verifies before it passes on: this one made it up.
             logger.warning("%s gave a description that does not hold: %s", sender.short, error)
             self._banish(sender)
-            return
+            return count
         now, wall = self._clock.monotonic(), self._clock.wall()
         for rumour in rumours:
             if self._membership.hear(rumour, sender, now, wall):
                 self._probe(rumour.node_id)
         self._changed()
+        return count
 
-    def learn(self, signed: SignedDesc, sender: NodeId) -> None:
+    def learn(self, signed: SignedDesc, sender: NodeId) -> bool:
         """Take in one description.
+
+        Returns:
+            Whether it was news.
 
         Raises:
             ProtocolError: It is malformed or forged.
@@ -79,7 +88,7 @@ class NewsDesk:
         now, wall = self._clock.monotonic(), self._clock.wall()
         taken = self._membership.take(signed, now, wall, sender=sender)
         if taken is None:
-            return
+            return False
         desc, before = taken
         self._rpc.book.learn(desc.contact, self._rpc.address(sender), first_hand=desc.node_id == sender)
         member = self._membership.member(desc.node_id, now)
@@ -87,6 +96,7 @@ class NewsDesk:
         if member is not None and is_new and desc.status is not NodeStatus.LEFT:
             self._events.publish(PeerJoined(at_wall=wall, node_id=desc.node_id, name=member.name))
         self.note_word(desc.node_id)
+        return True
 
     def heard(self, node_id: NodeId) -> None:
         """Note a word from a peer itself."""

@@ -20,7 +20,8 @@ from dfs_sdk.runtime.tasks import run_all
 # A helper needs a whole time-out for its probe, and time for the ways to it and back.
 HELPER_PATIENCE = 2.0
 
-NewsHandler = Callable[[NodeId, Iterable[SignedDesc], Iterable[Rumour]], None]
+# Takes who sent what, and says how many of the descriptions were news.
+NewsHandler = Callable[[NodeId, Iterable[SignedDesc], Iterable[Rumour]], int]
 
 
 class Prober:

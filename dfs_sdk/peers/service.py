@@ -127,7 +127,6 @@ class Peers:
             config=self._config,
             on_news=self._desk.take,
         )
-
         self._standstills = runtime.standstills
         self._spokesman: Spokesman | None = None
         if asides is not None:
@@ -402,10 +401,9 @@ class Peers:
 
     def _on_offer(self, caller: Caller, request: Offer, _body: memoryview) -> Taken:
         self._desk.heard(caller.node_id)
-        before = self._membership.version
-        self._desk.take(caller.node_id, request.descs, ())
+        count = self._desk.take(caller.node_id, request.descs, ())
         self._desk.review()
-        return Taken(count=min(len(request.descs), self._membership.version - before))
+        return Taken(count=count)
 
     # The view, made and announced
 

@@ -66,15 +66,14 @@ class Syncer:
             digest = self._membership.digest(self._clock.monotonic())
             request = Sync(digest=digest, me=self._membership.signed)
             answer = await self._rpc.call(peer, request, body=summary, timeout=seconds)
-            reply, known = answer.reply, len(self._membership)
+            reply = answer.reply
             self._membership.heard(peer, self._clock.monotonic())
-            before = self._membership.version
-            self._on_news(peer, reply.descs, reply.rumours)
+            news = self._on_news(peer, reply.descs, reply.rumours)
             if not summary and reply.digest != digest:
                 summary = self._summary()
                 continue
             await self._offer(peer, reply.wanted, seconds)
-            if not reply.more or (self._membership.version == before and len(self._membership) == known):
+            if not reply.more or news == 0:  # an answerer that tells nothing new has told what it has
                 return
             summary = self._summary()
 

@@ -10,7 +10,8 @@ from dfs_sdk.errors import PeerUnreachableError, RemoteError
 from dfs_sdk.ids import Address
 from dfs_sdk.peers.events import PeerJoined
 from dfs_sdk.peers.liveness import PeerState
-from dfs_sdk.peers.messages import DESC_DOMAIN, Offer, Ping, Pong, SignedDesc, Sync, sign_desc
+from dfs_sdk.peers.messages import DESC_DOMAIN, Offer, Ping, Pong, Rumour, SignedDesc, Sync, SyncReply, sign_desc
+from dfs_sdk.rpc.base import Caller
 from dfs_sdk.wire.codec import encode
 from tests.fakes.descs import desc_of, identity_of
 from tests.fakes.stories import states, tell_of_members
@@ -128,6 +129,39 @@ def test_list_of_many_members_travels_in_pages():
             node.peers._membership.take(sign_desc(desc_of(number), identity_of(number)), now, wall)
         newcomer = await swarm.add()
         assert len(newcomer.peers.view) == 63
+
+    tell_of_members(story, count=2)
+
+
+def test_offer_is_answered_with_the_number_of_descriptions_that_were_news():
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        news = [sign_desc(desc_of(number), identity_of(number)) for number in (7, 8)]
+        known = b.peers.description[0]
+        counts = [
+            (await a.rpc.call(b.node_id, Offer(descs=tuple(descs)))).reply.count
+            for descs in ([known, *news], news, [known])
+        ]
+        assert counts == [2, 0, 0]
+
+    tell_of_members(story, count=2)
+
+
+def test_list_that_goes_on_without_news_is_not_asked_for_again():
+    async def story(swarm: FakeSwarm) -> None:
+        asker, liar = swarm.nodes
+        asked = 0
+
+        def answer(_caller: Caller, _request: Sync, _body: memoryview) -> SyncReply:
+            nonlocal asked
+            asked += 1
+            # It accuses the asker each time, who then describes itself anew: that is no news of the liar's.
+            accused = Rumour(node_id=asker.node_id, incarnation=asker.peers.description[1].incarnation)
+            return SyncReply(digest=bytes(16), descs=(liar.peers.description[0],), more=True, rumours=(accused,))
+
+        liar.peers._syncer.answer = answer  # type: ignore[method-assign]
+        await asker.peers._syncer.sync(liar.node_id, full=True)
+        assert asked == 1
 
     tell_of_members(story, count=2)
 
