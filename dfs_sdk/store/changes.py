@@ -1,7 +1,7 @@
 """What changes the chunks of a disk store, each as one operation that runs to its end.
 
 The order within each is what makes it durable and all or nothing; the blocking work happens in threads. Every change
-first claims the chunks it touches.
+first locks the chunks it touches.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer, Clock
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkInfo, NewChunk, Role, ScrubReport
-from dfs_sdk.store.claims import Claims
 from dfs_sdk.store.commit import GroupCommit
 from dfs_sdk.store.files import ChunkFiles
 from dfs_sdk.store.guard import DiskGuard
 from dfs_sdk.store.holdings import Holdings, described, revised
 from dfs_sdk.store.index import ChunkIndex, IndexChanges
+from dfs_sdk.store.locks import ChunkLocks
 from dfs_sdk.store.quota import charged_bytes, plan_eviction
 from dfs_sdk.store.reserve import Reserve
 from dfs_sdk.store.scrub import inspected
@@ -99,7 +99,7 @@ class ChunkChanges:
         self._space = space
         self._write_pins = write_pins
         self._on_quarantine = on_quarantine
-        self._claims = Claims()
+        self._locks = ChunkLocks()
         self._commits: GroupCommit[IndexChanges] = GroupCommit(self._commit_group)
         self._promised_bytes = 0
         self._unsaved_reads: dict[ChunkId, None] = {}
@@ -109,7 +109,7 @@ class ChunkChanges:
         self._guard.require_writable()
         contents = [(chunk_id, chunk.data) for chunk_id, chunk in batch.items()]
         space_bytes = await self._guard.read(lambda: self._admit(contents))
-        async with self._claims.hold(batch):
+        async with self._locks.hold(batch):
             fresh, known = self._sorted_out(batch)
             charge = sum(charged_bytes(info.size) for info, _ in fresh)
             victims = self._victims(charge, space_bytes)
@@ -123,7 +123,7 @@ class ChunkChanges:
 
     async def delete(self, chunk_ids: Collection[ChunkId]) -> None:
         """Let go of chunks for good; see `ChunkStore.delete`."""
-        async with self._claims.hold(chunk_ids):
+        async with self._locks.hold(chunk_ids):
             self._guard.require_writable()
             await self._drop([chunk_id for chunk_id in chunk_ids if chunk_id in self._holdings], durably=True)
             leftovers = [chunk_id for chunk_id in chunk_ids if chunk_id in self._files.leftovers]
@@ -137,7 +137,7 @@ class ChunkChanges:
 
     async def set_role(self, chunk_id: ChunkId, role: Role) -> None:
         """Rewrite a chunk's file with another role; see `ChunkStore.set_role`."""
-        async with self._claims.hold([chunk_id]):
+        async with self._locks.hold([chunk_id]):
             self._guard.require_writable()
             if self._holdings.require(chunk_id).role is role:
                 return
@@ -149,7 +149,7 @@ class ChunkChanges:
 
     async def set_pinned(self, chunk_ids: Collection[ChunkId], *, pinned: bool) -> None:
         """Pin or unpin what is held; see `ChunkStore.set_pinned`."""
-        async with self._claims.hold(chunk_ids):
+        async with self._locks.hold(chunk_ids):
             self._guard.require_writable()
             infos = [info for chunk_id in chunk_ids if (info := self._holdings.get(chunk_id)) is not None]
             changed = [replace(info, pinned=pinned) for info in infos if info.pinned is not pinned]
@@ -166,12 +166,12 @@ class ChunkChanges:
 
     async def reread(self, chunk_id: ChunkId) -> Buffer:
         """Read a chunk once more with nobody changing it, and put it aside if it is damaged."""
-        async with self._claims.hold([chunk_id]):
+        async with self._locks.hold([chunk_id]):
             return await self._verified(chunk_id)
 
     async def check(self, chunk_ids: Sequence[ChunkId], *, read_data: bool) -> ScrubReport:
         """Check a few chunks; those that are gone meanwhile are passed over."""
-        async with self._claims.hold(chunk_ids):
+        async with self._locks.hold(chunk_ids):
             infos = [info for chunk_id in chunk_ids if (info := self._holdings.get(chunk_id)) is not None]
             report, corrections = await self._guard.read(lambda: inspected(self._files, infos, read_data=read_data))
             for chunk_id in report.corrupt:
@@ -223,11 +223,11 @@ class ChunkChanges:
             used_bytes=used_bytes,
             capacity_bytes=min(self._capacity_bytes, used_bytes + space_left),
             evictable_bytes=self._holdings.evictable_bytes,
-            candidates=self._holdings.candidates(busy=self._claims.held),
+            candidates=self._holdings.candidates(busy=self._locks.held),
         )
 
     async def _evict(self, victims: Collection[ChunkId]) -> None:
-        async with self._claims.hold(victims):  # `_victims` chose unclaimed ones just now: this never waits
+        async with self._locks.hold(victims):  # `_victims` chose unlocked ones just now: this never waits
             await self._drop(victims, durably=False)
 
     async def _write_and_commit(self, fresh: list[Content], known: list[Present]) -> None:
@@ -280,7 +280,7 @@ class ChunkChanges:
         return True
 
     async def _drop(self, chunk_ids: Collection[ChunkId], *, durably: bool) -> None:
-        """Remove files and rows of held and claimed chunks; on an error they stay held."""
+        """Remove files and rows of held and locked chunks; on an error they stay held."""
         infos = [info for chunk_id in chunk_ids if (info := self._holdings.discard(chunk_id)) is not None]
         if not infos:
             return
@@ -294,7 +294,7 @@ class ChunkChanges:
             raise
 
     async def _verified(self, chunk_id: ChunkId) -> Buffer:
-        """Load a claimed chunk; one that is damaged or gone is no longer held afterwards."""
+        """Load a locked chunk; one that is damaged or gone is no longer held afterwards."""
         self._holdings.require(chunk_id)
         try:
             return (await self._guard.read(lambda: self._files.load(chunk_id)))[1]

@@ -1,4 +1,4 @@
-"""Claims, group commit and operations: who waits for whom."""
+"""Locks, group commit and operations: who waits for whom."""
 
 import asyncio
 
@@ -6,19 +6,19 @@ import pytest
 
 from dfs_sdk.errors import NodeClosedError
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.store.claims import Claims
 from dfs_sdk.store.commit import GroupCommit
+from dfs_sdk.store.locks import ChunkLocks
 from dfs_sdk.store.operations import Operations
 
 A, B, C = (ChunkId(bytes([n]) * 32) for n in (1, 2, 3))
 
 
-async def test_overlapping_claims_wait_and_others_do_not():
-    claims = Claims()
+async def test_overlapping_locks_wait_and_others_do_not():
+    locks = ChunkLocks()
     order: list[str] = []
 
     async def change(name: str, ids: list[ChunkId], turns: int) -> None:
-        async with claims.hold(ids):
+        async with locks.hold(ids):
             order.append(f"+{name}")
             for _ in range(turns):
                 await asyncio.sleep(0)
@@ -28,16 +28,16 @@ async def test_overlapping_claims_wait_and_others_do_not():
     assert order[:3] == ["+ab", "+c", "-c"]
     assert order.index("-ab") < order.index("+bc")
     assert order.index("-ab") < order.index("+a")
-    assert A not in claims.held
+    assert A not in locks.held
 
 
-async def test_failed_change_gives_its_claims_back():
-    claims = Claims()
+async def test_failed_change_gives_its_locks_back():
+    locks = ChunkLocks()
     with pytest.raises(ValueError, match="oops"):
-        async with claims.hold([A]):
+        async with locks.hold([A]):
             raise ValueError("oops")
-    async with claims.hold([A]):
-        assert A in claims.held
+    async with locks.hold([A]):
+        assert A in locks.held
 
 
 async def test_waiting_changes_share_one_commit():

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dfs_sdk.ids import ChunkId
 
 
-class Claims:
-    """Claims on chunk ids. A change claims all it touches at once, so that no two can wait for each other."""
+class ChunkLocks:
+    """Locks on chunk ids. A change locks all it touches at once, so that no two can wait for each other."""
 
     def __init__(self) -> None:
         self._held: set[ChunkId] = set()
@@ -18,7 +18,7 @@ class Claims:
 
     @property
     def held(self) -> Container[ChunkId]:
-        """The ids under a claim."""
+        """The ids under a lock."""
         return self._held
 
     @asynccontextmanager
