@@ -18,10 +18,9 @@ import socket
 import struct
 from collections.abc import Callable
 
-from dfs_sdk.ids import Address
 from dfs_sdk.runtime.ports import DatagramHandler, ForeignTest
-from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, SEGMENTS_MAX, SocketAddress, error_name, open_socket
-from dfs_sdk.runtime.udp_socket import BoundSocket
+from dfs_sdk.runtime.udp_addressing import DATAGRAM_BYTES_MAX, SEGMENTS_MAX, SocketAddress, error_name
+from dfs_sdk.runtime.udp_socket import BoundSocket, SocketUdp
 
 logger = logging.getLogger(__name__)
 
@@ -37,29 +36,6 @@ _GRO_SIZE = struct.Struct("=i")
 # As a plain number: arithmetic on flags of the enum class took an eighth of the time of a flood of small datagrams.
 _TRUNCATED = int(socket.MSG_TRUNC)
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_GRO_SIZE.size) if hasattr(socket, "CMSG_SPACE") else 0
-
-
-class LinuxUdp:
-    """Makes batching sockets on a selector loop."""
-
-    __slots__ = ()
-
-    async def bind(
-        self,
-        address: Address,
-        *,
-        on_datagrams: DatagramHandler,
-        on_writable: Callable[[], None],
-        is_foreign: ForeignTest | None = None,
-    ) -> LinuxUdpSocket:
-        """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
-
-        Raises:
-            OSError: The address is taken or not ours.
-        """
-        return LinuxUdpSocket(
-            open_socket(address), on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign
-        )
 
 
 class LinuxUdpSocket(BoundSocket):
@@ -154,6 +130,13 @@ class LinuxUdpSocket(BoundSocket):
                 segment = _GRO_SIZE.unpack_from(data)[0] or size
         self._gatherer.add(size, segment, source)
         return True
+
+
+class LinuxUdp(SocketUdp):
+    """Makes batching sockets on a selector loop."""
+
+    __slots__ = ()
+    _socket_class = LinuxUdpSocket
 
 
 def _try_option(sock: socket.socket, option: int, value: int) -> bool:

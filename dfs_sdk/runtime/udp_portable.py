@@ -8,38 +8,12 @@ are handed over together.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
-from dfs_sdk.ids import Address
-from dfs_sdk.runtime.ports import DatagramHandler, ForeignTest
-from dfs_sdk.runtime.udp_addressing import SocketAddress, open_socket
-from dfs_sdk.runtime.udp_socket import BoundSocket
+from dfs_sdk.runtime.udp_addressing import SocketAddress
+from dfs_sdk.runtime.udp_socket import BoundSocket, SocketUdp
 
 READ_SECONDS_MAX = 0.003
 READ_DATAGRAMS_MAX = 256
-
-
-class PortableUdp:
-    """Makes sockets on any asyncio loop."""
-
-    __slots__ = ()
-
-    async def bind(
-        self,
-        address: Address,
-        *,
-        on_datagrams: DatagramHandler,
-        on_writable: Callable[[], None],
-        is_foreign: ForeignTest | None = None,
-    ) -> PortableUdpSocket:
-        """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
-
-        Raises:
-            OSError: The address is taken or not ours.
-        """
-        return PortableUdpSocket(
-            open_socket(address), on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign
-        )
 
 
 class PortableUdpSocket(BoundSocket):
@@ -77,3 +51,10 @@ class PortableUdpSocket(BoundSocket):
         if size:  # an empty datagram carries no packet
             self._gatherer.add(size, size, source)
         return True
+
+
+class PortableUdp(SocketUdp):
+    """Makes sockets on any asyncio loop."""
+
+    __slots__ = ()
+    _socket_class = PortableUdpSocket

@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import ClassVar
 
 from dfs_sdk.ids import Address
 from dfs_sdk.runtime.forks import on_fork_in_child
 from dfs_sdk.runtime.ports import Buffer, DatagramHandler, ForeignTest
-from dfs_sdk.runtime.udp_addressing import AddressBook, SocketAddress, error_name
+from dfs_sdk.runtime.udp_addressing import AddressBook, SocketAddress, error_name, open_socket
 from dfs_sdk.runtime.udp_bursts import BurstGatherer
 from dfs_sdk.runtime.udp_waiting import AwaitedSocket, Waiting, WatchedSocket
 
@@ -178,3 +179,27 @@ class BoundSocket(ABC):
         sock, self._socket, self._rest = self._socket, None, None
         if sock is not None:
             sock.close()
+
+
+class SocketUdp:
+    """The `Udp` of one backend: binds sockets of its class."""
+
+    __slots__ = ()
+    _socket_class: ClassVar[type[BoundSocket]]
+
+    async def bind(
+        self,
+        address: Address,
+        *,
+        on_datagrams: DatagramHandler,
+        on_writable: Callable[[], None],
+        is_foreign: ForeignTest | None = None,
+    ) -> BoundSocket:
+        """Bind to a numeric `address`; port 0 picks one, host `::` takes both families.
+
+        Raises:
+            OSError: The address is taken or not ours.
+        """
+        return self._socket_class(
+            open_socket(address), on_datagrams=on_datagrams, on_writable=on_writable, is_foreign=is_foreign
+        )
