@@ -20,6 +20,7 @@ from dfs_sdk.cli.exits import Exit, exit_for, words_for
 from dfs_sdk.errors import ConfigError
 from dfs_sdk.node.config import parse_size
 from dfs_sdk.node.node import Node
+from dfs_sdk.runtime.homes import HomeKind
 
 TIMEOUT_DEFAULT = 20.0
 LOG_VARIABLE = "DFS_LOG"
@@ -37,6 +38,17 @@ class Options:
     quota: str | None
     timeout: float
     json: bool
+
+    def new_node(self, *, home: HomeKind = "auto") -> Node:
+        """Make the node that was asked for; it is not started."""
+        return Node(
+            self.name,
+            store=self.store,
+            listen=self.listen,
+            passphrase=self.passphrase,
+            quota=self.quota,
+            home=home,
+        )
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,15 +96,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @asynccontextmanager
 async def open_node(options: Options) -> AsyncIterator[Node]:
     """Start a node with its store, join as asked (or meet the peers of last time) and end in order."""
-    node = Node(
-        options.name,
-        store=options.store,
-        listen=options.listen,
-        passphrase=options.passphrase,
-        quota=options.quota,
-        home="loop",
-    )
-    async with node:
+    async with options.new_node(home="loop") as node:
         if options.join:
             with show.waiting("joining …", quiet=options.json):
                 await node.join(options.join, passphrase=options.passphrase, timeout=options.timeout)

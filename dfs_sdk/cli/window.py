@@ -105,18 +105,8 @@ async def start_patiently(options: Options, *, patience: float = LOCK_WAIT_SECON
     deadline = loop.time() + patience
     while True:
         try:
-            return await _node_of(options).start()
+            return await options.new_node().start()
         except StoreLockedError:
             if loop.time() >= deadline:
                 raise
         await asyncio.sleep(LOCK_RETRY_SECONDS)
-
-
-def _node_of(options: Options) -> Node:
-    return Node(
-        options.name,
-        store=options.store,
-        listen=options.listen,
-        passphrase=options.passphrase,
-        quota=options.quota,
-    )
