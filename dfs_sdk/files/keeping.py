@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from dfs_sdk.errors import DeadlineError, PeerUnreachableError, QuotaExceededError, RemoteError
+from dfs_sdk.errors import QuotaExceededError
 from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.files.holders import Holders
@@ -14,6 +14,7 @@ from dfs_sdk.files.ports import Replicator
 from dfs_sdk.files.supply import Supply
 from dfs_sdk.files.transfers import Transfer
 from dfs_sdk.ids import ChunkId, NodeId
+from dfs_sdk.rpc.base import CALL_ERRORS
 from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 
@@ -147,7 +148,7 @@ class Keeping:
         try:
             for page in _pages(chunk_ids):
                 count += await self._exchange.remove(holder, page, removal_key)
-        except (PeerUnreachableError, DeadlineError, RemoteError):
+        except CALL_ERRORS:
             return holder, None
         return holder, count
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dfs_sdk.dht.messages import RecordKind
-from dfs_sdk.errors import ContentNotFoundError, LinkError, QuotaExceededError
+from dfs_sdk.errors import ContentNotFoundError, LinkError, ProtocolError, QuotaExceededError
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.files.health import Health, copies_min, judge
 from dfs_sdk.files.holders import Copy, Holders
@@ -122,6 +122,22 @@ async def test_a_holder_that_was_away_learns_of_the_removal(network: FakeNetwork
     assert len(c.store) == 6
     await c.base.exchange.have(b.node_id, [info.chunk_id for info in c.store.chunks()])
     assert len(c.store) == 0
+
+
+async def test_a_holder_that_answers_nonsense_keeps_nobody_else_from_removing(network: FakeNetwork):
+    a, b, c, _ = await file_nodes(network, 4, readers=1)
+    file = await a.files.put(some(5 * CHUNK), chunk_bytes=CHUNK)
+    remove = a.base.exchange.remove
+
+    async def answered(peer: NodeId, chunk_ids: Sequence[ChunkId], removal_key: bytes) -> int:
+        if peer == b.node_id:
+            raise ProtocolError("a reply is of another kind than its request")
+        return await remove(peer, chunk_ids, removal_key)
+
+    a.base.exchange.remove = answered  # type: ignore[method-assign, assignment]
+    await a.files.remove(file)
+    assert len(c.store) == 0
+    assert a.happened(FileRemoved)[0].silent == 1
 
 
 async def test_others_only_forget(network: FakeNetwork):
