@@ -67,6 +67,10 @@ class Keeper:
     async def drop(self, chunk_ids: Sequence[ChunkId], relying_on: Iterable[NodeId]) -> list[ChunkId]:
         """Delete our copies of those chunks that all of `relying_on` promise to keep.
 
+        Args:
+            chunk_ids: The chunks; of more than `CLAIM_CHUNKS_MAX` the others are left alone.
+            relying_on: Who has to promise.
+
         Returns:
             What was deleted.
         """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dfs_sdk.errors import DfsError
+from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.replication.claims import Claims
@@ -19,7 +20,6 @@ from dfs_sdk.store.base import ChunkInfo, ChunkStore, NewChunk, Role, ScrubRepor
 
 logger = logging.getLogger(__name__)
 
-ASK_CHUNKS_MAX = 1000
 ASKS_PARALLEL = 8
 # In a network this small everybody is asked for a chunk: the order of the cell only says whom first.
 TINY_NETWORK = 16

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, DfsError
 from dfs_sdk.events import EventBus
+from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
 from dfs_sdk.exchange.service import Exchange
 from dfs_sdk.ids import ChunkId, NodeId
 from dfs_sdk.peers.service import Peers
@@ -17,7 +18,7 @@ from dfs_sdk.replication.claims import Claims
 from dfs_sdk.replication.config import ReplicationConfig
 from dfs_sdk.replication.events import CopyFetched, CopyTrimmed, RepairFinished, RepairStarted
 from dfs_sdk.replication.keeper import Keeper
-from dfs_sdk.replication.messages import HeldChunk
+from dfs_sdk.replication.messages import CLAIM_CHUNKS_MAX, HeldChunk
 from dfs_sdk.replication.planner import Action, Pull, Push, Reclassify, Trim, Wait
 from dfs_sdk.rpc.base import CALL_ERRORS
 from dfs_sdk.runtime.ports import Buffer, Clock
@@ -25,7 +26,6 @@ from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import ChunkStore, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
 
-ASK_CHUNKS_MAX = 1000
 ASKS_PARALLEL = 8
 AVOIDED_MAX = 10_000
 URGENT_RATE = 2.0
@@ -227,8 +227,8 @@ class Repairer:
             by_holders.setdefault(trim.relying_on, []).append(trim)
         dropped = 0
         for holders, group in by_holders.items():
-            for at in range(0, len(group), ASK_CHUNKS_MAX):
-                page = {trim.chunk.chunk_id: trim for trim in group[at : at + ASK_CHUNKS_MAX]}
+            for at in range(0, len(group), CLAIM_CHUNKS_MAX):
+                page = {trim.chunk.chunk_id: trim for trim in group[at : at + CLAIM_CHUNKS_MAX]}
                 for chunk_id in await self._keeper.drop(list(page), holders):
                     self._tell_trimmed(page[chunk_id])
                     dropped += 1
