@@ -23,7 +23,6 @@ from dfs_sdk.errors import (
 )
 from dfs_sdk.events import Event, EventBus
 from dfs_sdk.ids import ChunkId
-from dfs_sdk.runtime.buffers import IDLE_SECONDS, Buffers
 from dfs_sdk.runtime.ports import Buffer, DiskLock, Runtime
 from dfs_sdk.store.base import (
     STORAGE_UUID_BYTES,
@@ -46,6 +45,7 @@ from dfs_sdk.store.operations import Operations
 from dfs_sdk.store.reads import SHARED_BYTES_MAX, SharedReads
 from dfs_sdk.store.recovery import Recovered, recover
 from dfs_sdk.store.reserve import Reserve
+from dfs_sdk.store.rooms import Rooms
 from dfs_sdk.store.scrub import in_subset, joined, validate_subset
 
 logger = logging.getLogger(__name__)
@@ -103,8 +103,7 @@ class DiskStore(HeldChunks, StoredDocuments):
         self._storage_uuid = b""
         self._state: _OpenState | None = None
         self._life = Operations("store life")
-        self._memory = Buffers()
-        self._resting: asyncio.TimerHandle | None = None
+        self._rooms = Rooms(runtime.clock)
 
     @property
     def folder(self) -> Path:
@@ -162,27 +161,10 @@ class DiskStore(HeldChunks, StoredDocuments):
         """
         chunk_id = info.chunk_id
         if info.size > SHARED_BYTES_MAX:
-            room = self._room(ROOM_BYTES + info.size)
+            room = self._rooms.take(ROOM_BYTES + info.size)
             return await self._guard.read(lambda: self._files.load_into(chunk_id, room, verify=verify))
         data = self._files.load_cached(chunk_id, info.size)
         return data if data is not None else await state.reads.read(chunk_id)
-
-    def _room(self, size: int) -> memoryview:
-        """Lend memory to read into, and see that it is forgotten when none was needed for a while."""
-        if self._resting is None:
-            self._resting = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest)
-        return self._memory.take(size)
-
-    def _rest(self) -> None:
-        self._memory.rest(self._runtime.clock.monotonic())
-        again = bool(self._memory.kept_bytes)
-        self._resting = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._rest) if again else None
-
-    def _forget_memory(self) -> None:
-        self._memory.clear()
-        if self._resting is not None:
-            self._resting.cancel()
-            self._resting = None
 
     async def delete(self, chunk_ids: Sequence[ChunkId]) -> None:
         """See `ChunkStore.delete`."""
@@ -294,7 +276,7 @@ class DiskStore(HeldChunks, StoredDocuments):
 
     async def _close(self, state: _OpenState) -> None:
         await state.operations.close()
-        self._forget_memory()
+        self._rooms.clear()
         try:
             try:
                 await state.changes.close()
