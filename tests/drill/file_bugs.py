@@ -103,7 +103,7 @@ FILE_BUGS = (
         name="fetched chunk not held against its id",
         edits=(
             Edit(
-                path="dfs_sdk/exchange/fetching.py",
+                path="dfs_sdk/exchange/asking.py",
                 old="return use(body) if blake3_256(body) == chunk_id else Miss.DAMAGED",
                 new="return use(body)",
             ),
