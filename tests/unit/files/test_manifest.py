@@ -186,3 +186,8 @@ def test_a_tiny_content_must_hash_right():
     manifest, contents = parts(0)
     with pytest.raises(ValueError, match="does not hash"):
         seal_manifest(KEYS, manifest, replace(contents, inline=b"tinY"))
+
+
+def test_contents_do_not_show_what_a_tiny_file_holds() -> None:
+    contents = Contents(name="n", size=6, content_hash=bytes(32), inline=b"CANARY")
+    assert "CANARY" not in repr(contents)
