@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dfs_sdk.exchange.messages import HolderLoad
-from dfs_sdk.exchange.scheduler import RTT_UNKNOWN, SERVICE_TIME_UNKNOWN, PeerLoad
+from dfs_sdk.exchange.scheduler import SERVICE_TIME_UNKNOWN, PeerLoad
 from dfs_sdk.ids import NodeId
 
 FAULTS_MAX = 1024.0
@@ -46,7 +46,7 @@ class LoadBook:
             inflight=record.inflight,
             queue=record.queue,
             service_time=record.service_time,
-            rtt=RTT_UNKNOWN if rtt is None else rtt,
+            rtt=rtt,
             faults=self._faults(record, now),
         )
 

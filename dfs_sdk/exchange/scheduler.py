@@ -15,6 +15,7 @@ from dfs_sdk.ids import NodeId
 from dfs_sdk.runtime.ports import Rng
 
 RTT_UNKNOWN = 0.05
+HANDSHAKE_FACTOR = 2.0
 SERVICE_TIME_UNKNOWN = 0.005
 LATENCY_SAMPLES = 128
 FAULT_PENALTY_SECONDS = 60.0
@@ -30,25 +31,34 @@ class PeerLoad:
         inflight: Our own calls it has not answered.
         queue: Calls it worked on when it last answered.
         service_time: Seconds one call takes it, by its own account.
-        rtt: Smoothed round-trip time in seconds.
+        rtt: Smoothed round-trip time in seconds; None for a peer without a connection.
         faults: Damaged answers it gave, old ones counting less.
     """
 
     inflight: int = 0
     queue: int = 0
     service_time: float = SERVICE_TIME_UNKNOWN
-    rtt: float = RTT_UNKNOWN
+    rtt: float | None = None
     faults: float = 0.0
 
 
-def score(load: PeerLoad) -> float:
-    """Estimate the seconds until an answer, liars put far behind; smaller is better."""
+def score(load: PeerLoad, *, rtt_unknown: float = RTT_UNKNOWN) -> float:
+    """Estimate the seconds until an answer, liars put far behind; smaller is better.
+
+    Args:
+        load: What is known of the peer.
+        rtt_unknown: What counts as its round trip where there is no connection.
+    """
+    rtt = rtt_unknown if load.rtt is None else load.rtt
     waiting = 1 + load.inflight + load.queue
-    return load.rtt + waiting * load.service_time + load.faults * FAULT_PENALTY_SECONDS
+    return rtt + waiting * load.service_time + load.faults * FAULT_PENALTY_SECONDS
 
 
 def choose_source(sources: Sequence[NodeId], load_of: Callable[[NodeId], PeerLoad], rng: Rng, *, window: int) -> NodeId:
     """Draw two of the first `window` sources and take the better one.
+
+    One without a connection is taken to be as far as the other, and no nearer than `RTT_UNKNOWN`; its handshake takes a
+    round trip more.
 
     Peers with a bad record count as the end of the list, so that a liar at its front does not fill the window.
 
@@ -61,7 +71,10 @@ def choose_source(sources: Sequence[NodeId], load_of: Callable[[NodeId], PeerLoa
     honest = [source for source in sources if load_of(source).faults < 0.5]
     front = (honest or list(sources))[:window]
     drawn = rng.sample(front, 2) if len(front) > 2 else front
-    return min(drawn, key=lambda source: score(load_of(source)))
+    loads = {source: load_of(source) for source in drawn}
+    farthest = max((load.rtt for load in loads.values() if load.rtt is not None), default=0.0)
+    rtt_unknown = max(RTT_UNKNOWN, HANDSHAKE_FACTOR * farthest)
+    return min(drawn, key=lambda source: score(loads[source], rtt_unknown=rtt_unknown))
 
 
 class Latencies:

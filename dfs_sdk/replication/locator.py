@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from dfs_sdk.errors import DfsError
 from dfs_sdk.exchange.messages import ASK_CHUNKS_MAX
@@ -76,7 +77,7 @@ class Locator:
 
         Args:
             chunk_id: The chunk.
-            cell: Its cell, None if unknown: then both candidate cells count.
+            cell: Its cell, None if unknown: then both candidate cells count, by turns.
         """
         cells = cells_of(chunk_id, self._config.cells) if cell is None else (cell,)
         placement = self._placement()
@@ -85,9 +86,10 @@ class Locator:
         found: dict[NodeId, None] = {}
         for each in cells:
             found.update(dict.fromkeys(self._claims.holders(each, chunk_id)))
-        for each in cells:
-            order = placement.order(each)
-            found.update(dict.fromkeys(order if len(order) <= TINY_NETWORK else order[:depth]))
+        orders = (placement.order(each) for each in cells)
+        fronts = (order if len(order) <= TINY_NETWORK else order[:depth] for order in orders)
+        # Who asked all of one cell first would ask a dozen nodes in vain for each chunk that lies in the other.
+        found.update(dict.fromkeys(chain.from_iterable(zip(*fronts, strict=True))))
         found.pop(view.me, None)
         members = [node_id for node_id in found if node_id in view]
         return sorted(members, key=lambda node_id: not view.is_reachable(node_id))

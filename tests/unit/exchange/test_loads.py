@@ -6,7 +6,7 @@ import pytest
 
 from dfs_sdk.exchange.loads import LoadBook
 from dfs_sdk.exchange.messages import HolderLoad
-from dfs_sdk.exchange.scheduler import RTT_UNKNOWN, SERVICE_TIME_UNKNOWN
+from dfs_sdk.exchange.scheduler import SERVICE_TIME_UNKNOWN
 from dfs_sdk.ids import NodeId
 
 PEER = NodeId(b"p" * 32)
@@ -18,7 +18,7 @@ def book(peers_max: int = 100) -> LoadBook:
 
 def test_a_stranger_is_taken_for_average():
     load = book().load(PEER, rtt=None, now=0.0)
-    assert (load.rtt, load.service_time, load.inflight, load.faults) == (RTT_UNKNOWN, SERVICE_TIME_UNKNOWN, 0, 0.0)
+    assert (load.rtt, load.service_time, load.inflight, load.faults) == (None, SERVICE_TIME_UNKNOWN, 0, 0.0)
 
 
 def test_answers_teach_the_load():

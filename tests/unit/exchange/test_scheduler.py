@@ -35,6 +35,22 @@ def test_the_better_of_the_two_drawn_is_taken():
     assert drawn == {PEERS[1]}
 
 
+def test_on_a_long_path_who_is_connected_is_asked_before_who_must_be_dialled_first():
+    """A stranger once counted as 50 ms away: whoever was 300 ms from everybody dialled ever new holders."""
+    rng = SeededRng(5)
+    loads = {PEERS[0]: PeerLoad(), PEERS[1]: PeerLoad(rtt=0.3)}
+    assert {choose_source(PEERS[:2], loads.__getitem__, rng, window=3) for _ in range(20)} == {PEERS[1]}
+    loads[PEERS[1]] = PeerLoad(rtt=0.3, queue=100)
+    assert choose_source(PEERS[:2], loads.__getitem__, rng, window=3) == PEERS[0]
+
+
+def test_on_a_short_path_a_stranger_counts_as_farther_than_who_is_connected():
+    loads = {PEERS[0]: PeerLoad(), PEERS[1]: PeerLoad(rtt=0.001, queue=5)}
+    assert choose_source(PEERS[:2], loads.__getitem__, SeededRng(6), window=3) == PEERS[1]
+    loads[PEERS[1]] = PeerLoad(rtt=0.001, queue=20)
+    assert choose_source(PEERS[:2], loads.__getitem__, SeededRng(6), window=3) == PEERS[0]
+
+
 def test_draws_come_from_the_window_and_never_take_its_worst():
     loads = {peer: PeerLoad(queue=index) for index, peer in enumerate(PEERS)}
     rng = SeededRng(2)

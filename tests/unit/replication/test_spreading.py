@@ -245,6 +245,19 @@ def test_candidates_begin_with_the_holders_that_answer():
     tell(story, count=8)
 
 
+def test_where_the_cell_is_not_known_candidates_of_both_come_by_turns():
+    async def story(swarm: FakeSwarm) -> None:
+        replication = swarm.nodes[0].replication
+        for chunk_id in (ChunkId(bytes((number,)) * 32) for number in range(5)):
+            first, second = (replication.placement.order(cell) for cell in replication.cells_of(chunk_id))
+            by_turns = [peer for pair in zip(first, second, strict=True) for peer in pair]
+            assert replication.candidates(chunk_id) == [
+                peer for peer in dict.fromkeys(by_turns) if peer != swarm.nodes[0].node_id
+            ]
+
+    tell(story, count=8)
+
+
 def test_spread_decides_cell_role_and_count_itself():
     async def story(swarm: FakeSwarm) -> None:
         chunk: NewChunk = replace(new_chunk(1), cell=4000, role=Role.CACHE, replicas=9)
