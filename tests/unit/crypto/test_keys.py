@@ -99,6 +99,12 @@ def test_non_canonical_keys_are_refused(extra: int) -> None:
             check_agreement_public(value.to_bytes(32, "little"))
 
 
+@pytest.mark.parametrize("u", sorted(SMALL_ORDER_U))
+def test_a_small_order_agreement_key_names_nobody(u: int) -> None:
+    with pytest.raises(ProtocolError, match="small order"):
+        check_agreement_public(u.to_bytes(32, "little"))
+
+
 def test_agreement_key_with_the_top_bit_set_is_refused() -> None:
     public = AgreementKey.from_bytes(bytes(range(32))).public
     check_agreement_public(public)
