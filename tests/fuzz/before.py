@@ -25,6 +25,7 @@ from dfs_sdk.transport.notices import Notice, PeerIdentified
 from dfs_sdk.transport.packet import (
     HELLO_BYTES,
     HELLO_HEADER,
+    INITIAL_WINDOW_BYTES,
     MAC_BYTES,
     NOISE_HELLO_BYTES,
     PROTOCOL_VERSION,
@@ -128,6 +129,7 @@ WELCOME, _ = answer_hello(
     local_index=2,
     instance=INSTANCE,
     source=HERE,
+    window_bytes=4 * INITIAL_WINDOW_BYTES,
     entropy=SeededEntropy("responder"),
 )
 
@@ -141,6 +143,7 @@ def answer(hello: bytes) -> None:
         local_index=2,
         instance=INSTANCE,
         source=HERE,
+        window_bytes=4 * INITIAL_WINDOW_BYTES,
         entropy=SeededEntropy("responder"),
     )
 
