@@ -84,8 +84,9 @@ class Asking:
     ) -> Given[T] | Miss | PutOff:
         """Ask one source and say what came of it; raises only what `use` does."""
         check = manner is Manner.TO_CHECK
+        request = self._request(wanted, manner)
         try:
-            answer = await self.call(source, wanted, manner)
+            answer = await self.call(source, wanted, request)
         except RemoteError as error:
             if error.code == RefusalCode.NOT_FOUND.name:
                 return Miss.NOT_HELD
@@ -96,11 +97,15 @@ class Asking:
             self._blame(source)
             return Miss.DAMAGED
         if answer.reply.put_off:
-            return self._put_off(answer.reply, manner)
+            self._loads.learn(source, answer.reply.load)
+            if request.patient:
+                return self._put_off(answer.reply)
+            return Miss.DAMAGED if check else Miss.REFUSED
         outcome = await self.run(wanted, use_intact, wanted.chunk_id, use, answer.body)
         if not isinstance(outcome, Miss):
             self._loads.learn(source, answer.reply.load)
-            self._keep(wanted.chunk_id, answer, manner)
+            if request.keeps and answer.reply.keep:
+                self._keep(wanted.chunk_id, answer)
             return Given(outcome, answer.reply.lent)
         if check:
             return Miss.DAMAGED
@@ -108,13 +113,8 @@ class Asking:
         self._blame(source)
         return Miss.UNCHECKED
 
-    async def call(self, source: NodeId, wanted: Wanted[Any], manner: Manner) -> Answer[Fetched]:
-        """Ask one source; raises what calls raise."""
-        request = Fetch(
-            chunk_id=wanted.chunk_id,
-            check=manner is Manner.TO_CHECK,
-            willing=manner is Manner.WILLING and self._shares(wanted),
-        )
+    async def call(self, source: NodeId, wanted: Wanted[Any], request: Fetch) -> Answer[Fetched]:
+        """Send a request to one source; raises what calls raise."""
         with self._loads.calling(source, owed_bytes=wanted.size_max):
             return await self._rpc.call(source, request, timeout=self._config.fetch_timeout, priority=wanted.priority)
 
@@ -137,24 +137,25 @@ class Asking:
         """Say whether a source delivered since this was last asked."""
         return delivery.advances(now=self._clock.monotonic(), received_bytes=self._rpc.received_bytes(source))
 
-    def _shares(self, wanted: Wanted[Any]) -> bool:
-        """Say whether others may be served with what we get, and we be served by them."""
+    def _request(self, wanted: Wanted[Any], manner: Manner) -> Fetch:
+        """Say how a source is asked: of what is fetched for somebody who waits, large chunks are shared with others."""
         urgent = wanted.priority is not Priority.BACKGROUND
-        return urgent and wanted.size_max >= SHARED_BYTES_MIN and self._lending.is_willing
+        shares = urgent and wanted.size_max >= SHARED_BYTES_MIN and self._lending.takes_part
+        return Fetch(
+            chunk_id=wanted.chunk_id,
+            check=manner is Manner.TO_CHECK,
+            patient=shares and manner is Manner.PATIENT,
+            keeps=shares and manner is not Manner.TO_CHECK,
+        )
 
-    def _put_off(self, reply: Fetched, manner: Manner) -> Miss | PutOff:
-        if manner is not Manner.WILLING:
-            return Miss.REFUSED
+    def _put_off(self, reply: Fetched) -> PutOff:
         known = [other for other in reply.others if other in self._rpc.book and other != self._rpc.node_id]
         return PutOff(seconds=reply.put_off, others=tuple(known))
 
-    def _keep(self, chunk_id: ChunkId, answer: Answer[Fetched], manner: Manner) -> None:
+    def _keep(self, chunk_id: ChunkId, answer: Answer[Fetched]) -> None:
         reply = answer.reply
-        if reply.keep and manner is Manner.WILLING:
-            chunk = LentChunk(
-                data=answer.body, cell=reply.cell, removal_hash=reply.removal_hash, replicas=reply.replicas
-            )
-            self._lending.keep(chunk_id, chunk)
+        chunk = LentChunk(data=answer.body, cell=reply.cell, removal_hash=reply.removal_hash, replicas=reply.replicas)
+        self._lending.keep(chunk_id, chunk)
 
     def _blame(self, source: NodeId) -> None:
         self._loads.blame(source, now=self._clock.monotonic())

@@ -10,6 +10,7 @@ wanted something shortly before as its next sources.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +25,9 @@ READERS_AT_ONCE_MAX = 3
 # A gift that takes longer than twice the usual, within these bounds in seconds, stands in nobody's way.
 COUNTED_MIN = 3.0
 COUNTED_MAX = 10.0
+# Nor do further ones of that chunk to the same reader, for a while.
+SLOW_SECONDS = 30.0
+SLOW_MAX = 64
 LENDERS_MAX = 16
 NAMED_MAX = 4
 CHUNKS_MAX = 512
@@ -57,9 +61,22 @@ class _Lender:
 
 @dataclass(slots=True)
 class _Chunk:
-    giving: int = 0
+    """What is known of one chunk.
+
+    Attributes:
+        gifts: How many are under way to each reader that counts.
+        slow: Readers that took too long, and until when they count no more.
+        reader: Who asked last.
+        asked_at: When.
+        other_asked_at: When somebody else asked last.
+        lenders: Who was asked to keep it and has it.
+    """
+
+    gifts: Counter[NodeId] = field(default_factory=Counter)
+    slow: dict[NodeId, float] = field(default_factory=dict)
     reader: NodeId | None = None
-    asked_at: float = 0.0
+    asked_at: float = -math.inf
+    other_asked_at: float = -math.inf
     lenders: dict[NodeId, _Lender] = field(default_factory=dict)
 
 
@@ -81,9 +98,9 @@ class Gift:
     keep: bool
     started_at: float
 
-    def end(self, *, given: bool = False) -> None:
-        """Say that the reader has it, or never will; to be called once."""
-        self.demand.on_end(self, given=given)
+    def end(self, *, taken: bool) -> None:
+        """Say whether the reader took it; to be called once."""
+        self.demand.on_end(self, taken=taken)
 
 
 class Demand:
@@ -96,8 +113,8 @@ class Demand:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._chunks: OrderedDict[ChunkId, _Chunk] = OrderedDict()
-        self._gifts: dict[Gift, None] = {}  # those that count, in the order in which they were begun
-        self._readers: Counter[NodeId] = Counter()
+        self._counted: dict[Gift, None] = {}  # in the order in which they were begun
+        self._gifts_to: Counter[NodeId] = Counter()
         self._giving_time = GIVING_TIME_UNKNOWN
 
     def __len__(self) -> int:
@@ -108,34 +125,36 @@ class Demand:
         chunk = self._chunks.get(chunk_id)
         if chunk is None:
             return None
-        self._forget_old()
-        readers = len(self._readers) - (reader in self._readers)
-        if chunk.giving < GIVEN_AT_ONCE_MAX and (readers < READERS_AT_ONCE_MAX or not self._has_lender(chunk, reader)):
+        self._forget_slow()
+        is_free = _but(chunk.gifts, reader) < GIVEN_AT_ONCE_MAX
+        if is_free and (_but(self._gifts_to, reader) < READERS_AT_ONCE_MAX or not self._has_lender(chunk, reader)):
             return None
         self._note(chunk, reader)
         return PutOff(seconds=min(max(self._giving_time / 2, WAIT_MIN), WAIT_MAX), others=self._name(chunk, but=reader))
 
-    def give(self, chunk_id: ChunkId, reader: NodeId, *, willing: bool) -> Gift:
+    def give(self, chunk_id: ChunkId, reader: NodeId, *, keeps: bool) -> Gift:
         """Begin to give a chunk to a reader; end it in any case.
 
         Args:
             chunk_id: The chunk.
             reader: Who asked.
-            willing: Whether it may be asked to keep the chunk for others.
+            keeps: Whether it may be asked to keep the chunk for others.
         """
-        self._forget_old()
-        chunk = self._chunk(chunk_id)
-        keep = self._note(chunk, reader) and willing
-        gift = Gift(demand=self, chunk=chunk, reader=reader, keep=keep, started_at=self._now())
-        chunk.giving += 1
-        self._readers[reader] += 1
-        self._gifts[gift] = None
+        self._forget_slow()
+        now, chunk = self._now(), self._chunk(chunk_id)
+        keep = self._note(chunk, reader) and keeps
+        gift = Gift(demand=self, chunk=chunk, reader=reader, keep=keep, started_at=now)
+        if chunk.slow.get(reader, now) <= now:
+            chunk.slow.pop(reader, None)
+            chunk.gifts[reader] += 1
+            self._gifts_to[reader] += 1
+            self._counted[gift] = None
         return gift
 
-    def on_end(self, gift: Gift, *, given: bool) -> None:
+    def on_end(self, gift: Gift, *, taken: bool) -> None:
         """Take in that a gift ended."""
         self._stop_counting(gift)
-        if not given:
+        if not taken:
             return
         now = self._now()
         self._giving_time += GIVING_TIME_WEIGHT * (now - gift.started_at - self._giving_time)
@@ -145,26 +164,32 @@ class Demand:
             if len(lenders) > LENDERS_MAX:
                 del lenders[next(iter(lenders))]
 
-    def _forget_old(self) -> None:
-        """Let gifts that take long stand in nobody's way: a slow reader must not hold up all others."""
-        oldest = self._now() - min(max(2 * self._giving_time, COUNTED_MIN), COUNTED_MAX)
-        while self._gifts and (gift := next(iter(self._gifts))).started_at < oldest:
+    def _forget_slow(self) -> None:
+        """Let gifts that take long stand in nobody's way, nor the next ones to those readers."""
+        now = self._now()
+        oldest = now - min(max(2 * self._giving_time, COUNTED_MIN), COUNTED_MAX)
+        while self._counted and (gift := next(iter(self._counted))).started_at < oldest:
             self._stop_counting(gift)
+            slow = gift.chunk.slow
+            slow[gift.reader] = now + SLOW_SECONDS
+            if len(slow) > SLOW_MAX:
+                del slow[next(iter(slow))]
 
     def _stop_counting(self, gift: Gift) -> None:
-        if gift in self._gifts:
-            del self._gifts[gift]
-            gift.chunk.giving -= 1
-            self._readers[gift.reader] -= 1
-            if not self._readers[gift.reader]:
-                del self._readers[gift.reader]
+        if gift in self._counted:
+            del self._counted[gift]
+            for gifts in (gift.chunk.gifts, self._gifts_to):
+                gifts[gift.reader] -= 1
+                if not gifts[gift.reader]:
+                    del gifts[gift.reader]
 
     def _note(self, chunk: _Chunk, reader: NodeId) -> bool:
         """Note that somebody asks; says whether somebody else did shortly before."""
         now = self._now()
-        crowded = chunk.reader not in (None, reader) and now - chunk.asked_at < CROWD_SECONDS
+        if chunk.reader != reader:
+            chunk.other_asked_at = chunk.asked_at
         chunk.reader, chunk.asked_at = reader, now
-        return crowded
+        return now - chunk.other_asked_at < CROWD_SECONDS
 
     def _has_lender(self, chunk: _Chunk, reader: NodeId) -> bool:
         now = self._now()
@@ -178,7 +203,6 @@ class Demand:
         named = tuple(sorted(others, key=lambda node_id: chunk.lenders[node_id].named)[:NAMED_MAX])
         for node_id in named:
             chunk.lenders[node_id].named += 1
-            chunk.lenders[node_id].until = now + LEND_SECONDS
         return named
 
     def _chunk(self, chunk_id: ChunkId) -> _Chunk:
@@ -189,3 +213,8 @@ class Demand:
                 self._chunks.popitem(last=False)
         self._chunks.move_to_end(chunk_id)
         return chunk
+
+
+def _but(gifts: Counter[NodeId], reader: NodeId) -> int:
+    """Count the readers other than one."""
+    return len(gifts) - (reader in gifts)

@@ -26,6 +26,7 @@ from dfs_sdk.exchange.config import ExchangeConfig
 from dfs_sdk.exchange.delivery import Delivery
 from dfs_sdk.exchange.demand import PutOff
 from dfs_sdk.exchange.loads import LoadBook
+from dfs_sdk.exchange.messages import Fetch
 from dfs_sdk.exchange.race import Manner, Miss, Pace, Race
 from dfs_sdk.exchange.scheduler import FAILOVER_FACTOR, HedgeBudget, Latencies, PeerLoad, choose_source, clip
 from dfs_sdk.ids import ChunkId, NodeId
@@ -129,10 +130,11 @@ class Fetching:
         finally:
             self._budget.give(wanted.size_max)
         if isinstance(outcome, Miss) or winner is None:
-            raise missing(wanted.chunk_id, misses)
+            raise missing(wanted.chunk_id, {source: misses[source] for source in sources if source in misses})
         self._latencies.note(self._clock.monotonic() - started_at)
         if wanted.on_source is not None:
-            wanted.on_source(winner, outcome.lent)
+            # Who was named by another one is nobody's holder, whatever it says.
+            wanted.on_source(winner, outcome.lent or winner not in sources)
         return outcome.value
 
     async def _raced(
@@ -145,13 +147,14 @@ class Fetching:
             deliveries[source] = self._asking.delivery(source, wanted)
             return self._asking.ask(source, wanted, use, manner)
 
+        first: PutOff | None = None
         if len(sources) == 1:
-            outcome = await self._asking.ask(sources[0], wanted, use, Manner.WILLING)
+            outcome = await self._asking.ask(sources[0], wanted, use, Manner.PATIENT)
             if outcome is Miss.UNCHECKED:
                 outcome = await self._asking.ask(sources[0], wanted, use, Manner.TO_CHECK)
             if not isinstance(outcome, PutOff):
                 return outcome, sources[0], {sources[0]: outcome} if isinstance(outcome, Miss) else {}
-            sources = [*outcome.others, *sources]
+            first = outcome
         race: Race[Given[T]] = Race(
             sources,
             choose=lambda left: choose_source(left, self.load, self._rng, window=self._config.choice_window),
@@ -161,6 +164,8 @@ class Fetching:
             pace=self._pace(),
             scope=self._scope,
         )
+        if first is not None:
+            race.put_off(sources[0], first)
         outcome = await race.run()
         for source in race.unchecked:
             self._tell(source, wanted)
@@ -184,7 +189,8 @@ class Fetching:
 
     async def _check(self, source: NodeId, wanted: Wanted[Any]) -> None:
         with suppress(DfsError):
-            await self._asking.call(source, replace(wanted, priority=Priority.BACKGROUND), Manner.TO_CHECK)
+            request = Fetch(chunk_id=wanted.chunk_id, check=True)
+            await self._asking.call(source, replace(wanted, priority=Priority.BACKGROUND), request)
 
     def _on_checked(self, _task: asyncio.Task[None]) -> None:
         self._checks -= 1

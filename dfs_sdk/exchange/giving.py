@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dfs_sdk.crypto.hashing import blake3_256
 from dfs_sdk.errors import ContentNotFoundError, CorruptContentError, StoreError
 from dfs_sdk.exchange.demand import SHARED_BYTES_MIN, Demand
 from dfs_sdk.exchange.lending import Lending
@@ -40,55 +41,49 @@ class Giving:
 
     async def on_fetch(self, caller: Caller, request: Fetch, _body: memoryview) -> object:
         """Give a chunk, or say when and whom to ask for it."""
-        reply, size = self._found(request)
-        shared = size >= SHARED_BYTES_MIN
-        if shared and request.willing:
-            put_off = self._demand.put_off(request.chunk_id, caller.node_id)
-            if put_off is not None:
-                return replace(reply, put_off=put_off.seconds, others=put_off.others)
-        if not shared:
-            return reply, await self._read(request, lent=reply.lent)
-        gift = self._demand.give(request.chunk_id, caller.node_id, willing=request.willing)
+        reply, size, lent = self._found(request)
+        if size < SHARED_BYTES_MIN:
+            return reply, await self._read(request) if lent is None else lent
+        chunk_id, reader = request.chunk_id, caller.node_id
+        put_off = self._demand.put_off(chunk_id, reader) if request.patient else None
+        if put_off is not None:
+            return replace(reply, put_off=put_off.seconds, others=put_off.others)
+        gift = self._demand.give(chunk_id, reader, keeps=request.keeps)
         try:
-            data = await self._read(request, lent=reply.lent)
+            data = await self._read(request) if lent is None else lent
         except BaseException:
-            gift.end()
+            gift.end(taken=False)
             raise
         self._workload.send()
 
-        def on_settled() -> None:
+        def on_settled(taken: bool) -> None:  # noqa: FBT001 - a plain callback
             self._workload.sent()
-            gift.end(given=True)
+            gift.end(taken=taken)
 
         return replace(reply, keep=gift.keep), data, on_settled
 
-    def _found(self, request: Fetch) -> tuple[Fetched, int]:
-        """Return what to say of a chunk, and its length.
+    def _found(self, request: Fetch) -> tuple[Fetched, int, Buffer | None]:
+        """Return what to say of a chunk, its length, and its bytes where they are in memory.
 
         Raises:
             Refusal: It is not here.
         """
-        load = self._workload.load
-        info = self._store.info(request.chunk_id)
+        chunk_id, load = request.chunk_id, self._workload.load
+        info = self._store.info(chunk_id)
         if info is not None:
             reply = Fetched(cell=info.cell, removal_hash=info.removal_hash, load=load, replicas=info.replicas)
-            return reply, info.size
-        lent = self._lending.get(request.chunk_id)
+            return reply, info.size, None
+        lent = self._lending.get(chunk_id)
         if lent is None:
             raise Refusal(RefusalCode.NOT_FOUND, "not here")
-        # Nobody makes sure that it is what it was: who doubts it is better served by a holder.
-        if request.check or self._tombstones.forbids(request.chunk_id, lent.removal_hash):
-            self._lending.drop(request.chunk_id)
+        is_removed = self._tombstones.forbids(chunk_id, lent.removal_hash)
+        if is_removed or (request.check and blake3_256(lent.data) != chunk_id):
+            self._lending.drop(chunk_id)
             raise Refusal(RefusalCode.NOT_FOUND, "not here")
         reply = Fetched(cell=lent.cell, removal_hash=lent.removal_hash, load=load, replicas=lent.replicas, lent=True)
-        return reply, len(lent.data)
+        return reply, len(lent.data), lent.data
 
-    async def _read(self, request: Fetch, *, lent: bool) -> Buffer:
-        if lent:
-            kept = self._lending.get(request.chunk_id)
-            if kept is None:
-                raise Refusal(RefusalCode.NOT_FOUND, "not here")
-            return kept.data
+    async def _read(self, request: Fetch) -> Buffer:
         with self._workload.working():
             try:
                 return await self._store.get(request.chunk_id, verify=request.check)

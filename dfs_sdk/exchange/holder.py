@@ -1,7 +1,8 @@
 """The serving side: what peers may put here, take from here, ask and remove.
 
 Everything a peer sends is checked before the store sees it; the store holds the bytes against their id and answers only
-when they are on disk, so a `Pushed` reply is a receipt. Rules P-EXC-1 to P-EXC-5 and P-EXC-10 to P-EXC-12.
+when they are on disk, so a `Pushed` reply is a receipt. Giving chunks is a room of its own (`giving`). Rules P-EXC-1 to
+P-EXC-3 and P-EXC-10 to P-EXC-12.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from dfs_sdk.exchange.demand import LEND_SECONDS
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.runtime.ports import Buffer
 
-# Longer than whoever names us believes.
+# Longer than whoever names us believes, unless memory is short.
 KEPT_SECONDS = 1.5 * LEND_SECONDS
 
 
@@ -51,7 +51,7 @@ class Lending:
         self.kept_bytes = 0
 
     @property
-    def is_willing(self) -> bool:
+    def takes_part(self) -> bool:
         """Whether anything is kept at all."""
         return self._bytes_max > 0
 

@@ -1,6 +1,6 @@
 """Chunks on the wire: hand one over, ask for one, ask who has which, take some back.
 
-Bulk bytes travel beside these messages, never inside. Rules P-EXC-1 to P-EXC-12 of docs/protocol/exchange.md.
+Bulk bytes travel beside these messages, never inside. Rules P-EXC-1 to P-EXC-15 of docs/protocol/exchange.md.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dfs_sdk.wire.codec import U8, U16, Bytes32, Packed, Range, Request, Size
 ASK_CHUNKS_MAX = 1000
 REMOVAL_KEYS_MAX = 200
 OTHERS_MAX = 8
-PUT_OFF_SECONDS_MAX = 60.0
+PUT_OFF_TOLD_MAX = 60.0
 
 # One byte for each chunk asked about: absent, a role, or removed under the removal key of that position.
 STATE_ABSENT = 0
@@ -30,7 +30,7 @@ class HolderLoad:
     """How busy a holder is, told with each answer.
 
     Attributes:
-        queue: Calls for chunks it is working on.
+        queue: Calls for chunks it is working on, and large answers on their way.
         service_time: Seconds one of them takes it, smoothed.
     """
 
@@ -96,7 +96,7 @@ class Fetched:
     replicas: U8 = 3
     keep: bool = False
     lent: bool = False
-    put_off: Annotated[float, Range(0, PUT_OFF_SECONDS_MAX)] = 0.0
+    put_off: Annotated[float, Range(0, PUT_OFF_TOLD_MAX)] = 0.0
     others: Annotated[tuple[NodeId, ...], Packed(OTHERS_MAX)] = ()
 
 
@@ -107,7 +107,8 @@ class Fetch(Request[Fetched]):
     Attributes:
         chunk_id: BLAKE3 of the body of the answer.
         check: Whether the holder is to hold its bytes against the id: those it sent a moment ago were others.
-        willing: Whether the reader may be put off, named to others and asked to keep the chunk for them.
+        patient: Whether the reader may be put off.
+        keeps: Whether it may be asked to keep the chunk for others, and be named to them.
     """
 
     tag: ClassVar[int] = 0x0302
@@ -115,7 +116,8 @@ class Fetch(Request[Fetched]):
 
     chunk_id: ChunkId
     check: bool = False
-    willing: bool = False
+    patient: bool = False
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

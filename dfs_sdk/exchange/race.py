@@ -5,6 +5,7 @@ any case. The first intact answer wins and the others are cancelled, waited for 
 
 A source that sent other bytes is asked a second time, to check, only when no other source is left. One that puts us off
 is asked again when it said, unless another one gives the chunk meanwhile; after some seconds we are put off no more.
+Those whom it names are asked when nobody else is left, and never keep it from being asked again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 SOURCES_MAX = 64
 # A source that puts us off is asked again after ever longer pauses, and may do so for so many seconds in all.
-PUT_OFF_SECONDS_MAX = 10.0
+PATIENCE_SECONDS = 10.0
 PAUSE_FIRST = 0.05
 PAUSE_FACTOR = 1.5
 PAUSE_MAX = 2.0
@@ -44,7 +45,7 @@ class Miss(Enum):
 class Manner(Enum):
     """How a source is asked: so that it may put us off, so that it may not, or to hold its bytes against the id."""
 
-    WILLING = auto()
+    PATIENT = auto()
     FIRM = auto()
     TO_CHECK = auto()
 
@@ -109,16 +110,33 @@ class Race(Generic[T]):
         self._running: dict[NodeId, asyncio.Task[None]] = {}
         self._results: asyncio.Queue[tuple[NodeId, T | Miss | PutOff | BaseException]] = asyncio.Queue()
         self._hedged = False
-        # Who may be asked again at which instant of the loop, and how often each has put us off.
-        self._put_off: dict[NodeId, float] = {}
+        # Who may be asked again at which instant of the loop, how often each has put us off, and until when they may.
+        self._later: dict[NodeId, float] = {}
         self._times_put_off: Counter[NodeId] = Counter()
-        self._put_off_since: float | None = None
+        self._impatient_at: float | None = None
+        self._named: set[NodeId] = set()
+
+    def put_off(self, source: NodeId, outcome: PutOff) -> None:
+        """Note that a source is to be asked later, and that it named others: those come after all that are left."""
+        now = self._loop.time()
+        if self._impatient_at is None:
+            self._impatient_at = now + PATIENCE_SECONDS
+        pause = min(PAUSE_FIRST * PAUSE_FACTOR ** self._times_put_off[source], PAUSE_MAX)
+        self._times_put_off[source] += 1
+        if source in self._left:
+            self._left.remove(source)
+        self._later[source] = now + min(max(outcome.seconds, pause), PAUSE_MAX)
+        for other in outcome.others:
+            if other not in self._known and len(self._known) < SOURCES_MAX:
+                self._known.add(other)
+                self._named.add(other)
+                self._left.append(other)
 
     async def run(self) -> T | Miss:
         """Return what came of the chunk, `winner` says from whom; or a miss when no source gave it, see `misses`."""
         try:
             self._start_next()
-            while self._running or self._put_off:
+            while self._running or self._later:
                 result = await self._next_result()
                 if result is None:
                     self._start_company()
@@ -127,54 +145,57 @@ class Race(Generic[T]):
                 del self._running[source]
                 if isinstance(outcome, BaseException):
                     raise outcome
-                if not isinstance(outcome, Miss | PutOff):
+                if isinstance(outcome, PutOff):
+                    self.put_off(source, outcome)
+                elif isinstance(outcome, Miss):
+                    self.misses[source] = outcome
+                    if outcome is Miss.UNCHECKED:
+                        self.unchecked.append(source)
+                else:
                     self.winner = source
                     return outcome
-                self._pass_over(source, outcome)
                 if not self._running:
                     self._start_next()
             return Miss.NOT_HELD
         finally:
             await self._stop()
 
-    def _pass_over(self, source: NodeId, outcome: Miss | PutOff) -> None:
-        if isinstance(outcome, PutOff):
-            now = self._loop.time()
-            if self._put_off_since is None:
-                self._put_off_since = now
-            pause = min(PAUSE_FIRST * PAUSE_FACTOR ** self._times_put_off[source], PAUSE_MAX)
-            self._put_off[source] = now + min(max(outcome.seconds, pause), PAUSE_MAX)
-            self._times_put_off[source] += 1
-            for other in outcome.others:
-                if other not in self._known and len(self._known) < SOURCES_MAX:
-                    self._known.add(other)
-                    self._left.insert(0, other)
-            return
-        self.misses[source] = outcome
-        if outcome is Miss.UNCHECKED:
-            self.unchecked.append(source)
-
     def _start_next(self) -> None:
+        source = self._next_source()
+        if source is not None:
+            self._running[source] = self._scope.spawn(
+                f"fetch from {source.short}", self._ask(source, self._manner(source))
+            )
+
+    def _next_source(self) -> NodeId | None:
+        """Take whom to ask next; while others are asked, who put us off goes ahead of those whom it named."""
         now = self._loop.time()
-        due = [source for source, at in self._put_off.items() if at <= now]
-        candidates = self._left or due or ([] if self._put_off else self.unchecked)
+        due = [source for source, at in self._later.items() if at <= now]
+        again = due if self._running else []
+        candidates = again or self._unasked() or due or ([] if self._later else self.unchecked)
         if not candidates:
-            return
+            return None
         source = self._choose(candidates)
-        if candidates is due:
-            del self._put_off[source]
+        if source in self._later:
+            del self._later[source]
         else:
-            candidates.remove(source)
-        self._running[source] = self._scope.spawn(f"fetch from {source.short}", self._ask(source, self._manner(source)))
+            (self._left if source in self._left else self.unchecked).remove(source)
+        return source
+
+    def _unasked(self) -> list[NodeId]:
+        """List who was not asked yet; those that others named leave one place to who named them."""
+        if len(self._running) < self._pace.parallel_max - 1 or not self._later:
+            return self._left
+        return [source for source in self._left if source not in self._named]
 
     def _manner(self, source: NodeId) -> Manner:
         if source in self.misses:
             return Manner.TO_CHECK
-        since = self._put_off_since
-        return Manner.WILLING if since is None or self._loop.time() < since + PUT_OFF_SECONDS_MAX else Manner.FIRM
+        is_patient = self._impatient_at is None or self._loop.time() < self._impatient_at
+        return Manner.PATIENT if is_patient else Manner.FIRM
 
     def _start_company(self) -> None:
-        if len(self._running) == 1 and not self._hedged and self._left:
+        if len(self._running) == 1 and not self._hedged and not self._later:
             self._hedged = True
             if not self._may_hedge():
                 return
@@ -202,14 +223,17 @@ class Race(Generic[T]):
             return None
 
     def _patience(self) -> float | None:
-        again = min(self._put_off.values(), default=None)
+        """Return for how long to wait for an answer before somebody else is asked."""
+        pace, wait = self._pace, None
+        if self._later:
+            wait = max(min(self._later.values()) - self._loop.time(), 0.0)
         if not self._running:
-            return None if again is None else max(again - self._loop.time(), 0.0)
-        if not (self._left or self._put_off or self.unchecked) or len(self._running) >= self._pace.parallel_max:
+            return wait
+        if len(self._running) >= pace.parallel_max or not (self._left or self._later or self.unchecked):
             return None
-        if self._hedged or len(self._running) > 1 or not self._left:
-            return self._pace.failover_after
-        return self._pace.hedge_after
+        if wait is not None:
+            return min(max(wait, pace.hedge_after), pace.failover_after)
+        return pace.failover_after if self._hedged or len(self._running) > 1 else pace.hedge_after
 
     async def _stop(self) -> None:
         for task in self._running.values():

@@ -30,7 +30,7 @@ ReplyT = TypeVar("ReplyT")
 RequestT = TypeVar("RequestT", bound=Request[Any])
 
 
-def nothing() -> None:
+def nothing(_taken: bool) -> None:  # noqa: FBT001 - a plain callback
     """Do nothing: nobody asked to be told."""
 
 
@@ -93,8 +93,8 @@ class Refusal(Exception):  # noqa: N818 - an answer that a handler gives, not so
         self.text = text
 
 
-# Answers a request: the reply message, or (reply, bulk bytes), or (reply, bulk bytes, what is called once when the peer
-# has taken both or never will). The body is whole and ours.
+# Answers a request: the reply message, or (reply, bulk bytes), or (reply, bulk bytes, what is called once with whether
+# the peer has taken both, as soon as it has or never will). The body is whole and ours.
 Handler = Callable[[Caller, RequestT, memoryview], Awaitable[object]]
 # The same from a plain function, for what is known without waiting.
 PlainHandler = Callable[[Caller, RequestT, memoryview], object]

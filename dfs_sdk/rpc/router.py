@@ -37,12 +37,12 @@ class Outcome:
     """What to tell the caller: an encoded reply and its bulk bytes, or a refusal.
 
     Attributes:
-        on_settled: Called once when the caller has taken it or never will.
+        on_settled: Called once with whether the caller has taken it, as soon as it has or never will.
     """
 
     header: bytes = b""
     body: Buffer = b""
-    on_settled: Callable[[], None] = nothing
+    on_settled: Callable[[bool], None] = nothing
     refusal: Refusal | None = None
 
 

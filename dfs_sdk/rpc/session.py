@@ -223,10 +223,10 @@ class Session:
 
     def _on_cancel(self, call_id: int) -> None:
         call, answer = self._incoming.get(call_id), self._revocable.get(call_id)
-        if call is not None:
-            self._router.cancel(call)
-        elif answer is not None:
+        if answer is not None:  # its call may not have ended yet
             answer.cancel()
+        elif call is not None:
+            self._router.cancel(call)
         else:
             self._remember_cancel(call_id)
 
@@ -259,7 +259,7 @@ class Session:
                     self._count_reply(asked.call_id, size, sent, outcome)
         finally:
             if sent is None:
-                outcome.on_settled()
+                outcome.on_settled(False)
 
     def _respond_now(self, asked: Envelope, outcome: Outcome) -> bool:
         """Send an answer at once; say whether it needed no waiting."""
@@ -269,7 +269,7 @@ class Session:
         try:
             sent = self.connection.send_now(parts, priority=priority)
         except PeerUnreachableError:
-            outcome.on_settled()
+            outcome.on_settled(False)
             return True  # gone meanwhile: nobody waits for it
         if sent is None:
             return False

@@ -143,17 +143,17 @@ class UnackedBytes:
             self._budget.give(size)
             self._wake()
 
-    def add(self, size: int, sent: SentPort, on_settled: Callable[[], None] = nothing) -> None:
-        """Count a message until it is settled, and tell then."""
+    def add(self, size: int, sent: SentPort, on_settled: Callable[[bool], None] = nothing) -> None:
+        """Count a message until it is settled, and tell then whether it was taken."""
         size += REPLY_CHARGE
         self._sent += size
         self._budget.take(size)
 
-        def on_done(_acked: asyncio.Future[None]) -> None:
+        def on_done(acked: asyncio.Future[None]) -> None:
             self._sent -= size
             self._budget.give(size)
             self._wake()
-            on_settled()
+            on_settled(not acked.cancelled() and acked.exception() is None)
 
         sent.acked.add_done_callback(on_done)
 

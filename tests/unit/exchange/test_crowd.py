@@ -3,40 +3,75 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from dfs_sdk.errors import ContentUnavailableError
-from dfs_sdk.exchange import ExchangeConfig, Wanted, removal_hash
+from dfs_sdk.errors import ContentUnavailableError, RemoteError
+from dfs_sdk.exchange import ExchangeConfig, NotHeldError, Wanted, removal_hash
 from dfs_sdk.exchange.demand import GIVEN_AT_ONCE_MAX, SHARED_BYTES_MIN, PutOff
+from dfs_sdk.exchange.fetching import NoIntactCopyError
 from dfs_sdk.exchange.lending import KEPT_SECONDS
 from dfs_sdk.exchange.messages import Fetch, Fetched, HolderLoad
-from dfs_sdk.exchange.race import PAUSE_MAX, PUT_OFF_SECONDS_MAX
+from dfs_sdk.exchange.race import PATIENCE_SECONDS, PAUSE_MAX
 from dfs_sdk.exchange.service import LENT_INTERVAL
 from dfs_sdk.ids import NodeId
-from dfs_sdk.rpc.base import Caller
+from dfs_sdk.rpc.base import Caller, Refusal, RefusalCode
 from dfs_sdk.transport.priority import Priority
+from tests.fakes.calls import raw_connection, withhold_acks
 from tests.fakes.holders import HolderNode, chunk_of, give, holder_node, holder_nodes
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
 
 KEY = b"k" * 32
+IDLE = HolderLoad(queue=0, service_time=0.0)
 CHUNK = chunk_of(b"popular " * (SHARED_BYTES_MIN // 8), removal_hash=removal_hash(KEY))
 
 
 def always_busy(node: HolderNode) -> list[bool]:
     """Let a holder put everybody off who may be; returns which of its callers might be."""
-    willing: list[bool] = []
+    patient: list[bool] = []
     node.exchange._holder._giving._demand.put_off = lambda *_: PutOff(seconds=0.5, others=())  # type: ignore[method-assign]
     on_fetch = node.rpc._router._routes[Fetch.tag].handler
 
     async def note(caller: Caller, request: Fetch, body: memoryview) -> object:
-        willing.append(request.willing)
+        patient.append(request.patient)
         return await on_fetch(caller, request, body)
 
     node.rpc._router._routes[Fetch.tag].handler = note
-    return willing
+    return patient
+
+
+def damage(lender: HolderNode) -> None:
+    """Let other bytes stand where a lender keeps the chunk."""
+    chunk, until = lender.exchange._lending._kept[CHUNK.chunk_id]
+    lender.exchange._lending._kept[CHUNK.chunk_id] = replace(chunk, data=b"x" * len(chunk.data)), until
+
+
+def serve_put_offs(
+    node: HolderNode, *, seconds: float, others: Sequence[NodeId] = (), keep: bool = False
+) -> list[Fetch]:
+    """Let a node put off whoever asks for a chunk, whether or not it may; returns what it was asked."""
+    asked: list[Fetch] = []
+
+    async def put_off(_caller: Caller, request: Fetch, _body: memoryview) -> Fetched:
+        asked.append(request)
+        return Fetched(cell=0, removal_hash=b"", load=IDLE, keep=keep, put_off=seconds, others=tuple(others))
+
+    node.rpc._router._routes[Fetch.tag].handler = put_off
+    return asked
+
+
+def silence(*nodes: HolderNode) -> None:
+    """Let nodes answer nobody who asks for a chunk."""
+
+    async def never(_caller: Caller, _request: Fetch, _body: memoryview) -> Fetched:
+        await asyncio.sleep(1000)
+        raise AssertionError
+
+    for node in nodes:
+        node.rpc._router._routes[Fetch.tag].handler = never
 
 
 async def lenders_of(readers: list[HolderNode], holder: HolderNode) -> list[HolderNode]:
@@ -77,18 +112,67 @@ def test_a_crowd_is_served_by_those_who_came_first():
 def test_what_is_lent_is_no_copy_that_anybody_counts():
     async def main(clock: LoopClock) -> None:
         async with FakeNetwork(clock=clock, latency=0.05) as network:
-            holder, *readers = await holder_nodes(network, 6)
+            holder, *readers, fresh = await holder_nodes(network, 7)
             await give(CHUNK, holder)
             (lender, *_) = await lenders_of(readers, holder)
-            assert (await holder.exchange.have(lender.node_id, [CHUNK.chunk_id])).held == set()
-            assert await holder.exchange.fetch(CHUNK.chunk_id, [lender.node_id]) == CHUNK.data
-            # Who doubts what came is not served by memory that nobody has looked at since.
+            assert (await fresh.exchange.have(lender.node_id, [CHUNK.chunk_id])).held == set()
+            assert await fresh.exchange.fetch(CHUNK.chunk_id, [lender.node_id]) == CHUNK.data
+
+    run_virtual(main)
+
+
+def test_what_was_removed_is_lent_no_more():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            holder, *readers, fresh = await holder_nodes(network, 7)
+            await give(CHUNK, holder)
+            (lender, *_) = await lenders_of(readers, holder)
             await lender.exchange._tombstones.remember([CHUNK.chunk_id], KEY)
-            fresh = await holder_node(network)
-            network.introduce(fresh.rpc, lender.rpc)
-            with pytest.raises(ContentUnavailableError):
+            with pytest.raises(NotHeldError):
                 await fresh.exchange.fetch(CHUNK.chunk_id, [lender.node_id])
             assert lender.exchange._lending.kept_bytes == 0
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_lender_that_is_asked_to_check_looks_at_what_it_has(damaged: bool):
+    """Anybody may ask so: an intact chunk is not dropped for the asking."""
+
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            holder, *readers, fresh = await holder_nodes(network, 7)
+            await give(CHUNK, holder)
+            (lender, *_) = await lenders_of(readers, holder)
+            if damaged:
+                damage(lender)
+            check = Fetch(chunk_id=CHUNK.chunk_id, check=True)
+            if damaged:
+                with pytest.raises(RemoteError, match="NOT_FOUND"):
+                    await fresh.rpc.call(lender.node_id, check)
+                assert lender.exchange._lending.kept_bytes == 0
+            else:
+                assert (await fresh.rpc.call(lender.node_id, check)).body == CHUNK.data
+
+    run_virtual(main)
+
+
+def test_who_gave_up_before_it_had_the_chunk_is_no_lender():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            holder, first, second = await holder_nodes(network, 3)
+            await give(CHUNK, holder)
+            await first.exchange.fetch(CHUNK.chunk_id, [holder.node_id])
+            held = withhold_acks(raw_connection(holder.rpc, first.rpc))
+            demand = holder.exchange._holder._giving._demand
+            gift = demand.give(CHUNK.chunk_id, second.node_id, keeps=True)
+            fetch = asyncio.create_task(first.rpc.call(holder.node_id, Fetch(chunk_id=CHUNK.chunk_id, keeps=True)))
+            await fetch
+            held[0].cancel()
+            gift.end(taken=False)
+            await asyncio.sleep(0.1)
+            assert demand._chunks[CHUNK.chunk_id].lenders == {}
+            assert not demand._counted
 
     run_virtual(main)
 
@@ -102,8 +186,7 @@ def test_a_lender_of_wrong_bytes_is_remembered_and_costs_nobody_the_chunk():
             await give(CHUNK, holder)
             liars = await lenders_of(readers[:-1], holder)
             for liar in liars:
-                chunk, until = liar.exchange._lending._kept[CHUNK.chunk_id]
-                liar.exchange._lending._kept[CHUNK.chunk_id] = replace(chunk, data=b"x" * len(chunk.data)), until
+                damage(liar)
             last = readers[-1]
             sources = [liar.node_id for liar in liars] + [holder.node_id]
             assert await last.exchange.fetch(CHUNK.chunk_id, sources) == CHUNK.data
@@ -120,9 +203,9 @@ def test_who_lends_nothing_is_given_the_chunk_at_once():
             selfish = await holder_node(network, config=ExchangeConfig(lend_bytes_max=0))
             network.introduce(holder.rpc, selfish.rpc)
             await give(CHUNK, holder)
-            willing = always_busy(holder)
+            patient = always_busy(holder)
             assert await selfish.exchange.fetch(CHUNK.chunk_id, [holder.node_id]) == CHUNK.data
-            assert willing == [False]
+            assert patient == [False]
 
     run_virtual(main)
 
@@ -148,13 +231,13 @@ def test_who_was_put_off_long_enough_is_served():
         async with FakeNetwork(clock=clock, latency=0.05) as network:
             reader, holder = await holder_nodes(network, 2)
             await give(CHUNK, holder)
-            willing = always_busy(holder)
+            patient = always_busy(holder)
             begun = clock.monotonic()
             assert await reader.exchange.fetch(CHUNK.chunk_id, [holder.node_id]) == CHUNK.data
-            assert PUT_OFF_SECONDS_MAX < clock.monotonic() - begun < PUT_OFF_SECONDS_MAX + PAUSE_MAX + 1
-            assert willing[:-1] == [True] * (len(willing) - 1)
-            assert willing[-1] is False
-            assert 8 <= len(willing) <= 16, "the pauses grow"
+            assert PATIENCE_SECONDS < clock.monotonic() - begun < PATIENCE_SECONDS + PAUSE_MAX + 1
+            assert patient[:-1] == [True] * (len(patient) - 1)
+            assert patient[-1] is False
+            assert 8 <= len(patient) <= 16, "the pauses grow"
 
     run_virtual(main)
 
@@ -164,24 +247,125 @@ def test_a_holder_that_puts_everybody_off_for_ever_has_refused():
 
     async def main(clock: LoopClock) -> None:
         async with FakeNetwork(clock=clock, latency=0.05) as network:
-            reader = await holder_node(network)
-            liar = network.rpc()
-            ghosts = tuple(NodeId(bytes([number]) * 32) for number in range(8))
-            asked: list[bool] = []
-
-            async def put_off(_caller: Caller, request: Fetch, _body: memoryview) -> Fetched:
-                asked.append(request.willing)
-                load = HolderLoad(queue=0, service_time=0.0)
-                return Fetched(cell=0, removal_hash=b"", load=load, put_off=60.0, others=ghosts)
-
-            liar.serve(Fetch, put_off)
-            network.introduce(reader.rpc, liar)
+            reader, liar = await holder_nodes(network, 2)
+            ghosts = [NodeId(bytes([number]) * 32) for number in range(8)]
+            asked = serve_put_offs(liar, seconds=60.0, others=ghosts)
             begun = clock.monotonic()
             with pytest.raises(ContentUnavailableError, match="refused"):
                 await reader.exchange.fetch(CHUNK.chunk_id, [liar.node_id])
-            assert clock.monotonic() - begun < PUT_OFF_SECONDS_MAX + PAUSE_MAX + 1
-            assert asked[-1] is False
+            assert clock.monotonic() - begun < PATIENCE_SECONDS + PAUSE_MAX + 1
+            assert not asked[-1].patient
             assert reader.exchange.in_flight_bytes == 0
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("count", [3, 8])
+def test_silent_peers_that_a_liar_names_hold_nobody_up(count: int):
+    """A13: they went ahead of honest holders, and each cost a fail-over: a read took two minutes."""
+
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, liar, *rest = await holder_nodes(network, 4 + count)
+            honest, silent = rest[:2], rest[2:]
+            await give(CHUNK, *honest)
+            silence(*silent)
+            serve_put_offs(liar, seconds=60.0, others=[node.node_id for node in silent])
+            reader.exchange._fetching._rng = _First()  # type: ignore[assignment]
+            begun = clock.monotonic()
+            sources = [liar.node_id, *(node.node_id for node in honest)]
+            assert await reader.exchange.fetch(CHUNK.chunk_id, sources) == CHUNK.data
+            assert clock.monotonic() - begun < 1.0
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_holder_whose_friends_are_silent_is_asked_again_when_it_said(count: int):
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, holder, *silent = await holder_nodes(network, 2 + count)
+            await give(CHUNK, holder)
+            silence(*silent)
+            told = [PutOff(seconds=0.1, others=tuple(node.node_id for node in silent))] * 4
+            giving = holder.exchange._holder._giving
+            giving._demand.put_off = lambda *_: told.pop() if told else None  # type: ignore[method-assign]
+            begun = clock.monotonic()
+            assert await reader.exchange.fetch(CHUNK.chunk_id, [holder.node_id]) == CHUNK.data
+            assert told == []
+            assert clock.monotonic() - begun < 4.0
+
+    run_virtual(main)
+
+
+def test_who_may_not_be_put_off_takes_no_part_whatever_it_is_told():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, liar, friend = await holder_nodes(network, 3)
+            await give(CHUNK, friend)
+            asked = serve_put_offs(liar, seconds=1.0, others=[friend.node_id], keep=True)
+            begun = clock.monotonic()
+            with pytest.raises(ContentUnavailableError, match="refused"):
+                await reader.exchange.fetch(CHUNK.chunk_id, [liar.node_id], priority=Priority.BACKGROUND)
+            assert clock.monotonic() - begun < 1.0
+            assert [(request.patient, request.keeps) for request in asked] == [(False, False)]
+            assert reader.exchange._lending.kept_bytes == 0
+
+    run_virtual(main)
+
+
+def test_a_put_off_in_the_place_of_a_check_is_damage():
+    """P-EXC-4: who sent other bytes does not get away as somebody to ask again later."""
+
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, liar = await holder_nodes(network, 2)
+
+            async def lie(_caller: Caller, request: Fetch, _body: memoryview) -> object:
+                reply = Fetched(cell=0, removal_hash=b"", load=IDLE, put_off=1.0 if request.check else 0.0)
+                return reply, b"" if request.check else b"x" * len(CHUNK.data)
+
+            liar.rpc._router._routes[Fetch.tag].handler = lie
+            with pytest.raises(NoIntactCopyError):
+                await reader.exchange.fetch(CHUNK.chunk_id, [liar.node_id])
+
+    run_virtual(main)
+
+
+def test_what_named_peers_say_changes_no_verdict_on_the_holders():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, holder, named = await holder_nodes(network, 3)
+            told = [PutOff(seconds=0.1, others=(named.node_id,))]
+
+            async def then_nothing(_caller: Caller, _request: Fetch, _body: memoryview) -> Fetched:
+                if told:
+                    put_off = told.pop()
+                    return Fetched(cell=0, removal_hash=b"", load=IDLE, put_off=put_off.seconds, others=put_off.others)
+                raise Refusal(RefusalCode.NOT_FOUND)
+
+            async def busy(_caller: Caller, _request: Fetch, _body: memoryview) -> Fetched:
+                raise Refusal(RefusalCode.BUSY)
+
+            holder.rpc._router._routes[Fetch.tag].handler = then_nothing
+            named.rpc._router._routes[Fetch.tag].handler = busy
+            with pytest.raises(NotHeldError):
+                await reader.exchange.fetch(CHUNK.chunk_id, [holder.node_id])
+
+    run_virtual(main)
+
+
+def test_who_was_named_by_another_one_is_told_as_a_lender_whatever_it_says():
+    async def main(clock: LoopClock) -> None:
+        async with FakeNetwork(clock=clock, latency=0.05) as network:
+            reader, holder, named = await holder_nodes(network, 3)
+            await give(CHUNK, named)
+            serve_put_offs(holder, seconds=5.0, others=[named.node_id])
+            given: list[tuple[NodeId, bool]] = []
+            await reader.exchange.fetch(
+                CHUNK.chunk_id, [holder.node_id], on_source=lambda source, lent: given.append((source, lent))
+            )
+            assert given == [(named.node_id, True)]
 
     run_virtual(main)
 

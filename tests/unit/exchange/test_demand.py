@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dfs_sdk.exchange.demand import (
     CHUNKS_MAX,
+    COUNTED_MAX,
     COUNTED_MIN,
     CROWD_SECONDS,
     GIVEN_AT_ONCE_MAX,
@@ -11,6 +12,8 @@ from dfs_sdk.exchange.demand import (
     LENDERS_MAX,
     NAMED_MAX,
     READERS_AT_ONCE_MAX,
+    SLOW_MAX,
+    SLOW_SECONDS,
     WAIT_MAX,
     WAIT_MIN,
     Demand,
@@ -37,7 +40,7 @@ def demand() -> tuple[Demand, FakeClock]:
 
 
 def give_some(told: Demand, count: int, *, first: int = 0) -> list[Gift]:
-    return [told.give(CHUNK, node(first + number), willing=True) for number in range(count)]
+    return [told.give(CHUNK, node(first + number), keeps=True) for number in range(count)]
 
 
 def test_a_few_are_given_a_chunk_at_one_time_and_others_are_put_off():
@@ -47,18 +50,19 @@ def test_a_few_are_given_a_chunk_at_one_time_and_others_are_put_off():
     gifts += give_some(told, 1, first=50)
     assert told.put_off(CHUNK, node(51)) == PutOff(seconds=0.1, others=())
     assert told.put_off(chunk(1), node(51)) is None, "another chunk"
-    gifts[0].end(given=True)
+    gifts[0].end(taken=True)
     assert told.put_off(CHUNK, node(51)) is None
 
 
 def test_only_who_asks_while_others_do_is_asked_to_keep_it():
     told, clock = demand()
-    assert not told.give(CHUNK, node(1), willing=True).keep
-    assert not told.give(CHUNK, node(1), willing=True).keep, "the same reader once more"
-    assert told.give(CHUNK, node(2), willing=True).keep
-    assert not told.give(CHUNK, node(3), willing=False).keep
+    assert not told.give(CHUNK, node(1), keeps=True).keep
+    assert not told.give(CHUNK, node(1), keeps=True).keep, "the same reader once more"
+    assert told.give(CHUNK, node(2), keeps=True).keep
+    assert not told.give(CHUNK, node(3), keeps=False).keep
+    assert told.give(CHUNK, node(2), keeps=True).keep, "others asked shortly before"
     clock.advance(CROWD_SECONDS + 1)
-    assert not told.give(CHUNK, node(4), willing=True).keep
+    assert not told.give(CHUNK, node(4), keeps=True).keep
 
 
 def test_who_is_put_off_hears_of_those_who_have_it_by_now_the_least_named_first():
@@ -66,7 +70,7 @@ def test_who_is_put_off_hears_of_those_who_have_it_by_now_the_least_named_first(
     first = give_some(told, 1 + NAMED_MAX + 1)
     assert told.put_off(CHUNK, node(50)).others == (), "nobody has it yet"
     for gift in first:
-        gift.end(given=True)
+        gift.end(taken=True)
     give_some(told, GIVEN_AT_ONCE_MAX, first=20)
     assert told.put_off(CHUNK, node(50)).others == tuple(map(node, range(1, 1 + NAMED_MAX)))
     again = told.put_off(CHUNK, node(51)).others
@@ -78,21 +82,20 @@ def test_who_is_put_off_hears_of_those_who_have_it_by_now_the_least_named_first(
 def test_a_gift_that_failed_makes_nobody_a_lender():
     told, _ = demand()
     gifts = give_some(told, 3)
-    gifts[1].end()
-    gifts[2].end(given=True)
+    gifts[1].end(taken=False)
+    gifts[2].end(taken=True)
     give_some(told, GIVEN_AT_ONCE_MAX, first=20)
     assert told.put_off(CHUNK, node(50)).others == (node(2),)
 
 
-def test_lenders_are_forgotten_when_they_will_have_let_go():
+def test_lenders_are_forgotten_whether_or_not_anybody_asks_them():
     told, clock = demand()
     for gift in give_some(told, 2):
-        gift.end(given=True)
+        gift.end(taken=True)
     clock.advance(LEND_SECONDS - 1)
     give_some(told, GIVEN_AT_ONCE_MAX, first=20)
-    assert told.put_off(CHUNK, node(50)).others == (node(1),), "who is asked keeps it longer"
-    clock.advance(LEND_SECONDS + 1)
-    give_some(told, GIVEN_AT_ONCE_MAX, first=30)
+    assert told.put_off(CHUNK, node(50)).others == (node(1),)
+    clock.advance(2)
     assert told.put_off(CHUNK, node(50)).others == ()
 
 
@@ -103,18 +106,43 @@ def test_slow_readers_do_not_hold_up_others_for_long():
     assert told.put_off(CHUNK, node(50)) is not None
     clock.advance(COUNTED_MIN + 0.1)
     assert told.put_off(CHUNK, node(50)) is None
-    told.give(CHUNK, node(50), willing=True)
+    told.give(CHUNK, node(50), keeps=True)
     for gift in slow:
-        gift.end()
+        gift.end(taken=False)
     assert told.put_off(CHUNK, node(51)) is None, "none of them was counted twice"
+
+
+def test_a_slow_reader_that_asks_again_and_again_holds_up_nobody():
+    """A13: three calls renewed every three seconds put everybody else off for ever."""
+    told, clock = demand()
+    for _ in range(GIVEN_AT_ONCE_MAX + 2):
+        told.give(CHUNK, node(1), keeps=True)
+    assert told.put_off(CHUNK, node(50)) is None, "it is one reader, whatever it asks for"
+    give_some(told, GIVEN_AT_ONCE_MAX, first=1)
+    assert told.put_off(CHUNK, node(50)) is not None
+    clock.advance(COUNTED_MIN + 0.1)
+    assert told.put_off(CHUNK, node(50)) is None
+    give_some(told, GIVEN_AT_ONCE_MAX, first=1)
+    assert told.put_off(CHUNK, node(50)) is None, "they were slow a moment ago"
+    clock.advance(SLOW_SECONDS)
+    give_some(told, GIVEN_AT_ONCE_MAX, first=1)
+    assert told.put_off(CHUNK, node(50)) is not None
+
+
+def test_slow_readers_that_are_remembered_are_bounded():
+    told, clock = demand()
+    give_some(told, 2 * SLOW_MAX)
+    clock.advance(COUNTED_MAX + 1)
+    told.put_off(CHUNK, node(500))
+    assert len(told._chunks[CHUNK].slow) == SLOW_MAX
 
 
 def test_what_usually_takes_long_counts_longer():
     told, clock = demand()
     for _ in range(50):
-        gift = told.give(CHUNK, node(1), willing=True)
+        gift = told.give(CHUNK, node(1), keeps=True)
         clock.advance(COUNTED_MIN)
-        gift.end(given=True)
+        gift.end(taken=True)
     give_some(told, GIVEN_AT_ONCE_MAX)
     clock.advance(1.9 * COUNTED_MIN)
     assert told.put_off(CHUNK, node(50)) is not None
@@ -125,10 +153,10 @@ def test_what_usually_takes_long_counts_longer():
 def test_a_busy_holder_names_others_where_there_are_some():
     told, _ = demand()
     for gift in give_some(told, 2):
-        gift.end(given=True)
+        gift.end(taken=True)
     for number in range(READERS_AT_ONCE_MAX):
         assert told.put_off(CHUNK, node(50)) is None
-        told.give(chunk(number), node(60 + number), willing=True)
+        told.give(chunk(number), node(60 + number), keeps=True)
     assert told.put_off(CHUNK, node(50)).others == (node(1),)
     assert told.put_off(CHUNK, node(1)) is None, "nobody else could give it to this one"
     assert told.put_off(chunk(0), node(50)) is None, "nor that one to anybody"
@@ -138,30 +166,30 @@ def test_a_reader_of_many_chunks_is_no_crowd():
     told, _ = demand()
     for number in range(100):
         assert told.put_off(chunk(number), node(1)) is None
-        assert not told.give(chunk(number), node(1), willing=True).keep
+        assert not told.give(chunk(number), node(1), keeps=True).keep
 
 
 def test_the_wait_follows_how_long_giving_takes_within_bounds():
     told, clock = demand()
     for _ in range(50):
-        told.give(CHUNK, node(1), willing=True).end(given=True)
+        told.give(CHUNK, node(1), keeps=True).end(taken=True)
     give_some(told, GIVEN_AT_ONCE_MAX)
     assert told.put_off(CHUNK, node(50)).seconds == WAIT_MIN
     for _ in range(50):
-        gift = told.give(CHUNK, node(1), willing=True)
+        gift = told.give(CHUNK, node(1), keeps=True)
         clock.advance(100)
-        gift.end(given=True)
+        gift.end(taken=True)
     give_some(told, GIVEN_AT_ONCE_MAX)
     assert told.put_off(CHUNK, node(50)).seconds == WAIT_MAX
 
 
 def test_what_is_remembered_is_bounded():
     told, _ = demand()
-    open_gifts = [told.give(chunk(number), node(1), willing=True) for number in range(CHUNKS_MAX + 10)]
+    open_gifts = [told.give(chunk(number), node(1), keeps=True) for number in range(CHUNKS_MAX + 10)]
     assert len(told) == CHUNKS_MAX
     for gift in open_gifts:
-        gift.end(given=True)
-    assert not told._gifts
+        gift.end(taken=True)
+    assert not told._counted
     for gift in give_some(told, LENDERS_MAX + 10):
-        gift.end(given=True)
+        gift.end(taken=True)
     assert len(told._chunks[CHUNK].lenders) == LENDERS_MAX

@@ -62,9 +62,9 @@ def test_what_nobody_asks_for_goes():
     assert told.kept_bytes == 0
 
 
-def test_who_lends_nothing_is_not_willing():
+def test_who_lends_nothing_takes_no_part():
     told, _, kept = lending(0)
-    assert not told.is_willing
+    assert not told.takes_part
     told.keep(chunk_id(1), lent(1))
     assert told.kept_bytes == 0
     assert kept == []

@@ -25,7 +25,7 @@ SAMPLES = {
     + "68" * 32
     + "03",
     Pushed(role=Role.SURPLUS, already=True, load=LOAD): "9302c39203cb3fd0000000000000",
-    Fetch(chunk_id=CHUNK, check=True): "93c420" + bytes(range(32)).hex() + "c3c2",
+    Fetch(chunk_id=CHUNK, check=True, keeps=True): "94c420" + bytes(range(32)).hex() + "c3c2c3",
     Fetched(cell=300, removal_hash=b"", load=LOAD, keep=True, put_off=0.25, others=(NodeId(b"n" * 32),)): (
         "98cd012cc4009203cb3fd000000000000003c3c2cb3fd0000000000000c420" + "6e" * 32
     ),
@@ -46,7 +46,7 @@ def test_golden_bytes_and_round_trip(message: object):
 
 def test_fetches_of_older_nodes_are_understood():
     older = "92c420" + bytes(range(32)).hex() + "c3"
-    assert decode(Fetch, bytes.fromhex(older)) == Fetch(chunk_id=CHUNK, check=True, willing=False)
+    assert decode(Fetch, bytes.fromhex(older)) == Fetch(chunk_id=CHUNK, check=True, patient=False, keeps=False)
     older = "94cd012cc4009203cb3fd000000000000003"
     assert decode(Fetched, bytes.fromhex(older)) == Fetched(cell=300, removal_hash=b"", load=LOAD)
 

@@ -22,13 +22,13 @@ class Teller:
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self.settled = 0
+        self.settled: list[bool] = []
 
     async def answer(self, _caller: Caller, _request: Add, _body: memoryview) -> object:
         return Sum(total=1), self.body, self._on_settled
 
-    def _on_settled(self) -> None:
-        self.settled += 1
+    def _on_settled(self, taken: bool) -> None:
+        self.settled.append(taken)
 
 
 def on_wire(envelope: Envelope) -> memoryview:
@@ -49,14 +49,14 @@ async def met(network: FakeNetwork, teller: Teller, *, config: RpcConfig | None 
 async def test_a_handler_hears_once_that_its_answer_was_taken(network: FakeNetwork, body: bytes) -> None:
     teller = Teller(body)
     caller, server = await met(network, teller)
-    assert teller.settled == 1
+    assert teller.settled == [True]
     held = withhold_acks(raw_connection(server, caller))
     assert bytes((await caller.call(server.node_id, ADD)).body) == body
     await turns(10)
-    assert teller.settled == 1
+    assert teller.settled == [True]
     held.pop().set_result(None)
     await turns(10)
-    assert teller.settled == 2
+    assert teller.settled == [True, True]
 
 
 @pytest.mark.parametrize("waits_for_room", [False, True])
@@ -68,14 +68,14 @@ async def test_a_handler_hears_once_of_an_answer_that_nobody_will_take(
     withhold_acks(raw_connection(server, caller))
     calls = [asyncio.create_task(caller.call(server.node_id, ADD)) for _ in range(1 + waits_for_room)]
     await turns(50)
-    assert teller.settled == 1
+    assert teller.settled == [True]
     network.kill(caller.node_id)
     for call in calls:
         call.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     await turns(50)
     assert server._replies.used_bytes == 0
-    assert teller.settled == 1 + len(calls), "the first was sent, the second one waited for it to be taken"
+    assert teller.settled == [True] + [False] * len(calls), "one was sent, the other waited"
 
 
 async def test_of_a_large_answer_that_was_given_up_the_rest_is_not_sent(network: FakeNetwork) -> None:
@@ -92,7 +92,7 @@ async def test_of_a_large_answer_that_was_given_up_the_rest_is_not_sent(network:
     assert [sent.cancelled() for sent in held] == [True]
     assert not session._revocable
     assert not session._early_cancels
-    assert teller.settled == 2
+    assert teller.settled == [True, False]
     assert server._replies.used_bytes == 0
 
 
