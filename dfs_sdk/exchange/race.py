@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 SOURCES_MAX = 64
 # A source that puts us off is asked again after ever longer pauses, and may do so for so many seconds in all.
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 20.0
 PAUSE_FIRST = 0.05
 PAUSE_FACTOR = 1.5
 PAUSE_MAX = 2.0
