@@ -11,6 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 _HERE = f"{Path(__file__).parent}{os.sep}"
 
@@ -23,26 +24,53 @@ class DfsError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """Render for IPython, which asks for it: without the frames in here, which say less than the message."""
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if shell is None:
+        tracebacks = _tracebacks_of_shell()
+        if tracebacks is None:
             return traceback.format_exception(self)
-        own = _above_sdk(self.__traceback__)
+        own = _users_own(self.__traceback__)
         shown: BaseException = self
-        if own is not None and shell.InteractiveTB.mode != "Verbose":
+        if own is not None and tracebacks.mode != "Verbose":
             shown = Exception(str(self)).with_traceback(own)  # the message without its causes
             shown.__notes__ = list(getattr(self, "__notes__", ()))
-        lines: list[str] = shell.InteractiveTB.structured_traceback(type(self), shown, shown.__traceback__)
+        lines: list[str] = tracebacks.structured_traceback(type(self), shown, shown.__traceback__)
         return lines
 
 
-def _above_sdk(trace: TracebackType | None) -> TracebackType | None:
-    """The frames of a traceback down to the first one of this package; None if it begins there."""
-    above: list[TracebackType] = []
-    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(_HERE):
-        above.append(trace)
+def show_as_line(error: BaseException, text: str) -> None:
+    """Let a notebook show one line for what is no failure, such as an interruption; all after `%xmode Verbose`.
+
+    The error itself stays what it is: IPython asks the very object, and one of a class of its own would be none that
+    `asyncio.timeout` knows.
+    """
+
+    def render() -> list[str]:
+        tracebacks = _tracebacks_of_shell()
+        if tracebacks is None or tracebacks.mode != "Verbose":
+            return [text]
+        lines: list[str] = tracebacks.structured_traceback(type(error), error, error.__traceback__)
+        return [*lines, text]
+
+    error._render_traceback_ = render  # type: ignore[attr-defined] # IPython's hook
+
+
+def _tracebacks_of_shell() -> Any:
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return None if shell is None else shell.InteractiveTB
+
+
+def _users_own(trace: TracebackType | None) -> TracebackType | None:
+    """The frames above this package, and those of cells that it called; None if it begins in here."""
+    own: list[TracebackType] = []
+    was_inside = False
+    while trace is not None:
+        frame = trace.tb_frame
+        is_inside = frame.f_code.co_filename.startswith(_HERE)
+        was_inside |= is_inside
+        if not is_inside and (not was_inside or frame.f_globals.get("__name__") == "__main__"):
+            own.append(trace)
         trace = trace.tb_next
     made: TracebackType | None = None
-    for each in reversed(above):
+    for each in reversed(own):
         made = TracebackType(made, each.tb_frame, each.tb_lasti, each.tb_lineno)
     return made
 

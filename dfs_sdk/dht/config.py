@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_at_least
 
 HOUR = 3600.0
 # Fixed by the protocol, not tuned: others check it, too.
@@ -80,9 +80,7 @@ class DhtConfig:
             raise ConfigError(f"record_lifetime must be above 0 and at most {LIFETIME_MAX:.0f} s")
         if not 0 < self.republish_ratio * (1 + self.republish_jitter) < 1:
             raise ConfigError("republish_ratio and republish_jitter must let a record be published before it expires")
-        for name in ("parallel", "paths", "content_paths", "finish_count", "publish_parallel"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1")
+        require_at_least(1, self, "parallel", "paths", "content_paths", "finish_count", "publish_parallel")
         if not 0 < self.good_peers_max <= 64 or not 0 <= self.anchors_max <= self.good_peers_max:
             raise ConfigError("good_peers_max must be 1 … 64 and anchors_max at most that")
 

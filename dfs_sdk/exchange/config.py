@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, require_above_zero, require_at_least
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -75,11 +75,7 @@ class ExchangeConfig:
             raise ConfigError("hedge_delay_min must be above 0 and at most hedge_delay_max")
         if not 0 < self.failover_delay_min <= self.failover_delay_max:
             raise ConfigError("failover_delay_min must be above 0 and at most failover_delay_max")
-        for name in ("cells", "choice_window", "sources_parallel_max", "push_concurrency", "fetch_concurrency"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1")
-        for name in ("push_timeout", "fetch_timeout", "ask_timeout", "tombstone_seconds", "fault_half_life"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0")
-        if self.tombstones_max < 1 or self.peers_max < 1:
-            raise ConfigError("tombstones_max and peers_max must be at least 1")
+        require_at_least(0, self, "lend_bytes_max")
+        counts = ("cells", "choice_window", "sources_parallel_max", "push_concurrency", "fetch_concurrency")
+        require_at_least(1, self, *counts, "tombstones_max", "peers_max")
+        require_above_zero(self, "push_timeout", "fetch_timeout", "ask_timeout", "tombstone_seconds", "fault_half_life")

@@ -115,6 +115,7 @@ class Race(Generic[T]):
         self._times_put_off: Counter[NodeId] = Counter()
         self._impatient_at: float | None = None
         self._named: set[NodeId] = set()
+        self._begun_at: dict[NodeId, float] = {}
 
     def put_off(self, source: NodeId, outcome: PutOff) -> None:
         """Note that a source is to be asked later, and that it named others: those come after all that are left."""
@@ -163,6 +164,7 @@ class Race(Generic[T]):
     def _start_next(self) -> None:
         source = self._next_source()
         if source is not None:
+            self._begun_at[source] = self._loop.time()
             self._running[source] = self._scope.spawn(
                 f"fetch from {source.short}", self._ask(source, self._manner(source))
             )
@@ -194,12 +196,17 @@ class Race(Generic[T]):
         is_patient = self._impatient_at is None or self._loop.time() < self._impatient_at
         return Manner.PATIENT if is_patient else Manner.FIRM
 
+    def _is_late(self, source: NodeId) -> bool:
+        """Say whether one that was only named keeps us from its betters, however much it delivers."""
+        return source in self._named and self._loop.time() - self._begun_at[source] >= self._pace.failover_after
+
     def _start_company(self) -> None:
         if len(self._running) == 1 and not self._hedged and not self._later:
             self._hedged = True
             if not self._may_hedge():
                 return
-        elif [source for source in self._running if self._advances(source)]:  # each notes that it was looked at
+        elif [source for source in self._running if self._advances(source) and not self._is_late(source)]:
+            # A list: each of them notes that it was looked at.
             return
         self._start_next()
 

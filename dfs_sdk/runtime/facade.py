@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
+from dfs_sdk.errors import show_as_line
 from dfs_sdk.runtime.home import Home
 
 MethodT = TypeVar("MethodT", bound=Callable[..., Any])
@@ -47,9 +48,7 @@ def hops(method: MethodT) -> MethodT:
         try:
             return await self._home.run(method(self, *args, **kwargs))
         except asyncio.CancelledError as error:
-            # What a notebook shows of an interrupted cell; to everybody else the error is what it was.
-            text = f"{method.__name__} was interrupted and has ended; everything else goes on."
-            error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined] # IPython's hook
+            show_as_line(error, f"{method.__name__} was interrupted and has ended; everything else goes on.")
             raise
 
     return cast("MethodT", hopping)

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from dfs_sdk.errors import ConfigError
+from dfs_sdk.errors import ConfigError, show_as_line
 from dfs_sdk.node.node import Node
 from dfs_sdk.runtime.calls import Call, outcome
 from dfs_sdk.runtime.door import face
@@ -115,9 +115,7 @@ class Run:
         Args:
             error: What came instead of the end.
         """
-        text = f"{self._words()}. The swarm can go on; swarm.last_run is the report."
-        # IPython asks the very object: a class of its own would be none that `asyncio.timeout` knows.
-        error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined] # IPython's hook
+        show_as_line(error, f"{self._words()}. The swarm can go on; swarm.last_run is the report.")
 
     async def _watch(self, call: Call[None], bar: Any) -> None:
         """Draw the bar on the caller's loop until the call has ended or somebody stops it."""

@@ -42,10 +42,10 @@ from dfs_sdk.store.guard import DiskGuard
 from dfs_sdk.store.holdings import HeldChunks, Holdings
 from dfs_sdk.store.news import ChunkQuarantined, StoreRepaired, StoreTurnedReadOnly
 from dfs_sdk.store.operations import Operations
+from dfs_sdk.store.read_memory import ReadMemory
 from dfs_sdk.store.reads import SHARED_BYTES_MAX, SharedReads
 from dfs_sdk.store.recovery import Recovered, recover
 from dfs_sdk.store.reserve import Reserve
-from dfs_sdk.store.rooms import Rooms
 from dfs_sdk.store.scrub import in_subset, joined, validate_subset
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class DiskStore(HeldChunks, StoredDocuments):
         self._storage_uuid = b""
         self._state: _OpenState | None = None
         self._life = Operations("store life")
-        self._rooms = Rooms(runtime.clock)
+        self._read_memory = ReadMemory(runtime.clock)
 
     @property
     def folder(self) -> Path:
@@ -161,7 +161,7 @@ class DiskStore(HeldChunks, StoredDocuments):
         """
         chunk_id = info.chunk_id
         if info.size > SHARED_BYTES_MAX:
-            room = self._rooms.take(ROOM_BYTES + info.size)
+            room = self._read_memory.take(ROOM_BYTES + info.size)
             return await self._guard.read(lambda: self._files.load_into(chunk_id, room, verify=verify))
         data = self._files.load_cached(chunk_id, info.size)
         return data if data is not None else await state.reads.read(chunk_id)
@@ -276,7 +276,7 @@ class DiskStore(HeldChunks, StoredDocuments):
 
     async def _close(self, state: _OpenState) -> None:
         await state.operations.close()
-        self._rooms.clear()
+        self._read_memory.clear()
         try:
             try:
                 await state.changes.close()

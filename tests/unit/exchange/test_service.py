@@ -165,7 +165,6 @@ def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
         spent = []
         for _ in range(12):
             a.exchange._loads._records.clear()
-            a.exchange._rng = _FirstFirst()  # type: ignore[assignment]
             begun = network.clock.monotonic()
             assert await a.exchange.fetch(chunk.chunk_id, [slow.node_id, quick.node_id]) == b"truth"
             spent.append(network.clock.monotonic() - begun)
@@ -176,11 +175,6 @@ def test_a_silent_source_is_hedged_within_the_budget_and_given_up_without_one():
         assert len(a.scope) == 1  # the expiry of tombstones: no attempt is left behind
 
     tell_of_holders(story)
-
-
-class _FirstFirst:
-    def sample(self, items: list[object], count: int) -> list[object]:
-        return list(items[:count])
 
 
 def test_the_bytes_in_flight_are_bounded():

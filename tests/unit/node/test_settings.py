@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from dfs_sdk.chat.config import ChatConfig
+from dfs_sdk.dht.config import DhtConfig
 from dfs_sdk.errors import ConfigError
+from dfs_sdk.exchange.config import ExchangeConfig
 from dfs_sdk.files.config import FilesConfig
 from dfs_sdk.node.config import NodeConfig
 from dfs_sdk.peers.config import PeersConfig
@@ -20,6 +22,9 @@ from dfs_sdk.transport.config import TransportConfig
     [
         (ChatConfig, "gap_timeout", 0.0, "above 0"),
         (ChatConfig, "fanout", 0, "1 or more"),
+        (DhtConfig, "parallel", 0, "1 or more"),
+        (ExchangeConfig, "lend_bytes_max", -1, "0 or more"),
+        (ExchangeConfig, "fetch_timeout", 0.0, "above 0"),
         (FilesConfig, "audit_interval", -1.0, "above 0"),
         (FilesConfig, "upload_bytes_max", 1000, "4194304 or more"),
         (FilesConfig, "rounds", 0, "1 or more"),

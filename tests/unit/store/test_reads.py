@@ -233,15 +233,15 @@ async def test_large_chunks_land_in_memory_that_nobody_looks_at(tmp_path: Path) 
     held = [await store.get(one.chunk_id) for one in chunks]
     assert held == [one.data for one in chunks]
     assert all(memoryview(data).readonly for data in held)
-    taken = store._rooms.kept_bytes
+    taken = store._read_memory.kept_bytes
     del held[1:]
     for one in chunks[1:]:
         assert await store.get(one.chunk_id) == one.data
     assert held == [chunks[0].data]
-    assert store._rooms.kept_bytes == taken
+    assert store._read_memory.kept_bytes == taken
     await store.close()
-    assert store._rooms.kept_bytes == 0
-    assert not store._rooms.is_watched
+    assert store._read_memory.kept_bytes == 0
+    assert not store._read_memory.is_watched
 
 
 @pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"x", lambda data: data[:-1] + b"?"])
@@ -265,13 +265,13 @@ async def test_memory_for_large_chunks_is_forgotten_after_a_while(tmp_path: Path
     await store.put([large])
     await store.get(large.chunk_id)
     for _ in range(2):
-        timer = store._rooms._resting
+        timer = store._read_memory._resting
         assert timer is not None
         assert IDLE_SECONDS - 1 < timer.when() - loop.time() <= IDLE_SECONDS
-        assert store._rooms.kept_bytes
+        assert store._read_memory.kept_bytes
         timer.cancel()
         clock.advance(IDLE_SECONDS)
-        store._rooms._rest()
-    assert store._rooms.kept_bytes == 0
-    assert not store._rooms.is_watched
+        store._read_memory._rest()
+    assert store._read_memory.kept_bytes == 0
+    assert not store._read_memory.is_watched
     await store.close()

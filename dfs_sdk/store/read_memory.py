@@ -8,8 +8,8 @@ from dfs_sdk.runtime.buffers import IDLE_SECONDS, Buffers
 from dfs_sdk.runtime.ports import Clock
 
 
-class Rooms:
-    """The rooms of one open store; used on its loop.
+class ReadMemory:
+    """The memory of one open store; used on its loop.
 
     Args:
         clock: Says how long none was needed.
