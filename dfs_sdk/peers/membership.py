@@ -33,8 +33,8 @@ from dfs_sdk.rpc.allowance import Allowances
 
 # Estimates in a view may be this old; what happens to a member is in it at once.
 PICTURE_AGE_MAX = 60.0
-# Descriptions taken of one member: so many at once, and one in each probe interval. Each is checked, drawn and passed
-# on by everybody; what is left out comes by the next comparison of lists.
+# Descriptions taken of one member: so many at once, and one in each probe interval. Each is drawn and passed on by
+# everybody; what is left out comes by the next comparison of lists.
 DESCS_BURST = 32
 
 
@@ -149,9 +149,10 @@ class Membership:
         before = self.get(node_id)
         if before is not None and before.incarnation >= desc.incarnation:
             return None
+        # Only what its owner signed counts against its rate: no forger uses up that of another.
+        verify_desc(signed, desc)
         if before is not None and not self._allowances.take(node_id, 1, now=now):
             return None
-        verify_desc(signed, desc)
         if before is None and not self._make_room(first_hand=sender == node_id):
             return None
         self._known[node_id] = (signed, desc)

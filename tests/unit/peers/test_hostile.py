@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+from dfs_sdk.errors import ProtocolError
 from dfs_sdk.ids import NodeId
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.liveness import PeerState
@@ -82,16 +83,27 @@ def test_a_stranger_has_us_describe_ourselves_anew_for_nothing():
 
 
 def test_a_member_that_describes_itself_without_end_is_heard_once_in_a_probe_interval():
-    """P-PEER-31: each description is verified, drawn and passed on by everybody."""
+    """P-PEER-31: each description is drawn and passed on by everybody."""
     membership = membership_of(others=2)
     version = membership.version
     for incarnation in range(2, 1002):
         membership.take(signed(1, incarnation=incarnation), 10, WALL)
     assert membership.version == version + DESCS_BURST
-    # A forged one is not even verified: it costs nothing, and changes nothing.
-    assert membership.take(SignedDesc(body=signed(1, incarnation=2000).body, signature=bytes(64)), 10, WALL) is None
     assert membership.take(signed(2, incarnation=2), 10, WALL) is not None, "others are heard"
     assert membership.take(signed(1, incarnation=2001, status=NodeStatus.LEFT), 11, WALL) is not None
+
+
+def test_forged_descriptions_use_up_nothing_of_the_member_they_speak_of():
+    """P-PEER-31: were it otherwise, a stranger could keep a member from being heard here, for one forgery a second."""
+    membership = membership_of(others=1)
+    for incarnation in range(2, 2 + 2 * DESCS_BURST):
+        forged = SignedDesc(body=signed(1, incarnation=incarnation).body, signature=bytes(64))
+        with pytest.raises(ProtocolError):
+            membership.take(forged, 10, WALL, sender=id_of(9))
+    for incarnation in range(2, 1 + DESCS_BURST):
+        assert membership.take(signed(1, incarnation=incarnation), 10, WALL, sender=id_of(1)) is not None
+    farewell = signed(1, incarnation=1 + DESCS_BURST, status=NodeStatus.LEFT)
+    assert membership.take(farewell, 10, WALL, sender=id_of(1)) is not None
 
 
 def test_made_up_members_keep_nobody_out_who_speaks_for_itself():
