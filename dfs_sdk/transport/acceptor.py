@@ -97,7 +97,7 @@ class Acceptor:
         self._half_open: OrderedDict[int, HalfOpen] = OrderedDict()
         self._by_ephemeral: dict[bytes, int] = {}
         self._first_window = first_window
-        self._pledged = 0
+        self._outstanding = 0
         self.counters = counters
 
     def __len__(self) -> int:
@@ -157,7 +157,7 @@ class Acceptor:
             local_index=index,
             instance=self._instance,
             source=source,
-            window_bytes=self._first_window(self._pledged),
+            window_bytes=self._first_window(self._outstanding),
             entropy=self._entropy,
         )
         return welcome, self._keep(datagram, agreement, source=source, welcome=welcome, now=now)
@@ -166,7 +166,7 @@ class Acceptor:
         """Remove a handshake because it was confirmed."""
         half = self._half_open.pop(index)
         del self._by_ephemeral[half.ephemeral]
-        self._pledged -= half.agreement.window_bytes - INITIAL_WINDOW_BYTES
+        self._outstanding -= half.agreement.window_bytes - INITIAL_WINDOW_BYTES
         return half
 
     def expire(self, now: float) -> None:
@@ -182,7 +182,7 @@ class Acceptor:
         """Forget all keys."""
         self._half_open.clear()
         self._by_ephemeral.clear()
-        self._pledged = 0
+        self._outstanding = 0
 
     def _repeat(self, datagram: memoryview, source: Address) -> HalfOpen | None:
         index = self._by_ephemeral.get(_ephemeral(datagram))
@@ -208,7 +208,7 @@ class Acceptor:
         )
         self._half_open[agreement.local_index] = half
         self._by_ephemeral[half.ephemeral] = agreement.local_index
-        self._pledged += agreement.window_bytes - INITIAL_WINDOW_BYTES
+        self._outstanding += agreement.window_bytes - INITIAL_WINDOW_BYTES
         if len(self._half_open) > self._config.half_open_max:
             self.take(next(iter(self._half_open)))
         return half

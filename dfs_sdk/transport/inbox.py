@@ -26,8 +26,10 @@ EXTRA_WINDOW_SHARE = 2
 SCARCE_SHARE = 8  # memory is scarce when less than this fraction is left beside the reserve
 RESERVE_SHARE = 4  # this fraction of the budget is kept for the first allowances of all peers
 GRANT_STEP_BYTES = 128 * KIB
-# What all half-open handshakes were told together is at most this fraction of the budget. Once they are sessions it is
-# taken from whatever is free, even the reserve: who was told must not be refused because others were faster.
+# What all half-open handshakes were told together is at most this fraction of the budget, and half of the reserve: the
+# other half has room for their first allowances. Once they are sessions it is taken from whatever is free, even the
+# reserve, so that nobody who was told is refused because others were faster; where the reserve is nearly used up, peers
+# that come meanwhile and were told nothing may still take what is left of it.
 PLEDGED_SHARE = 8
 # Finished numbers are remembered as ranges; an honest sender leaves a hole only for a message it has open.
 FINISHED_RANGES_MAX = 4 * OPEN_MESSAGES_MAX
@@ -79,19 +81,20 @@ class Budget:
         """Whether beside what is kept for further peers too little is left for one large window."""
         return self.spare_bytes < self.total // SCARCE_SHARE
 
-    def first_window(self, pledged: int) -> int:
+    def first_window(self, outstanding: int) -> int:
         """Say how much a peer that has proved nothing yet may be told that it may send once it has.
 
         Nothing is reserved for it: whoever forges handshakes uses up pledges, and no memory of those who are connected.
 
         Args:
-            pledged: How much more than `INITIAL_WINDOW_BYTES` others of that kind were told, in all.
+            outstanding: How much more than `INITIAL_WINDOW_BYTES` others of that kind were told, in all.
 
         Returns:
             Bytes, a multiple of `INITIAL_WINDOW_BYTES` and at least that.
         """
-        base = (self.spare_bytes - pledged) // BASE_WINDOW_SHARE
-        room = self.total // PLEDGED_SHARE - pledged + INITIAL_WINDOW_BYTES
+        base = (self.spare_bytes - outstanding) // BASE_WINDOW_SHARE
+        most = min(self.total // PLEDGED_SHARE, self.reserve_bytes // 2)
+        room = most - outstanding + INITIAL_WINDOW_BYTES
         units = min(base, room, BASE_WINDOW_BYTES_MAX) // INITIAL_WINDOW_BYTES
         return max(units, 1) * INITIAL_WINDOW_BYTES
 

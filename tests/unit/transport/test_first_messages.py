@@ -25,7 +25,7 @@ def push_trips(size: int, *, older_dialler: bool = False) -> float:
 
 def tell_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let responders write the byte that those of an older version write."""
-    monkeypatch.setattr(Budget, "first_window", lambda _budget, _pledged: INITIAL_WINDOW_BYTES)
+    monkeypatch.setattr(Budget, "first_window", lambda _budget, _outstanding: INITIAL_WINDOW_BYTES)
 
 
 def dial_all(pair: Pair, count: int) -> list[Peer]:
@@ -67,14 +67,14 @@ def test_a6_handshakes_that_prove_nothing_reserve_nothing_and_use_up_pledges_onl
     for number in range(150):
         source = Address(f"203.0.{number}.1", 1000 + number)
         assert len(answers(pair, pair.right, hello_for(pair.right, seed=number, index=number), source)) == 1
-        assert acceptor._pledged <= budget.total // PLEDGED_SHARE
+        assert acceptor._outstanding <= budget.total // PLEDGED_SHARE
         assert budget.free_bytes == budget.total
-    assert budget.first_window(acceptor._pledged) == INITIAL_WINDOW_BYTES
+    assert budget.first_window(acceptor._outstanding) == INITIAL_WINDOW_BYTES
     pair.connect()
     message = pair.left.send(bytes(CHUNK_BYTES))
     pair.run_until(lambda: message.state is SendState.ACKED, limit=3)
     pair.run_for(11)
-    assert acceptor._pledged == 0
+    assert acceptor._outstanding == 0
     assert pair.right.endpoint._handshakes.half_open == 0
 
 
@@ -114,6 +114,20 @@ def test_who_was_told_is_not_refused_when_others_take_all_that_is_spare_meanwhil
         box.close()
     assert budget.spare_bytes == 0
     assert budget.free_bytes == budget.reserve_bytes == budget.total // 4
+
+
+def test_who_was_told_is_not_refused_by_one_with_hundreds_of_sessions() -> None:
+    """What is kept for newcomers shrinks with each session, and what they are told with it."""
+    config, budget = TransportConfig(), Budget(128 * MIB)
+    for _ in range(400):
+        assert budget.enter(INITIAL_WINDOW_BYTES, 0)
+    told: list[int] = []
+    while (window := budget.first_window(sum(told))) > INITIAL_WINDOW_BYTES:
+        told.append(window - INITIAL_WINDOW_BYTES)
+    assert len(told) >= 2
+    budget.reserve(budget.spare_bytes)
+    boxes = [Inbox(config, budget, initial=INITIAL_WINDOW_BYTES, pledged=pledged) for pledged in told]
+    assert [box.limit for box in boxes] == [INITIAL_WINDOW_BYTES + pledged for pledged in told]
 
 
 def test_a_peer_that_was_told_more_than_is_left_is_refused_and_leaves_nothing_behind() -> None:
