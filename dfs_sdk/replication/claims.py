@@ -64,10 +64,15 @@ class Claims:
         """List the cells of which any claim is known, ascending."""
         return sorted(self._cells)
 
-    def count(self, peer: NodeId) -> int:
-        """How many chunks of a peer are remembered."""
-        known = self._peers.get(peer)
-        return 0 if known is None else sum(len(holders.get(peer, ())) for holders in self._cells.values())
+    def count(self, peer: NodeId, cells: Iterable[int] | None = None) -> int:
+        """How many chunks of a peer are remembered, in these cells or in all."""
+        among = self._cells if cells is None else cells
+        return sum(len(self._cells.get(cell, {}).get(peer, ())) for cell in among)
+
+    def has_grown(self, peer: NodeId, cell: int) -> bool:
+        """Whether a peer, by its summary, holds more of a cell than is remembered of it."""
+        summary = self._peers[peer].summaries.get(cell)
+        return summary is not None and summary.count > self.count(peer, [cell])
 
     def forget(self, peer: NodeId) -> None:
         """Drop all that is known of a peer."""

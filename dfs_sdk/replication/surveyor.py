@@ -89,17 +89,23 @@ class Surveyor:
         return True
 
     async def _read(self, peer: NodeId, cells: Sequence[int]) -> None:
+        # Those with fewer chunks first and by themselves: what a peer no longer has is believed however full we are.
+        grown = [cell for cell in cells if self._claims.has_grown(peer, cell)]
+        others = sorted(set(cells).difference(grown))
+        for group in (others, grown):
+            for at in range(0, len(group), ASK_CELLS_MAX):
+                batch = tuple(group[at : at + ASK_CELLS_MAX])
+                chunks = await self._list(peer, batch, self._room(peer, batch))
+                if len(chunks) > self._room(peer, batch):  # again: other peers were read meanwhile
+                    return
+                self._claims.read(peer, batch, chunks)
+
+    def _room(self, peer: NodeId, cells: Sequence[int]) -> int:
+        """How many chunks of these cells may be remembered; never fewer than are."""
         known = self._claims.count(peer)
         # None may fill what is there for all: the next liar finds half of what this one left.
         share = (self._config.claims_max - len(self._claims) + known) // 2
-        room = min(self._config.claims_per_peer_max, share) - known
-        for at in range(0, len(cells), ASK_CELLS_MAX):
-            batch = tuple(cells[at : at + ASK_CELLS_MAX])
-            chunks = await self._list(peer, batch, room)
-            room -= len(chunks)
-            if room < 0:
-                return
-            self._claims.read(peer, batch, chunks)
+        return self._claims.count(peer, cells) + max(min(self._config.claims_per_peer_max, share) - known, 0)
 
     async def _list(self, peer: NodeId, cells: tuple[int, ...], room: int) -> list[HeldChunk]:
         found: list[HeldChunk] = []

@@ -9,6 +9,7 @@ from dfs_sdk.errors import DeadlineError, RemoteError
 from dfs_sdk.ids import ChunkId
 from dfs_sdk.replication.events import CopyTrimmed
 from dfs_sdk.replication.messages import ListCells, Promise, RepairClaim, Survey, Surveyed
+from dfs_sdk.runtime.tasks import run_all
 from dfs_sdk.store.base import Role
 from tests.fakes.stories import QUICK, pushes, put, tell
 from tests.fakes.swarm import FakeSwarm, new_chunk
@@ -219,6 +220,52 @@ def test_what_all_peers_together_claim_is_bounded_and_the_first_ones_leave_room(
         assert 40 <= counts[1] <= 60, "half of what that left"
 
     tell(story, count=4, config=replace(QUICK, repair_interval=1000.0, claims_max=200))
+
+
+def test_what_a_peer_deleted_is_believed_however_full_the_claims_are():
+    """P-REPL-22: else copies that nobody has any more count as there, and nobody repairs them."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        honest, *others = swarm.nodes
+        claims, survey = honest.replication._claims, honest.replication._surveyor.survey
+        chunks = [replace(new_chunk(n, size=40), cell=n % 10, role=Role.PRIMARY) for n in range(95)]
+        for other, some in zip(others, (chunks, chunks[:45], chunks[:28]), strict=True):
+            await other.store.put(some)
+            await asyncio.sleep(1)
+            assert await survey(other.node_id, range(10))
+            assert claims.count(other.node_id) == len(some)
+        first = others[0]
+        # Nine cells lose nearly all, and one grows by more than there is room for.
+        await first.store.delete([chunk.chunk_id for chunk in chunks[10:] if chunk.cell])
+        more = [replace(new_chunk(n, size=40), cell=0, role=Role.PRIMARY) for n in range(1000, 1200)]
+        await first.store.put(more)
+        await asyncio.sleep(1)
+        assert await survey(first.node_id, range(10))
+        assert [claims.count(first.node_id, [cell]) for cell in range(10)] == [10] + [1] * 9
+        await first.store.delete([chunk.chunk_id for chunk in (chunks[0], *more)])
+        await asyncio.sleep(1)
+        assert await survey(first.node_id, range(10))
+        assert claims.count(first.node_id) == len(first.store) == 18
+
+    tell(story, count=4, config=replace(QUICK, repair_interval=1000.0, claims_max=200))
+
+
+def test_claims_of_peers_asked_at_one_time_are_bounded_too():
+    """P-REPL-22: a round asks eight at a time."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        asker, *others = swarm.nodes
+        for other in others:
+            await other.store.put([replace(new_chunk(n, size=40), cell=n % 10, role=Role.PRIMARY) for n in range(95)])
+        await asyncio.sleep(1)
+        surveys = (asker.replication._surveyor.survey(other.node_id, range(10)) for other in others)
+        assert all(await run_all(*surveys))
+        claims = asker.replication._claims
+        counts = [claims.count(other.node_id) for other in others]
+        assert len(claims) == sum(counts) <= 200
+        assert max(counts) == 95, "who is read first finds room"
+
+    tell(story, count=9, config=replace(QUICK, repair_interval=1000.0, claims_max=200))
 
 
 def test_unsound_survey_and_unknown_cells_are_refused():
