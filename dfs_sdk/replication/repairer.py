@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
@@ -28,6 +29,8 @@ from dfs_sdk.transport.priority import Priority
 
 ASKS_PARALLEL = 8
 AVOIDED_MAX = 10_000
+# One damaged or removed chunk says little of who offers it: so many more than it gave, and it is avoided.
+PULL_MISSES_MAX = 4
 URGENT_RATE = 2.0
 
 
@@ -69,6 +72,9 @@ class Repairer:
             rate=config.repair_bytes_per_second, burst=config.repair_burst_bytes, now=clock.monotonic()
         )
         self._avoid: dict[NodeId, float] = {}
+        # How many pulls of a source failed, less those that did not; under our own id those that our store refused.
+        self._misses: Counter[NodeId] = Counter()
+        self._pull_again_at = float("-inf")
 
     def avoid(self, node_id: NodeId) -> None:
         """Send nothing to a node for a while: it refused, or did not answer."""
@@ -194,20 +200,28 @@ class Repairer:
     # Pulls
 
     async def _pull(self, pull: Pull) -> int:
-        chunk = pull.chunk
-        # Who offered what it does not have is asked no more, and its other offers use up no rate.
+        chunk, me = pull.chunk, self._peers.view.me
+        # Who often offered what it does not have is asked no more, and its other offers use up no rate.
         sources = [source for source in pull.sources if source not in self._avoid]
-        if not sources or self._exchange.removed(chunk.chunk_id):
+        paused = self._clock.monotonic() < self._pull_again_at
+        if not sources or paused or self._exchange.removed(chunk.chunk_id):
             return 0
         await self._wait_for_tokens(chunk.size)
         try:
-            data = await self._exchange.fetch(chunk.chunk_id, sources, priority=Priority.BACKGROUND)
-            if self._exchange.removed(chunk.chunk_id):
-                return 0
+            data = await self._exchange.fetch(
+                chunk.chunk_id, sources, priority=Priority.BACKGROUND, on_source=lambda source, _lent: self._hit(source)
+            )
+        except (DfsError, OSError):
+            self._miss(sources)
+            return 0
+        if self._exchange.removed(chunk.chunk_id):
+            return 0
+        try:
             await self._store.put([_new_chunk(chunk, data, Role.PRIMARY)])
         except (DfsError, OSError):
-            self.avoid(sources[0])
+            self._miss([me])  # our own disk or quota: no source is to blame
             return 0
+        self._hit(me)
         self._events.publish(
             CopyFetched(
                 at_wall=self._clock.wall(),
@@ -218,6 +232,25 @@ class Repairer:
             )
         )
         return 1
+
+    def _hit(self, node_id: NodeId) -> None:
+        if self._misses[node_id] > 1:
+            self._misses[node_id] -= 1
+        else:
+            del self._misses[node_id]
+
+    def _miss(self, node_ids: Sequence[NodeId]) -> None:
+        for node_id in node_ids:
+            self._misses[node_id] += 1
+            if self._misses[node_id] < PULL_MISSES_MAX:
+                continue
+            del self._misses[node_id]
+            if node_id == self._peers.view.me:
+                self._pull_again_at = self._clock.monotonic() + self._config.refusal_pause
+            else:
+                self.avoid(node_id)
+        while len(self._misses) > AVOIDED_MAX:
+            del self._misses[next(iter(self._misses))]
 
     # Trims and roles
 

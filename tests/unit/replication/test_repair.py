@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from dfs_sdk.errors import QuotaExceededError
 from dfs_sdk.exchange.tombstones import removal_hash
 from dfs_sdk.peers.config import PeersConfig
 from dfs_sdk.peers.liveness import PeerState
@@ -13,6 +14,7 @@ from dfs_sdk.replication.events import RepairFinished, RepairStarted
 from dfs_sdk.replication.messages import HeldChunk
 from dfs_sdk.replication.planner import Pull, Push
 from dfs_sdk.replication.policy import Policy
+from dfs_sdk.replication.repairer import PULL_MISSES_MAX
 from dfs_sdk.store.base import CHUNK_BYTES_MAX, NewChunk, Role
 from dfs_sdk.transport.priority import Priority
 from tests.fakes.stories import QUICK, holder_of, pushes, put, tell
@@ -309,6 +311,60 @@ def test_offers_of_one_who_does_not_have_them_use_up_no_rate():
         assert swarm.network.clock.monotonic() - began < 10
 
     tell(story, count=2, config=replace(QUICK, repair_interval=1000.0, repair_bytes_per_second=float(CHUNK_BYTES_MAX)))
+
+
+def test_damaged_chunk_does_not_end_the_pulls_of_its_source():
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        repairer = a.replication._repairer
+        chunks = [replace(new_chunk(n), cell=7, role=Role.PRIMARY) for n in range(30)]
+        await b.store.put(chunks[6:])
+        pulls = [Pull(chunk=push_of(chunk, b).chunk, sources=(b.node_id,), reason="test") for chunk in chunks]
+        # A round moves some of them only: those that fail come first in each.
+        for at in range(6, 30, 6):
+            assert await repairer.apply([*pulls[:2], *pulls[at : at + 6]]) == 6
+        assert repairer.avoided() == frozenset()
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
+
+
+def test_source_that_never_gives_is_avoided_though_it_offers_little_in_each_round():
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        repairer, missed = a.replication._repairer, 0
+        while not repairer.avoided():
+            pull = Pull(chunk=push_of(new_chunk(missed), b).chunk, sources=(b.node_id,), reason="test")
+            assert await repairer.apply([pull]) == 0
+            missed += 1
+            assert missed <= PULL_MISSES_MAX
+        assert repairer.avoided() == {b.node_id}
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
+
+
+@pytest.mark.parametrize("error", [QuotaExceededError("full"), OSError(5, "Input/output error")])
+def test_own_store_that_refuses_is_no_fault_of_the_source(error: Exception):
+    async def story(swarm: FakeSwarm) -> None:
+        a, b = swarm.nodes
+        repairer, works, refused = a.replication._repairer, a.store.put, 0
+        chunks = [replace(new_chunk(n), cell=7, role=Role.PRIMARY) for n in range(30)]
+        await b.store.put(chunks)
+        pulls = [Pull(chunk=push_of(chunk, b).chunk, sources=(b.node_id,), reason="test") for chunk in chunks]
+
+        async def fails(*_args: object, **_options: object) -> None:
+            nonlocal refused
+            refused += 1
+            raise error
+
+        a.store.put = fails  # type: ignore[method-assign]
+        assert await repairer.apply(pulls) == 0
+        assert repairer.avoided() == frozenset()
+        assert refused < PULL_MISSES_MAX + QUICK.repair_parallel, "nothing is fetched that cannot be kept"
+        a.store.put = works  # type: ignore[method-assign]
+        await asyncio.sleep(QUICK.refusal_pause + 0.1)
+        assert await repairer.apply(pulls) == 30
+
+    tell(story, count=2, config=replace(QUICK, repair_interval=1000.0))
 
 
 def test_fresh_chunk_is_left_to_its_writer():
