@@ -19,7 +19,7 @@ class PeersConfig:
     Attributes:
         probe_interval: Pause between two probes, each of one member, in random order without repetition.
         probe_timeout: Wait for the answer of a probe, direct or through others; afterwards the peer is lagging.
-        probes_max: Probes under way at one time; a turn beyond that is skipped.
+        probes_max: Probes under way at one time, at most half because of rumours; a turn beyond that is skipped.
         indirect_count: Members asked to probe in our stead when a direct probe fails.
         suspicion_min: Shortest time from suspect to away: silences below it never cause repair.
         suspicion_scale: Probe intervals per power of ten of the network's size that a suspicion lasts at least.

@@ -71,7 +71,7 @@ class Track:
     """What one member's liveness rests on. Instants are monotonic unless their name says wall.
 
     What others say of it is not what it says: `has_spoken` tells whether it ever did to us, `accused_at` when a rumour
-    last called for a probe, `answered_at` when the answer to a probe of its own last held news.
+    last had it probed, `answered_at` when the answer to a probe of its own last held news.
     """
 
     node_id: NodeId
@@ -297,17 +297,20 @@ class Liveness:
         Were a rumour enough, one liar could have everybody avoided, and look like a partition.
 
         Returns:
-            Whether to probe the accused: nothing is held against it here, and no rumour called for a probe lately.
+            Whether to probe the accused: nothing is held against it here, and no rumour had it probed lately.
         """
         track = self.get(node_id)
         if track is None or self._excused(track, wall):
             return False
         if len(track.accusers) < ACCUSERS_MAX:
             track.accusers[by] = None
-        if track.suspected_at is not None or now - track.accused_at < ACCUSED_PAUSE * self._config.probe_interval:
-            return False
-        track.accused_at = now
-        return True
+        return track.suspected_at is None and now - track.accused_at >= ACCUSED_PAUSE * self._config.probe_interval
+
+    def looked_into(self, node_id: NodeId, now: float) -> None:
+        """Note that a rumour has the member probed."""
+        track = self.get(node_id)
+        if track is not None:
+            track.accused_at = now
 
     def lost_storage(self, node_id: NodeId) -> None:
         """Note that a member came back with another storage."""

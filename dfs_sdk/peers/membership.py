@@ -185,7 +185,7 @@ class Membership:
         """Take note that member `by` suspects somebody.
 
         Returns:
-            Whether it is the first we hear of it: probe the accused.
+            Whether to probe the accused; once that has begun, tell `Liveness.looked_into`.
         """
         if by not in self._known:
             return False

@@ -28,7 +28,7 @@ class NewsDesk:
         events: Where news goes.
         clock: The node's clocks.
         config: For the words of events.
-        probe: Begins to probe a member that was accused.
+        probe: Begins to probe a member that was accused, and says whether it could.
         banish: Ends the connection to a peer that made something up.
         changed: Called after each change that a view may show.
     """
@@ -41,7 +41,7 @@ class NewsDesk:
         events: EventBus,
         clock: Clock,
         config: PeersConfig,
-        probe: Callable[[NodeId], None],
+        probe: Callable[[NodeId], bool],
         banish: Callable[[NodeId], None],
         changed: Callable[[], None],
     ) -> None:
@@ -71,8 +71,8 @@ class NewsDesk:
             return count
         now, wall = self._clock.monotonic(), self._clock.wall()
         for rumour in rumours:
-            if self._membership.hear(rumour, sender, now, wall):
-                self._probe(rumour.node_id)
+            if self._membership.hear(rumour, sender, now, wall) and self._probe(rumour.node_id):
+                self._membership.liveness.looked_into(rumour.node_id, now)
         self._changed()
         return count
 

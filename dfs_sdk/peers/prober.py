@@ -24,6 +24,36 @@ HELPER_PATIENCE = 2.0
 NewsHandler = Callable[[NodeId, Iterable[SignedDesc], Iterable[Rumour]], int]
 
 
+class ProbeSlots:
+    """Probes that may be under way at one time; half of them, rounded up, because of rumours.
+
+    Args:
+        count: All of them.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._free_for_rumours = (count + 1) // 2
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further probe may begin."""
+        return self._free <= 0
+
+    def take(self, *, rumoured: bool) -> bool:
+        """Take a slot, because of a rumour or not; says whether one was free."""
+        if self.is_full or (rumoured and self._free_for_rumours <= 0):
+            return False
+        self._free -= 1
+        self._free_for_rumours -= rumoured
+        return True
+
+    def give_back(self, *, rumoured: bool) -> None:
+        """Give back a slot that was taken so."""
+        self._free += 1
+        self._free_for_rumours += rumoured
+
+
 class Prober:
     """Probes members and reports what it learned to the membership.
 

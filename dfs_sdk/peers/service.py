@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from dfs_sdk.errors import ConfigError, ProtocolError
 from dfs_sdk.events import EventBus
@@ -31,7 +32,7 @@ from dfs_sdk.peers.messages import (
     Taken,
 )
 from dfs_sdk.peers.newsdesk import NewsDesk
-from dfs_sdk.peers.prober import Prober
+from dfs_sdk.peers.prober import Prober, ProbeSlots
 from dfs_sdk.peers.remembering import PeerMemory
 from dfs_sdk.peers.saved import KnownPeer, restore_histories
 from dfs_sdk.peers.selfdesc import Profile, first_desc, name_of, outdated, weight_exponent
@@ -85,7 +86,7 @@ class Peers:
         self._clock = runtime.clock
         self._rng = runtime.rng.child("peers")
         self._handlers: list[ViewHandler] = []
-        self._probing = 0
+        self._slots = ProbeSlots(self._config.probes_max)
         self._meeting: set[NodeId] = set()
         self._syncing: set[NodeId] = set()
         self._described_at = -self._config.describe_interval
@@ -108,7 +109,7 @@ class Peers:
             events=events,
             clock=self._clock,
             config=self._config,
-            probe=self._begin_probe,
+            probe=partial(self._begin_probe, rumoured=True),
             banish=self._banish,
             changed=self._after_change,
         )
@@ -307,8 +308,8 @@ class Peers:
         self._desk.review()
         if any(track.state is PeerState.AWAY for track in self._membership.liveness.restless()):
             self._view = None  # the odds fall with every second
-        target = self._prober.next_target()
-        if target is not None:
+        # A turn without a free slot is skipped; its member keeps its place in the round.
+        if not self._slots.is_full and (target := self._prober.next_target()) is not None:
             self._begin_probe(target)
 
     async def sync_turn(self) -> None:
@@ -320,17 +321,18 @@ class Peers:
         if reachable:
             await self._sync(self._rng.choice(reachable))
 
-    def _begin_probe(self, target: NodeId) -> None:
-        if self._probing < self._config.probes_max:
-            self._probing += 1
-            self._scope.spawn("probe", self._probe(target))
+    def _begin_probe(self, target: NodeId, *, rumoured: bool = False) -> bool:
+        begun = self._slots.take(rumoured=rumoured)
+        if begun:
+            self._scope.spawn("probe", self._probe(target, rumoured=rumoured))
+        return begun
 
-    async def _probe(self, target: NodeId) -> None:
+    async def _probe(self, target: NodeId, *, rumoured: bool) -> None:
         answered = False
         try:
             answered = await self._prober.probe(target)
         finally:
-            self._probing -= 1
+            self._slots.give_back(rumoured=rumoured)
         if answered:
             self._desk.note_word(target)
         else:

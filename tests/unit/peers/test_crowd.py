@@ -68,7 +68,10 @@ def act(membership: Membership, deed: tuple[str, int, int], now: float) -> objec
             return membership.suspect(id_of(who), now, wall, helpers_answered=True)
         case "accused":
             incarnation = desc.incarnation if (desc := membership.get(id_of(who))) else 1
-            return membership.hear(Rumour(node_id=id_of(who), incarnation=incarnation), id_of(other), now, wall)
+            is_due = membership.hear(Rumour(node_id=id_of(who), incarnation=incarnation), id_of(other), now, wall)
+            if is_due:
+                membership.liveness.looked_into(id_of(who), now)
+            return is_due
         case "slept":
             return membership.liveness.forgive(10.0, now)
         case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -17,6 +18,7 @@ from dfs_sdk.rpc.base import Caller
 from tests.fakes.descs import desc_of, identity_of
 from tests.fakes.network import FakeNetwork
 from tests.fakes.runtime import LoopClock, run_virtual
+from tests.fakes.stories import tell_of_members
 from tests.fakes.swarm import FakeSwarm
 
 WALL = 1_700_000_000.0
@@ -58,10 +60,37 @@ def test_rumours_alone_make_nobody_suspect_and_look_like_no_partition():
 
 def test_whoever_accuses_without_end_has_the_accused_probed_now_and_then():
     membership = membership_of(others=3)
-    calls = [membership.hear(rumour(2), id_of(1), tenths / 10, WALL) for tenths in range(600)]
-    assert calls.count(True) == 12, "once in five probe intervals"
+    probes = 0
+    for tenths in range(600):
+        if membership.hear(rumour(2), id_of(1), tenths / 10, WALL):
+            membership.liveness.looked_into(id_of(2), tenths / 10)
+            probes += 1
+    assert probes == 12, "once in five probe intervals"
     membership.liveness.heard(id_of(2), 60)
     assert membership.hear(rumour(2), id_of(1), 65, WALL), "also when it answered meanwhile"
+
+
+def test_rumours_take_half_of_the_probes_and_none_of_our_own_turns():
+    """P-PEER-18: whom there was no slot for is looked into at the next rumour, and at our own turn."""
+
+    async def story(swarm: FakeSwarm) -> None:
+        node, liar, *silent = swarm.nodes
+        for other in silent:
+            await swarm.kill(other)
+        await swarm.until(lambda: node.peers._slots._free == 8)
+        membership, now = node.peers._membership, swarm.network.clock.monotonic()
+        rumours = [Rumour(node_id=each.node_id, incarnation=2**62) for each in silent]
+        node.peers._desk.take(liar.node_id, (), rumours)
+        due = [membership.hear(each, liar.node_id, now, WALL) for each in rumours]
+        assert due == [False] * 4 + [True] * 4
+
+        assert [node.peers._begin_probe(each.node_id) for each in silent] == [True] * 4 + [False] * 4
+        order = node.peers._prober._round = [each.node_id for each in silent]
+        await node.peers.turn()
+        assert len(order) == 8, "a turn without a slot loses nobody"
+
+    # Our own turns come when the story says so.
+    tell_of_members(story, count=10, config=replace(PeersConfig.quick(), probe_interval=60.0))
 
 
 def test_rumours_shorten_a_suspicion_of_our_own():

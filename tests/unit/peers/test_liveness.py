@@ -129,6 +129,7 @@ def test_confirmations_shorten_a_suspicion_and_ill_health_lengthens_it():
 def test_one_accuser_counts_once():
     liveness = liveness_of(config=PeersConfig(suspicion_min=0))
     assert liveness.accused(A, B, 0, WALL)
+    liveness.looked_into(A, 0)
     for _ in range(10):
         assert not liveness.accused(A, B, 0, WALL)
     track = liveness.get(A)
