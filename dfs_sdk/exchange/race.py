@@ -27,6 +27,8 @@ T = TypeVar("T")
 SOURCES_MAX = 64
 # A source that puts us off is asked again after ever longer pauses, and may do so for so many seconds in all.
 PATIENCE_SECONDS = 20.0
+# So long one that was only named may deliver at its pace before others are asked as well.
+NAMED_SECONDS_MAX = 10.0
 PAUSE_FIRST = 0.05
 PAUSE_FACTOR = 1.5
 PAUSE_MAX = 2.0
@@ -198,7 +200,7 @@ class Race(Generic[T]):
 
     def _is_late(self, source: NodeId) -> bool:
         """Say whether one that was only named keeps us from its betters, however much it delivers."""
-        return source in self._named and self._loop.time() - self._begun_at[source] >= self._pace.failover_after
+        return source in self._named and self._loop.time() - self._begun_at[source] >= NAMED_SECONDS_MAX
 
     def _start_company(self) -> None:
         if len(self._running) == 1 and not self._hedged and not self._later:
