@@ -72,11 +72,11 @@ def spoil(node: HolderNode, chunk_id: ChunkId, data: bytes) -> None:
     node.store.get = get  # type: ignore[method-assign]
 
 
-def tell_of_holders(story: Callable[[FakeNetwork], Awaitable[None]]) -> None:
-    """Run a story of waiting: in virtual time, on a network whose ways take 10 ms."""
+def tell_of_holders(story: Callable[[FakeNetwork], Awaitable[None]], *, latency: float = 0.01) -> None:
+    """Run a story of waiting: in virtual time, on a network whose ways take `latency` seconds."""
 
     async def main(clock: LoopClock) -> None:
-        async with FakeNetwork(clock=clock, latency=0.01) as network:
+        async with FakeNetwork(clock=clock, latency=latency) as network:
             await story(network)
 
     run_virtual(main)
